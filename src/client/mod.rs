@@ -1,0 +1,3 @@
+//! One signed HTTP request each.
+
+pub(crate) mod sign;

@@ -1,0 +1,98 @@
+//! CRC-64/XZ, the checksum that OSS keeps of every object, and how checksums of parts combine.
+
+use crc_fast::CrcAlgorithm::Crc64Xz;
+
+/// The CRC-64/XZ of `bytes`, as OSS reports it in `x-oss-hash-crc64ecma`. Of no bytes it is 0.
+///
+/// ```
+/// assert_eq!(oss_append::crc64::checksum(b"abc"), 3231342946509354535);
+/// ```
+pub fn checksum(bytes: &[u8]) -> u64 {
+    crc_fast::checksum(Crc64Xz, bytes)
+}
+
+/// The CRC-64 of `a` followed by `b`, from the checksum of each and the length of `b` in bytes.
+///
+/// ```
+/// use oss_append::crc64::{checksum, combine};
+///
+/// assert_eq!(combine(checksum(b"hello "), checksum(b"world"), 5), checksum(b"hello world"));
+/// ```
+pub fn combine(a: u64, b: u64, b_len: u64) -> u64 {
+    crc_fast::checksum_combine(Crc64Xz, a, b, b_len)
+}
+
+/// A CRC-64 that is fed piece by piece.
+#[derive(Clone, Debug)]
+pub struct Crc64 {
+    digest: crc_fast::Digest,
+}
+
+impl Crc64 {
+    /// The checksum of nothing yet.
+    pub fn new() -> Self {
+        Self {
+            digest: crc_fast::Digest::new(Crc64Xz),
+        }
+    }
+
+    /// Adds `bytes`.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.digest.update(bytes);
+    }
+
+    /// The checksum of everything added so far.
+    pub fn finish(&self) -> u64 {
+        self.digest.finalize()
+    }
+}
+
+impl Default for Crc64 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_known_answers_hold() {
+        let sentence = b"This is a test of the emergency broadcast system.";
+        for (data, crc) in [
+            (&b""[..], 0),
+            (b"123456789", 0x995d_c9bb_df19_39fa),
+            (sentence, 0x27db_187f_c15b_bc72),
+            (b"a", 3_675_645_893_302_102_789),
+            (b"abc", 3_231_342_946_509_354_535),
+            (b"test", 18_020_588_380_933_092_773),
+            (b"hello", 11_177_612_005_948_864_433),
+            (b"hello world", 5_981_764_153_023_615_706),
+            (b"hi oss,append object", 2_313_496_259_928_504_459),
+            (
+                b"hi oss,append object,this is a demo",
+                8_586_970_469_916_596_321,
+            ),
+        ] {
+            assert_eq!(checksum(data), crc, "{data:?}");
+        }
+        assert_eq!(
+            combine(checksum(b"123456789"), checksum(sentence), 49),
+            0x6a7a_a19f_cbf4_8688
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn combining_equals_concatenating(a: Vec<u8>, b: Vec<u8>) {
+            let whole = [a.as_slice(), &b].concat();
+            prop_assert_eq!(combine(checksum(&a), checksum(&b), b.len() as u64), checksum(&whole));
+            let mut fed = Crc64::new();
+            fed.update(&a);
+            fed.update(&b);
+            prop_assert_eq!(fed.finish(), checksum(&whole));
+        }
+    }
+}

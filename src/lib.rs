@@ -1,0 +1,23 @@
+//! Stream bytes into Alibaba Cloud OSS objects with AppendObject.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![warn(missing_debug_implementations, unreachable_pub)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod client;
+mod core;
+mod error;
+mod options;
+mod progress;
+mod store;
+
+pub use crate::core::batch::Batch;
+pub use crate::core::crc64;
+pub use crate::error::{
+    Conflict, ConflictCause, Error, ErrorKind, Landed, Result, ServiceError, TransportCause,
+};
+pub use crate::options::{Encryption, ObjectAcl, ObjectOptions, RequestOptions, StorageClass};
+pub use crate::progress::Progress;
+pub use crate::store::{
+    AppendAnswer, AppendRequest, AppendStore, ObjectInfo, ObjectKind, ObjectPath,
+};

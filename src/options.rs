@@ -1,0 +1,333 @@
+//! What a caller may set on a new object, and on each request.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::error::{Error, Result};
+
+/// The properties of a new object, given when an append creates it and ignored when it exists.
+///
+/// ```
+/// use oss_append::{ObjectOptions, StorageClass};
+///
+/// let options = ObjectOptions::new()
+///     .content_type("text/plain; charset=utf-8")
+///     .storage_class(StorageClass::Ia)
+///     .meta("origin", "sensor-7")?
+///     .tag("team", "observability")?;
+/// # Ok::<(), oss_append::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectOptions {
+    pub(crate) content_type: Option<String>,
+    pub(crate) cache_control: Option<String>,
+    pub(crate) content_disposition: Option<String>,
+    pub(crate) content_encoding: Option<String>,
+    pub(crate) expires: Option<String>,
+    pub(crate) acl: Option<ObjectAcl>,
+    pub(crate) storage_class: Option<StorageClass>,
+    pub(crate) encryption: Option<Encryption>,
+    pub(crate) meta: BTreeMap<String, String>,
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+/// The most bytes of user metadata, names and values together.
+const MAX_META_BYTES: usize = 8 * 1024;
+/// The most tags of an object.
+const MAX_TAGS: usize = 10;
+const MAX_TAG_KEY: usize = 128;
+const MAX_TAG_VALUE: usize = 256;
+
+impl ObjectOptions {
+    /// Nothing set: the content type is guessed from the key, everything else is the bucket's
+    /// default.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets `Content-Type`. Default: guessed from the key's extension, else
+    /// `application/octet-stream`.
+    #[must_use]
+    pub fn content_type(mut self, value: impl Into<String>) -> Self {
+        self.content_type = Some(value.into());
+        self
+    }
+
+    /// Sets `Cache-Control`. Default: none.
+    #[must_use]
+    pub fn cache_control(mut self, value: impl Into<String>) -> Self {
+        self.cache_control = Some(value.into());
+        self
+    }
+
+    /// Sets `Content-Disposition`. Default: none.
+    #[must_use]
+    pub fn content_disposition(mut self, value: impl Into<String>) -> Self {
+        self.content_disposition = Some(value.into());
+        self
+    }
+
+    /// Sets `Content-Encoding`, such as `gzip`. Default: none. The bytes are sent as they are.
+    #[must_use]
+    pub fn content_encoding(mut self, value: impl Into<String>) -> Self {
+        self.content_encoding = Some(value.into());
+        self
+    }
+
+    /// Sets `Expires`, an HTTP date. Default: none.
+    #[must_use]
+    pub fn expires(mut self, value: impl Into<String>) -> Self {
+        self.expires = Some(value.into());
+        self
+    }
+
+    /// Sets the access rule. Default: the bucket's.
+    #[must_use]
+    pub fn acl(mut self, acl: ObjectAcl) -> Self {
+        self.acl = Some(acl);
+        self
+    }
+
+    /// Sets the storage class. Default: the bucket's.
+    #[must_use]
+    pub fn storage_class(mut self, class: StorageClass) -> Self {
+        self.storage_class = Some(class);
+        self
+    }
+
+    /// Encrypts the object on the server. Default: as the bucket says.
+    #[must_use]
+    pub fn encryption(mut self, encryption: Encryption) -> Self {
+        self.encryption = Some(encryption);
+        self
+    }
+
+    /// Adds user metadata, sent as `x-oss-meta-NAME`. Upper-case letters of the name are folded to
+    /// lower case, as OSS does.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the name has anything but letters,
+    /// digits and `-`, if the value is not printable ASCII, or if all metadata together pass 8 KiB.
+    pub fn meta(mut self, name: impl AsRef<str>, value: impl Into<String>) -> Result<Self> {
+        let (name, value) = (name.as_ref().to_ascii_lowercase(), value.into());
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(Error::invalid_input(format!(
+                "metadata name {name:?} is not valid: letters, digits and - are allowed"
+            )));
+        }
+        if !value.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            return Err(Error::invalid_input(format!(
+                "the value of metadata {name:?} is not printable ASCII"
+            )));
+        }
+        self.meta.insert(name, value);
+        let total: usize = self.meta.iter().map(|(n, v)| n.len() + v.len()).sum();
+        if total > MAX_META_BYTES {
+            return Err(Error::invalid_input(format!(
+                "user metadata of {total} bytes: at most {MAX_META_BYTES} are allowed"
+            )));
+        }
+        Ok(self)
+    }
+
+    /// Adds a tag. Needs the permission `oss:PutObjectTagging`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for more than 10 tags, a key that is not 1
+    /// to 128 bytes, a value over 256 bytes, or a character that is not a letter, digit, space or
+    /// one of `+-=._:/`.
+    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Result<Self> {
+        let (key, value) = (key.into(), value.into());
+        let allowed = |c: char| c.is_alphanumeric() || " +-=._:/".contains(c);
+        if key.is_empty() || key.len() > MAX_TAG_KEY || !key.chars().all(allowed) {
+            return Err(Error::invalid_input(format!(
+                "tag key {key:?} is not valid: 1 to {MAX_TAG_KEY} bytes of letters, digits, space \
+                 and + - = . _ : /"
+            )));
+        }
+        if value.len() > MAX_TAG_VALUE || !value.chars().all(allowed) {
+            return Err(Error::invalid_input(format!(
+                "the value of tag {key:?} is not valid: at most {MAX_TAG_VALUE} bytes of letters, \
+                 digits, space and + - = . _ : /"
+            )));
+        }
+        self.tags.insert(key, value);
+        if self.tags.len() > MAX_TAGS {
+            return Err(Error::invalid_input(format!(
+                "{} tags: at most {MAX_TAGS} are allowed",
+                self.tags.len()
+            )));
+        }
+        Ok(self)
+    }
+}
+
+/// What is sent with each append, whether it creates the object or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestOptions {
+    pub(crate) traffic_limit: Option<u64>,
+    pub(crate) requester_pays: bool,
+    pub(crate) content_md5: bool,
+}
+
+impl RequestOptions {
+    /// The least and the most traffic limit in bit/s, the widest range that a source names.
+    const TRAFFIC_LIMIT: std::ops::RangeInclusive<u64> = 245_760..=838_860_800;
+
+    /// Nothing set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Limits each request's bandwidth on the server, in **bit** per second
+    /// (`x-oss-traffic-limit`). Default: no limit.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) outside of 245,760 to 838,860,800 bit/s.
+    pub fn traffic_limit(mut self, bits_per_second: u64) -> Result<Self> {
+        if !Self::TRAFFIC_LIMIT.contains(&bits_per_second) {
+            return Err(Error::invalid_input(format!(
+                "a traffic limit of {bits_per_second} bit/s: {} to {} are allowed",
+                Self::TRAFFIC_LIMIT.start(),
+                Self::TRAFFIC_LIMIT.end()
+            )));
+        }
+        self.traffic_limit = Some(bits_per_second);
+        Ok(self)
+    }
+
+    /// Lets the requester pay (`x-oss-request-payer: requester`). Default: the bucket's owner pays.
+    #[must_use]
+    pub fn requester_pays(mut self, pays: bool) -> Self {
+        self.requester_pays = pays;
+        self
+    }
+
+    /// Sends `Content-MD5` with each append, so that OSS refuses a body that was changed on its
+    /// way. Default: off; the CRC-64 in each answer is checked anyway.
+    #[must_use]
+    pub fn content_md5(mut self, send: bool) -> Self {
+        self.content_md5 = send;
+        self
+    }
+}
+
+macro_rules! wire_names {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $wire:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $name {
+            /// The name on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $wire,)*
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self> {
+                match text {
+                    $(text if text.eq_ignore_ascii_case($wire) => Ok(Self::$variant),)*
+                    _ => Err(Error::invalid_input(format!(
+                        "{text:?} is none of {}",
+                        [$($wire),*].join(", ")
+                    ))),
+                }
+            }
+        }
+    };
+}
+
+wire_names! {
+    /// Who may read and write an object (`x-oss-object-acl`).
+    ObjectAcl {
+        /// As the bucket says.
+        Default = "default",
+        /// The owner alone.
+        Private = "private",
+        /// Everybody may read.
+        PublicRead = "public-read",
+        /// Everybody may read and write.
+        PublicReadWrite = "public-read-write",
+    }
+}
+
+wire_names! {
+    /// The storage classes that OSS takes for an appendable object (`x-oss-storage-class`).
+    StorageClass {
+        /// Standard.
+        Standard = "Standard",
+        /// Infrequent access.
+        Ia = "IA",
+        /// Archive.
+        Archive = "Archive",
+    }
+}
+
+wire_names! {
+    /// Encryption on the server (`x-oss-server-side-encryption`).
+    Encryption {
+        /// Keys managed by OSS.
+        Aes256 = "AES256",
+        /// Keys managed by KMS. An appendable object takes no key id of its own.
+        Kms = "KMS",
+        /// SM4.
+        Sm4 = "SM4",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_names_are_checked_and_folded() {
+        let options = ObjectOptions::new().meta("Origin-1", "x").unwrap();
+        assert_eq!(options.meta["origin-1"], "x");
+        for (name, value) in [("under_score", "x"), ("", "x"), ("a", "x\r\ny"), ("a", "ü")] {
+            assert!(ObjectOptions::new().meta(name, value).is_err(), "{name:?}");
+        }
+        assert!(ObjectOptions::new().meta("a", "x".repeat(8191)).is_ok());
+        assert!(ObjectOptions::new().meta("a", "x".repeat(8192)).is_err());
+    }
+
+    #[test]
+    fn tags_are_checked() {
+        let mut options = ObjectOptions::new();
+        for n in 0..10 {
+            options = options.tag(format!("k{n}"), "a b+c=d").unwrap();
+        }
+        assert!(options.clone().tag("k9", "again").is_ok());
+        assert!(options.tag("k10", "one too many").is_err());
+        assert!(ObjectOptions::new().tag("", "x").is_err());
+        assert!(ObjectOptions::new().tag("k".repeat(129), "x").is_err());
+        assert!(ObjectOptions::new().tag("k", "v".repeat(257)).is_err());
+        assert!(ObjectOptions::new().tag("k", "a&b").is_err());
+    }
+
+    #[test]
+    fn the_traffic_limit_is_checked() {
+        assert!(RequestOptions::new().traffic_limit(819_200).is_ok());
+        assert!(RequestOptions::new().traffic_limit(1).is_err());
+    }
+
+    #[test]
+    fn wire_names_parse_in_any_case() {
+        assert_eq!("ia".parse::<StorageClass>().unwrap(), StorageClass::Ia);
+        assert!("ColdArchive".parse::<StorageClass>().is_err());
+    }
+}
