@@ -47,6 +47,13 @@ impl Batch {
         &self.chunks
     }
 
+    /// The pieces, if nobody else shares them.
+    pub(crate) fn into_chunks(mut self) -> Vec<Bytes> {
+        Arc::get_mut(&mut self.chunks)
+            .map(|chunks| chunks.iter_mut().map(std::mem::take).collect())
+            .unwrap_or_default()
+    }
+
     /// The CRC-64 of the first `len` bytes.
     pub(crate) fn prefix_crc(&self, len: u64) -> u64 {
         let mut crc = crc64::Crc64::new();

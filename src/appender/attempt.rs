@@ -1,0 +1,479 @@
+//! The life of one batch: attempts and reconciles in turn, until its fate is known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::time::Instant;
+
+use super::replay::Compared;
+use super::retry::Budget;
+use super::{AppendReceipt, ObjectAppender};
+use crate::core::batch::Batch;
+use crate::core::position::{Answered, Proven, judge_answer};
+use crate::core::reconcile::{Question, Sharing, Verdict, by_content, by_head};
+use crate::core::recovery::{Recovery, recovery};
+use crate::error::{Error, ErrorKind, Landed, Result};
+use crate::progress::Progress;
+use crate::store::{AppendAnswer, AppendRequest, AppendStore, ObjectInfo};
+
+/// A batch whose fate is not known yet. It outlives a dropped future.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// What of it is not proven to be in the object.
+    batch: Batch,
+    /// Where its first byte is, or is to be.
+    start: u64,
+    budget: Budget,
+    /// An attempt was made whose outcome is not known: it may even land later.
+    unknown: bool,
+    /// The object must be looked at before the next attempt.
+    look: bool,
+    /// The failure that made us look.
+    cause: Option<Error>,
+    /// OSS has refused for good; the look only tells whether an earlier attempt landed.
+    refused: bool,
+}
+
+impl Pending {
+    pub(super) fn new(batch: Batch, start: u64) -> Self {
+        Self {
+            batch,
+            start,
+            budget: Budget::new(),
+            unknown: false,
+            look: false,
+            cause: None,
+            refused: false,
+        }
+    }
+
+    pub(super) fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    /// Whether it landed, as far as the attempts tell without a look at the object.
+    pub(super) fn landed_by_attempts(&self) -> Landed {
+        if self.unknown {
+            Landed::InDoubt
+        } else {
+            Landed::No
+        }
+    }
+}
+
+impl<S: AppendStore> ObjectAppender<S> {
+    /// Drives the pending batch until its fate is known.
+    pub(super) async fn settle_pending(&mut self) -> Result<AppendReceipt> {
+        if let Some(pending) = &mut self.pending {
+            // Nobody was at work on it in between.
+            pending.budget.restart();
+        }
+        loop {
+            let Some(pending) = &self.pending else {
+                return Ok(self.receipt(self.given.position));
+            };
+            let start = pending.start;
+            if pending.look {
+                self.reconcile().await?;
+            } else if !self.skip_compared().await? {
+                self.attempt().await?;
+            }
+            if self.pending.is_none() {
+                return Ok(self.receipt(start));
+            }
+        }
+    }
+
+    /// In a replay, takes off the pending batch what the object holds already. False if there was
+    /// nothing to take off.
+    async fn skip_compared(&mut self) -> Result<bool> {
+        let Some(pending) = &self.pending else {
+            return Ok(false);
+        };
+        let batch = pending.batch.clone();
+        match self.compare(&batch) {
+            Ok(Compared::AtEnd) => return Ok(false),
+            Ok(Compared::Skip(len)) => self.advance(len),
+            Err(error) => return Err(self.fail(error, None)),
+        }
+        if self.must_read_back() {
+            self.read_back_compared().await?;
+        }
+        Ok(true)
+    }
+
+    /// The first `len` bytes of the pending batch are dealt with.
+    fn advance(&mut self, len: u64) {
+        let Some(pending) = &mut self.pending else {
+            return;
+        };
+        pending.budget.restart();
+        pending.batch = pending.batch.skip(len);
+        if pending.batch.is_empty() {
+            self.pending = None;
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<()> {
+        if let Err(full) = self.check_room() {
+            return Err(self.fail(full, None));
+        }
+        self.wait_as_asked().await;
+        let Some(pending) = &mut self.pending else {
+            return Ok(());
+        };
+        let progress = Progress::new();
+        let mut request = AppendRequest::new(
+            self.object.clone(),
+            self.given.position,
+            pending.batch.clone(),
+        );
+        request.progress = progress.clone();
+        request.options = self.options.request.clone();
+        if self.given.position == 0 && !self.exists {
+            request.create = Some(Arc::clone(&self.options.create));
+        }
+        if pending.budget.attempts > 0 {
+            self.counters.retry();
+        }
+        pending.budget.attempts += 1;
+        // Until the answer is here, and if this future is dropped, the outcome is unknown.
+        let unknown_before = std::mem::replace(&mut pending.unknown, true);
+        pending.look = true;
+        let outcome = pending
+            .budget
+            .attempt(&self.options, &progress, self.store.append(request))
+            .await;
+        match outcome {
+            Ok(answer) => self.judge(answer),
+            Err(error) => self.after_failure(error, unknown_before).await,
+        }
+    }
+
+    /// Waits as long as OSS has asked us to.
+    async fn wait_as_asked(&mut self) {
+        if let Some(time) = self.not_before {
+            tokio::time::sleep_until(time).await;
+            self.not_before = None;
+        }
+    }
+
+    fn note_wish(&mut self, delay: Option<Duration>) {
+        let most = self.options.delivery_timeout / 2;
+        self.not_before = delay.map(|delay| Instant::now() + delay.min(most));
+    }
+
+    fn check_room(&self) -> Result<()> {
+        let Some(pending) = &self.pending else {
+            return Ok(());
+        };
+        let (limit, length) = (self.options.max_object_size, self.given.position);
+        let batch = pending.batch.len();
+        if length.saturating_add(batch) <= limit {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::ObjectFull {
+            limit,
+            length,
+            batch,
+        }))
+    }
+
+    /// A success answer counts only if it names the expected position and checksum.
+    fn judge(&mut self, answer: AppendAnswer) -> Result<()> {
+        self.note_wish(answer.delay);
+        let Some(pending) = &mut self.pending else {
+            return Ok(());
+        };
+        let expected = self.given.after(&pending.batch);
+        match judge_answer(expected, answer.next_position, answer.crc64) {
+            Answered::Proven => {
+                self.applied(expected);
+                Ok(())
+            }
+            Answered::Unproven => {
+                pending.cause = Some(Error::new(ErrorKind::BadAnswer {
+                    status: 200,
+                    reason: "it names no next position or no CRC-64 to check".into(),
+                    request_id: answer.request_id,
+                }));
+                Ok(())
+            }
+            Answered::Wrong => {
+                let error = Error::new(ErrorKind::Checksum {
+                    expected_position: expected.position,
+                    found_position: answer.next_position.unwrap_or(expected.position),
+                    expected_crc64: expected.crc,
+                    found_crc64: answer.crc64,
+                });
+                Err(self.fail(error, Some(Landed::InDoubt)))
+            }
+        }
+    }
+
+    async fn after_failure(&mut self, error: Error, unknown_before: bool) -> Result<()> {
+        self.note_wish(error.service_error().and_then(|answer| answer.retry_after));
+        let Some(pending) = &mut self.pending else {
+            return Ok(());
+        };
+        match recovery(&error) {
+            Recovery::Reconcile => {
+                self.counters.error(&error);
+                pending.cause = Some(error);
+                return Ok(());
+            }
+            Recovery::Refused => {
+                self.counters.error(&error);
+                pending.cause = Some(error);
+                pending.refused = true;
+                return Ok(());
+            }
+            // OSS has said that this attempt was not applied.
+            Recovery::Fail | Recovery::Retry | Recovery::RetryMended => {
+                pending.unknown = unknown_before;
+                pending.look = unknown_before;
+            }
+        }
+        let paused = pending
+            .budget
+            .pause(&self.options, &self.counters, error)
+            .await;
+        paused.map_err(|error| self.fail(error, None))
+    }
+
+    /// Looks at the object and acts on what that proves.
+    async fn reconcile(&mut self) -> Result<()> {
+        self.counters.reconcile();
+        self.wait_as_asked().await;
+        let looked = self.look().await;
+        let Some(pending) = &mut self.pending else {
+            return Ok(());
+        };
+        let (seen, verdict) = match looked {
+            Ok(looked) => looked,
+            Err(error) => {
+                let paused = pending
+                    .budget
+                    .pause(&self.options, &self.counters, error)
+                    .await;
+                return paused.map_err(|error| self.fail(error, None));
+            }
+        };
+        self.exists = seen.is_some();
+        match verdict {
+            Verdict::Applied(end) => self.applied(end),
+            Verdict::Torn(len) => {
+                self.given = self.given.after_prefix(&pending.batch, len);
+                // The object is longer than it was: no earlier attempt can land any more.
+                pending.unknown = false;
+                pending.look = false;
+                self.advance(len);
+            }
+            Verdict::Compare(end) => {
+                pending.look = false;
+                if let Some(replay) = &mut self.replay {
+                    replay.extend(end);
+                }
+            }
+            Verdict::NotApplied | Verdict::Rebase(_) if pending.refused => {
+                let refusal = refusal(pending.cause.take());
+                return Err(self.fail(refusal, Some(Landed::No)));
+            }
+            Verdict::NotApplied => {
+                let cause = pending.take_cause();
+                let paused = pending
+                    .budget
+                    .pause(&self.options, &self.counters, cause)
+                    .await;
+                if let Err(error) = paused {
+                    return Err(self.fail(error, None));
+                }
+                pending.look = false;
+            }
+            Verdict::Rebase(end) => {
+                // The object is longer than our position: no earlier attempt can land any more.
+                pending.unknown = false;
+                pending.start = end.position;
+                self.given = end;
+                let cause = pending.take_cause();
+                let paused = pending
+                    .budget
+                    .pause(&self.options, &self.counters, cause)
+                    .await;
+                if let Err(error) = paused {
+                    return Err(self.fail(error, None));
+                }
+                pending.look = false;
+            }
+            Verdict::Fail(kind, landed) => {
+                let mut error = Error::new(kind);
+                if let Some(cause) = pending.cause.take() {
+                    error = error.with_source(cause);
+                }
+                return Err(self.fail(error, landed));
+            }
+            Verdict::ReadBack(_) => unreachable!("`look` has read back"),
+        }
+        Ok(())
+    }
+
+    /// One look: HEAD, and the range itself where HEAD cannot decide.
+    async fn look(&mut self) -> Result<(Option<ObjectInfo>, Verdict)> {
+        let sharing = self.sharing();
+        let Some(pending) = &mut self.pending else {
+            return Err(Error::invalid_input("nothing is in question"));
+        };
+        let request = self.store.head(&self.object);
+        let seen = pending
+            .budget
+            .attempt(&self.options, &Progress::new(), request)
+            .await?;
+        let question = Question {
+            proven: self.given,
+            batch: &pending.batch,
+            sharing,
+        };
+        let verdict = by_head(question, seen.as_ref());
+        let (Verdict::ReadBack(range), Some(info)) = (&verdict, &seen) else {
+            return Ok((seen, verdict));
+        };
+        let progress = Progress::new();
+        let request = self.store.read_range(&self.object, range.clone());
+        let mut body = pending
+            .budget
+            .attempt(&self.options, &progress, request)
+            .await?;
+        let mut left = range.end - range.start;
+        let mut ours = Cursor::new(&pending.batch);
+        let mut equal = true;
+        while left > 0 && equal {
+            let next = async { body.next().await.transpose() };
+            let chunk = pending
+                .budget
+                .attempt(&self.options, &progress, next)
+                .await?
+                .ok_or_else(shrunk)?;
+            progress.advance(chunk.len() as u64);
+            let take = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            equal = ours.matches(&chunk[..take]);
+            left -= take as u64;
+        }
+        let verdict = by_content(question, info, equal);
+        Ok((seen, verdict))
+    }
+
+    fn sharing(&self) -> Sharing {
+        if self.replay.is_some() {
+            Sharing::Replay
+        } else if self.options.shared {
+            Sharing::Shared
+        } else {
+            Sharing::Exclusive
+        }
+    }
+
+    /// The pending batch is proven to be in the object, which is proven up to `end`.
+    fn applied(&mut self, end: Proven) {
+        self.counters.append();
+        self.given = end;
+        self.exists = true;
+        // What is proven now is our own append: no predecessor's can land behind it.
+        self.replay = None;
+        self.pending = None;
+    }
+}
+
+impl Pending {
+    fn take_cause(&mut self) -> Error {
+        self.cause.take().unwrap_or_else(|| {
+            Error::transport(
+                crate::error::TransportCause::Broken,
+                "the append was given up before its answer came",
+            )
+        })
+    }
+}
+
+fn shrunk() -> Error {
+    Error::transport(
+        crate::error::TransportCause::Broken,
+        "the object ended before the range that was asked for",
+    )
+}
+
+/// What OSS refused for good, as the kind that callers match on.
+fn refusal(cause: Option<Error>) -> Error {
+    let code = cause
+        .as_ref()
+        .and_then(Error::service_error)
+        .map(|answer| answer.code.as_str());
+    let kind = match code {
+        Some("AppendSealedObjectNotAllowed") => ErrorKind::Sealed,
+        Some("ObjectNotAppendable") => ErrorKind::NotAppendable { object_type: None },
+        _ => match cause {
+            Some(cause) => return cause,
+            None => ErrorKind::NotAppendable { object_type: None },
+        },
+    };
+    let error = Error::new(kind);
+    match cause {
+        Some(cause) => error.with_source(cause),
+        None => error,
+    }
+}
+
+/// Compares a batch with bytes that come in other pieces.
+struct Cursor<'a> {
+    batch: &'a Batch,
+    chunk: usize,
+    offset: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(batch: &'a Batch) -> Self {
+        Self {
+            batch,
+            chunk: 0,
+            offset: 0,
+        }
+    }
+
+    fn matches(&mut self, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            let Some(chunk) = self.batch.chunks().get(self.chunk) else {
+                return false;
+            };
+            let own = &chunk[self.offset..];
+            let len = own.len().min(bytes.len());
+            if own[..len] != bytes[..len] {
+                return false;
+            }
+            bytes = &bytes[len..];
+            self.offset += len;
+            if self.offset == chunk.len() {
+                (self.chunk, self.offset) = (self.chunk + 1, 0);
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn content_is_compared_across_pieces() {
+        let batch: Batch = ["ab", "cde", "f"].into_iter().map(Bytes::from).collect();
+        let pieces = |pieces: &[&str]| {
+            let mut cursor = Cursor::new(&batch);
+            pieces.iter().all(|piece| cursor.matches(piece.as_bytes()))
+        };
+        assert!(pieces(&["abcdef"]));
+        assert!(pieces(&["a", "bcd", "ef"]));
+        assert!(!pieces(&["a", "bXd", "ef"]));
+        assert!(!pieces(&["abcdefg"]));
+    }
+}

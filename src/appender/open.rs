@@ -1,0 +1,158 @@
+//! Opening an object: what is there, and where to go on.
+
+use std::sync::Arc;
+
+use super::ObjectAppender;
+use super::attempt::Pending;
+use super::options::{AppenderOptions, OpenMode, appender_option_setters};
+use super::replay::{Checkpoint, Replay};
+use super::retry::Budget;
+use super::stats::Counters;
+use crate::core::batch::Batch;
+use crate::core::position::Proven;
+use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Result};
+use crate::progress::Progress;
+use crate::store::{AppendStore, ObjectInfo, ObjectKind, ObjectPath};
+
+/// Options for opening an [`ObjectAppender`].
+#[derive(Clone, Debug)]
+#[must_use = "call `open` to get the appender"]
+pub struct ObjectAppenderBuilder<S> {
+    store: S,
+    object: ObjectPath,
+    pub(crate) options: AppenderOptions,
+}
+
+impl<S: AppendStore> ObjectAppenderBuilder<S> {
+    pub(super) fn new(store: S, object: ObjectPath) -> Self {
+        Self {
+            store,
+            object,
+            options: AppenderOptions::default(),
+        }
+    }
+
+    appender_option_setters!(options);
+
+    /// The object to be opened.
+    pub fn object(&self) -> &ObjectPath {
+        &self.object
+    }
+
+    /// Looks at the object and opens it.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for options that do not go together,
+    /// [`NotAppendable`](ErrorKind::NotAppendable) and [`Sealed`](ErrorKind::Sealed) for an object
+    /// that takes no appends, [`Conflict`](ErrorKind::Conflict) for one that exists and should not,
+    /// or does not reach to the replay's checkpoint; what OSS said for a missing bucket or
+    /// permission (the look is a HEAD and needs `oss:GetObject`).
+    ///
+    /// # Cancel safety
+    /// Safe; with [`create_new`](Self::create_new) the empty object may have been created.
+    pub async fn open(self) -> Result<ObjectAppender<S>> {
+        let Self {
+            store,
+            object,
+            options,
+        } = self;
+        options
+            .check()
+            .map_err(|error| error.with_operation("open").with_object(&object))?;
+        let mut appender = ObjectAppender {
+            store,
+            object,
+            options,
+            counters: Arc::new(Counters::default()),
+            given: Proven::EMPTY,
+            exists: false,
+            replay: None,
+            pending: None,
+            failed: None,
+            not_before: None,
+        };
+        let context = |error: Error, object| error.with_operation("open").with_object(object);
+        let seen = appender
+            .head(&mut Budget::new())
+            .await
+            .and_then(|seen| check_open(&appender.options, seen))
+            .map_err(|error| context(error, &appender.object))?;
+        appender.take_up(seen);
+        if appender.options.mode == OpenMode::CreateNew {
+            appender.pending = Some(Pending::new(Batch::from(""), 0));
+            appender.settle().await?;
+        }
+        Ok(appender)
+    }
+}
+
+/// Whether an object in this state may be opened.
+fn check_open(options: &AppenderOptions, seen: Option<ObjectInfo>) -> Result<Option<ObjectInfo>> {
+    let conflict = |cause, expected, found| {
+        Err(Error::new(ErrorKind::Conflict(Conflict::new(
+            cause, expected, found,
+        ))))
+    };
+    let Some(info) = &seen else {
+        return match options.mode {
+            OpenMode::Replay(Checkpoint { position, .. }) if position > 0 => {
+                conflict(ConflictCause::Gone, position, None)
+            }
+            _ => Ok(None),
+        };
+    };
+    if options.mode == OpenMode::CreateNew {
+        return conflict(ConflictCause::Exists, 0, Some(info.length));
+    }
+    if let ObjectKind::Other(object_type) = &info.kind {
+        return Err(Error::new(ErrorKind::NotAppendable {
+            object_type: Some(object_type.clone()),
+        }));
+    }
+    if let OpenMode::Replay(checkpoint) = options.mode {
+        let differs = info.length == checkpoint.position
+            && matches!((info.crc64, checkpoint.crc64), (Some(a), Some(b)) if a != b);
+        if info.length < checkpoint.position || differs {
+            let found = Some(info.length);
+            return conflict(ConflictCause::Replaced, checkpoint.position, found);
+        }
+    } else if info.sealed {
+        return Err(Error::new(ErrorKind::Sealed));
+    }
+    Ok(seen)
+}
+
+impl<S: AppendStore> ObjectAppender<S> {
+    fn take_up(&mut self, seen: Option<ObjectInfo>) {
+        self.exists = seen.is_some();
+        let end = seen.map_or(Proven::EMPTY, |seen| Proven {
+            position: seen.length,
+            crc: seen.crc64.or((seen.length == 0).then_some(0)),
+        });
+        match self.options.mode {
+            OpenMode::Replay(checkpoint) => {
+                let at_end = end.position == checkpoint.position;
+                self.given = Proven {
+                    position: checkpoint.position,
+                    crc: checkpoint.crc64.or(end.crc.filter(|_| at_end)),
+                };
+                self.replay = Some(Replay::new(checkpoint.position, end));
+            }
+            OpenMode::Append | OpenMode::CreateNew => self.given = end,
+        }
+    }
+
+    /// Looks at the object, with retries.
+    pub(super) async fn head(&self, budget: &mut Budget) -> Result<Option<ObjectInfo>> {
+        loop {
+            let request = self.store.head(&self.object);
+            match budget
+                .attempt(&self.options, &Progress::new(), request)
+                .await
+            {
+                Ok(seen) => return Ok(seen),
+                Err(error) => budget.pause(&self.options, &self.counters, error).await?,
+            }
+        }
+    }
+}

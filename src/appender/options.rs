@@ -1,0 +1,149 @@
+//! The options of an appender, which the writer's builder offers too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::replay::Checkpoint;
+use crate::core::backoff::Backoff;
+use crate::error::{Error, Result};
+use crate::options::{ObjectOptions, RequestOptions};
+
+/// The most bytes of an object: the documents say both 5 GB and 5 GiB, this is the smaller.
+pub(crate) const MAX_OBJECT_SIZE: u64 = 5_000_000_000;
+
+/// How the object is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenMode {
+    Append,
+    CreateNew,
+    Replay(Checkpoint),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AppenderOptions {
+    pub(crate) mode: OpenMode,
+    pub(crate) shared: bool,
+    pub(crate) create: Arc<ObjectOptions>,
+    pub(crate) request: RequestOptions,
+    pub(crate) attempt_timeout: Duration,
+    pub(crate) delivery_timeout: Duration,
+    pub(crate) backoff: Backoff,
+    pub(crate) max_object_size: u64,
+}
+
+impl Default for AppenderOptions {
+    fn default() -> Self {
+        Self {
+            mode: OpenMode::Append,
+            shared: false,
+            create: Arc::default(),
+            request: RequestOptions::default(),
+            attempt_timeout: Duration::from_secs(30),
+            delivery_timeout: Duration::from_secs(120),
+            backoff: Backoff::default(),
+            max_object_size: MAX_OBJECT_SIZE,
+        }
+    }
+}
+
+impl AppenderOptions {
+    pub(crate) fn check(&self) -> Result<()> {
+        let refuse = |reason: &str| Err(Error::invalid_input(reason));
+        if self.shared && self.mode != OpenMode::Append {
+            return refuse("a shared object can only be opened for append, not new or in replay");
+        }
+        if self.attempt_timeout.is_zero() || self.delivery_timeout.is_zero() {
+            return refuse("attempt_timeout and delivery_timeout must be longer than zero");
+        }
+        if self.max_object_size == 0 {
+            return refuse("max_object_size must be at least one byte");
+        }
+        Ok(())
+    }
+}
+
+/// The setters for a builder that keeps its [`AppenderOptions`] in the named field path.
+macro_rules! appender_option_setters {
+    ($($field:ident).+) => {
+        /// Fails with a [`Conflict`](crate::ErrorKind::Conflict) if the object exists, and creates
+        /// it at once if not.
+        ///
+        /// Default: the object is continued at its end, or created by the first append.
+        #[must_use]
+        pub fn create_new(mut self) -> Self {
+            self.$($field).+.mode = $crate::appender::options::OpenMode::CreateNew;
+            self
+        }
+
+        /// Writes again from an earlier position: what the object already holds is compared by
+        /// CRC-64 and skipped, what is missing is appended. This makes a source that can be read
+        /// again exactly-once across a crash.
+        ///
+        /// A source that differs from the object is an error before anything is appended, and so
+        /// is one that ends before the object does.
+        #[must_use]
+        pub fn replay(mut self, from: $crate::Checkpoint) -> Self {
+            self.$($field).+.mode = $crate::appender::options::OpenMode::Replay(from);
+            self
+        }
+
+        /// Shares the object with other writers: a foreign append is no conflict, ours goes behind
+        /// it. Each append stays whole. Default: off, the object is ours alone.
+        ///
+        /// After a lost answer the object's content decides whether our append is in it. Writers
+        /// that send identical bytes cannot be told apart then, so let each record name its writer.
+        #[must_use]
+        pub fn shared(mut self, shared: bool) -> Self {
+            self.$($field).+.shared = shared;
+            self
+        }
+
+        /// The properties of the object if this creates it.
+        #[must_use]
+        pub fn object_options(mut self, options: $crate::ObjectOptions) -> Self {
+            self.$($field).+.create = ::std::sync::Arc::new(options);
+            self
+        }
+
+        /// What is sent with each append.
+        #[must_use]
+        pub fn request_options(mut self, options: $crate::RequestOptions) -> Self {
+            self.$($field).+.request = options;
+            self
+        }
+
+        /// Gives an attempt up when nothing has moved for this long. A transfer that still moves
+        /// is never cut. Default: 30 s.
+        #[must_use]
+        pub fn attempt_timeout(mut self, timeout: ::std::time::Duration) -> Self {
+            self.$($field).+.attempt_timeout = timeout;
+            self
+        }
+
+        /// Fails for good when there has been no progress for this long, however often was retried
+        /// until then. Default: 120 s.
+        #[must_use]
+        pub fn delivery_timeout(mut self, timeout: ::std::time::Duration) -> Self {
+            self.$($field).+.delivery_timeout = timeout;
+            self
+        }
+
+        /// How long to wait between attempts. Default: base 100 ms, max 10 s, full jitter. What
+        /// OSS asks for by `Retry-After` or `x-oss-qos-delay-time` is waited at least.
+        #[must_use]
+        pub fn backoff(mut self, backoff: $crate::Backoff) -> Self {
+            self.$($field).+.backoff = backoff;
+            self
+        }
+
+        /// Refuses an append that would make the object longer than this, in bytes, before it is
+        /// sent. Default: 5,000,000,000, the smaller of the two limits that OSS documents
+        /// (<https://www.alibabacloud.com/help/en/oss/developer-reference/appendobject>).
+        #[must_use]
+        pub fn max_object_size(mut self, bytes: u64) -> Self {
+            self.$($field).+.max_object_size = bytes;
+            self
+        }
+    };
+}
+pub(crate) use appender_option_setters;

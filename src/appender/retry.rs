@@ -1,0 +1,115 @@
+//! The time budget of a batch: how long to wait between attempts, and when to give up.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::options::AppenderOptions;
+use super::stats::Counters;
+use crate::core::recovery::{Recovery, recovery};
+use crate::error::{Error, ErrorKind, Result, TransportCause};
+use crate::progress::Progress;
+
+/// The least time that an attempt gets to show a sign of life when the budget is nearly spent.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
+
+/// How much patience is left for one batch, or for one question about the object.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    /// The last progress: bytes durable, or more of the batch moved than ever before.
+    since: Instant,
+    /// The most bytes of the batch that any attempt has moved.
+    high_water: u64,
+    /// Append requests made.
+    pub(crate) attempts: u32,
+    /// Failures since the last progress.
+    failures: u32,
+    /// Whether the last failure was one that had been mended already.
+    mended: bool,
+}
+
+impl Budget {
+    pub(crate) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            high_water: 0,
+            attempts: 0,
+            failures: 0,
+            mended: false,
+        }
+    }
+
+    /// Starts the time anew, after something was achieved or after nobody was at work.
+    pub(crate) fn restart(&mut self) {
+        self.since = Instant::now();
+        self.failures = 0;
+        self.mended = false;
+    }
+
+    /// Runs one request, giving it up when nothing moves any more.
+    pub(crate) async fn attempt<T>(
+        &mut self,
+        options: &AppenderOptions,
+        progress: &Progress,
+        request: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let left = options
+            .delivery_timeout
+            .saturating_sub(self.since.elapsed());
+        let patience = left.max(LAST_CHANCE).min(options.delivery_timeout);
+        let idle = options.attempt_timeout.min(patience);
+        let result = progress.guard(idle, request).await.unwrap_or_else(|| {
+            Err(Error::transport(
+                TransportCause::Timeout,
+                format!("nothing moved for {:.1} s", idle.as_secs_f64()),
+            ))
+        });
+        if progress.bytes() > self.high_water {
+            self.high_water = progress.bytes();
+            self.since = self.since.max(progress.last_change());
+        }
+        if result.is_ok() {
+            self.mended = false;
+        }
+        result
+    }
+
+    /// Waits before the next attempt, or fails: with `error` if retrying cannot help, with
+    /// [`RetriesExhausted`](ErrorKind::RetriesExhausted) if the time is up.
+    pub(crate) async fn pause(
+        &mut self,
+        options: &AppenderOptions,
+        counters: &Counters,
+        error: Error,
+    ) -> Result<()> {
+        counters.error(&error);
+        match recovery(&error) {
+            Recovery::Fail | Recovery::Refused => return Err(error),
+            Recovery::RetryMended if self.mended => return Err(error),
+            Recovery::RetryMended => {
+                self.mended = true;
+                return Ok(());
+            }
+            Recovery::Retry | Recovery::Reconcile => {}
+        }
+        self.failures += 1;
+        let stalled = self.since.elapsed();
+        let left = options.delivery_timeout.saturating_sub(stalled);
+        if left <= options.backoff.base().min(options.delivery_timeout / 10) {
+            return Err(Error::new(ErrorKind::RetriesExhausted {
+                attempts: self.attempts.max(self.failures),
+                stalled,
+            })
+            .with_source(error));
+        }
+        let asked = error.service_error().and_then(|answer| answer.retry_after);
+        let delay = options
+            .backoff
+            .delay(self.failures, fastrand::f64())
+            .max(asked.unwrap_or_default());
+        // Never sleeps through the end of the budget: the closer it is, the more often is tried.
+        tokio::time::sleep(delay.min(left / 2)).await;
+        Ok(())
+    }
+}

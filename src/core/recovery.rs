@@ -1,0 +1,133 @@
+//! The one table that says what may be done after a failed request.
+
+use crate::error::{Error, ErrorKind, ServiceError, TransportCause};
+
+/// What may be done after a failed request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recovery {
+    /// Nothing: the same request would fail again.
+    Fail,
+    /// It was not applied: send it again after a pause.
+    Retry,
+    /// It was not applied, and what was wrong (clock, credentials) has been mended: send it again
+    /// at once. Good for one time.
+    RetryMended,
+    /// It may have been applied, or the object is not what we think: look at the object first.
+    Reconcile,
+    /// The object takes no appends: look at it only to say whether an earlier attempt landed.
+    Refused,
+}
+
+/// Decides by the error, not by the attempt.
+pub(crate) fn recovery(error: &Error) -> Recovery {
+    match error.kind() {
+        ErrorKind::Service(answer) => of_answer(answer),
+        ErrorKind::Transport { cause, .. } => match cause {
+            TransportCause::Connect => Recovery::Retry,
+            // A certificate does not get better by asking again.
+            TransportCause::Tls => Recovery::Fail,
+            TransportCause::Timeout | TransportCause::Broken => Recovery::Reconcile,
+        },
+        ErrorKind::BadAnswer { .. } => Recovery::Reconcile,
+        _ => Recovery::Fail,
+    }
+}
+
+fn of_answer(answer: &ServiceError) -> Recovery {
+    if answer.clock_corrected {
+        return Recovery::RetryMended;
+    }
+    match answer.code.as_str() {
+        "PositionNotEqualToLength" => return Recovery::Reconcile,
+        "ObjectNotAppendable"
+        | "AppendSealedObjectNotAllowed"
+        | "FileAlreadyExists"
+        | "FileImmutable" => return Recovery::Refused,
+        // The provider has been told; its next credentials may be better.
+        "SecurityTokenExpired"
+        | "InvalidSecurityToken"
+        | "InvalidAccessKeyId"
+        | "AccessKeyIdAndSecurityTokenNotMatch" => return Recovery::RetryMended,
+        // The body was changed or cut on its way; nothing was stored.
+        "InvalidDigest" => return Recovery::Retry,
+        "RequestTimeout" | "IncompleteBody" | "BadRequest" => return Recovery::Reconcile,
+        _ => {}
+    }
+    match answer.status {
+        429 => Recovery::Retry,
+        408 | 409 | 500.. => Recovery::Reconcile,
+        _ => Recovery::Fail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, code: &str) -> Recovery {
+        recovery(&Error::service(ServiceError::new(status, code)))
+    }
+
+    #[test]
+    fn a_409_is_decided_by_its_code() {
+        assert_eq!(
+            answered(409, "PositionNotEqualToLength"),
+            Recovery::Reconcile
+        );
+        assert_eq!(answered(409, "ObjectNotAppendable"), Recovery::Refused);
+        assert_eq!(answered(411, "ObjectNotAppendable"), Recovery::Refused);
+        assert_eq!(
+            answered(400, "AppendSealedObjectNotAllowed"),
+            Recovery::Refused
+        );
+        assert_eq!(answered(409, ""), Recovery::Reconcile);
+    }
+
+    #[test]
+    fn refusals_are_final() {
+        for (status, code) in [
+            (403, "AccessDenied"),
+            (403, "SignatureDoesNotMatch"),
+            (404, "NoSuchBucket"),
+            (400, "InvalidArgument"),
+            (403, "RequestTimeTooSkewed"),
+            (301, ""),
+            (403, ""),
+        ] {
+            assert_eq!(answered(status, code), Recovery::Fail, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn server_failures_are_ambiguous() {
+        for (status, code) in [
+            (500, "InternalError"),
+            (503, "ServiceUnavailable"),
+            (502, ""),
+            (504, ""),
+            (408, ""),
+            (400, "RequestTimeout"),
+        ] {
+            assert_eq!(answered(status, code), Recovery::Reconcile, "{status}");
+        }
+        assert_eq!(answered(429, ""), Recovery::Retry);
+        assert_eq!(answered(400, "InvalidDigest"), Recovery::Retry);
+    }
+
+    #[test]
+    fn what_the_client_mended_is_retried_at_once() {
+        let mut skewed = ServiceError::new(403, "RequestTimeTooSkewed");
+        skewed.clock_corrected = true;
+        assert_eq!(recovery(&Error::service(skewed)), Recovery::RetryMended);
+        assert_eq!(answered(403, "SecurityTokenExpired"), Recovery::RetryMended);
+    }
+
+    #[test]
+    fn a_transport_failure_is_ambiguous_unless_nothing_was_sent() {
+        let transport = |cause| recovery(&Error::transport(cause, "x"));
+        assert_eq!(transport(TransportCause::Connect), Recovery::Retry);
+        assert_eq!(transport(TransportCause::Tls), Recovery::Fail);
+        assert_eq!(transport(TransportCause::Timeout), Recovery::Reconcile);
+        assert_eq!(transport(TransportCause::Broken), Recovery::Reconcile);
+    }
+}

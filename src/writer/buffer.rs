@@ -1,0 +1,325 @@
+//! The bytes that wait for an append: a rope of pooled segments and of `Bytes` taken as they are.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::core::flush::Time;
+
+/// The smallest and the largest segment. They grow with what is buffered, so that a writer with a
+/// trickle stays small and one with a flood allocates seldom.
+const MIN_SEGMENT: usize = 4 * 1024;
+const MAX_SEGMENT: usize = 256 * 1024;
+
+/// `Bytes` shorter than this are copied: a short piece would cost more to carry than to copy.
+const MIN_SHARED: usize = 4 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Buffer {
+    /// Full segments and shared `Bytes`, in order.
+    chunks: VecDeque<Chunk>,
+    /// The segment that is being filled, behind all `chunks`.
+    tail: BytesMut,
+    /// When the first byte of the tail came.
+    tail_since: Time,
+    /// Bytes in `chunks` and `tail`.
+    len: u64,
+    /// Empty segments for reuse.
+    pool: Vec<BytesMut>,
+    max_pool: usize,
+    /// Where records end, counted in all bytes ever written; kept only if records must stay whole.
+    ends: Option<RecordEnds>,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    bytes: Bytes,
+    since: Time,
+}
+
+#[derive(Debug, Default)]
+struct RecordEnds {
+    taken: u64,
+    ends: VecDeque<u64>,
+}
+
+impl Buffer {
+    pub(super) fn new(capacity: usize, whole_records: bool) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            tail: BytesMut::new(),
+            tail_since: Time::ZERO,
+            len: 0,
+            pool: Vec::new(),
+            max_pool: capacity / MAX_SEGMENT,
+            ends: whole_records.then(RecordEnds::default),
+        }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// When the oldest byte came; no byte is older. `None` if there is none.
+    pub(super) fn since(&self) -> Option<Time> {
+        match self.chunks.front() {
+            Some(chunk) => Some(chunk.since),
+            None => (!self.tail.is_empty()).then_some(self.tail_since),
+        }
+    }
+
+    /// Copies `data` in. `now` is asked only when a segment gets its first byte.
+    pub(super) fn copy(&mut self, mut data: &[u8], now: impl Fn() -> Time) {
+        self.len += data.len() as u64;
+        while !data.is_empty() {
+            let free = self.tail.capacity() - self.tail.len();
+            if free == 0 {
+                self.next_segment();
+                continue;
+            }
+            if self.tail.is_empty() {
+                self.tail_since = now();
+            }
+            let take = free.min(data.len());
+            self.tail.extend_from_slice(&data[..take]);
+            data = &data[take..];
+        }
+    }
+
+    /// Takes `bytes` in, without copying unless they are few.
+    pub(super) fn share(&mut self, bytes: Bytes, now: impl Fn() -> Time) {
+        if bytes.len() < MIN_SHARED {
+            return self.copy(&bytes, now);
+        }
+        self.end_tail();
+        self.len += bytes.len() as u64;
+        self.chunks.push_back(Chunk {
+            bytes,
+            since: now(),
+        });
+    }
+
+    /// Notes that a record ends here.
+    pub(super) fn end_record(&mut self) {
+        if let Some(records) = &mut self.ends {
+            records.ends.push_back(records.taken + self.len);
+        }
+    }
+
+    /// An empty segment to be filled elsewhere and given to [`share`](Self::share).
+    pub(super) fn segment(&mut self) -> BytesMut {
+        self.pool
+            .pop()
+            .unwrap_or_else(|| BytesMut::with_capacity(MAX_SEGMENT))
+    }
+
+    /// Takes up to `max` bytes out, in order; no more than up to the last record that ends there,
+    /// if records must stay whole.
+    pub(super) fn take(&mut self, max: u64) -> Vec<Bytes> {
+        let mut left = self.whole_records(max.min(self.len));
+        self.len -= left;
+        let mut taken = Vec::with_capacity(self.chunks.len() + 1);
+        while left > 0 {
+            let part = match self.chunks.front_mut() {
+                Some(chunk) if chunk.bytes.len() as u64 > left => {
+                    chunk.bytes.split_to(left as usize)
+                }
+                Some(_) => match self.chunks.pop_front() {
+                    Some(chunk) => chunk.bytes,
+                    None => break,
+                },
+                None => self
+                    .tail
+                    .split_to(left.min(self.tail.len() as u64) as usize)
+                    .freeze(),
+            };
+            left -= part.len() as u64;
+            taken.push(part);
+        }
+        taken
+    }
+
+    /// Takes everything out, records whole or not.
+    pub(super) fn take_all(&mut self) -> Vec<Bytes> {
+        self.ends = None;
+        self.take(u64::MAX)
+    }
+
+    /// Keeps the segments of what has been dealt with for reuse, unless nothing more is waiting:
+    /// an idle writer holds no buffer.
+    pub(super) fn release(&mut self, chunks: Vec<Bytes>) {
+        if self.len == 0 {
+            self.pool = Vec::new();
+            self.tail = BytesMut::new();
+            self.chunks = VecDeque::new();
+            return;
+        }
+        for chunk in chunks {
+            if self.pool.len() >= self.max_pool {
+                return;
+            }
+            if let Ok(mut segment) = chunk.try_into_mut() {
+                segment.clear();
+                let whole = segment.try_reclaim(MAX_SEGMENT);
+                if whole && segment.capacity() == MAX_SEGMENT {
+                    self.pool.push(segment);
+                }
+            }
+        }
+    }
+
+    fn whole_records(&mut self, max: u64) -> u64 {
+        let Some(records) = &mut self.ends else {
+            return max;
+        };
+        let limit = records.taken + max;
+        let mut end = records.taken;
+        while let Some(&next) = records.ends.front()
+            && next <= limit
+        {
+            end = next;
+            records.ends.pop_front();
+        }
+        let len = end - records.taken;
+        records.taken = end;
+        len
+    }
+
+    fn next_segment(&mut self) {
+        self.end_tail();
+        self.tail = match usize::try_from(self.len).unwrap_or(MAX_SEGMENT) {
+            len if len < MAX_SEGMENT => {
+                BytesMut::with_capacity(len.next_power_of_two().clamp(MIN_SEGMENT, MAX_SEGMENT))
+            }
+            _ => self.segment(),
+        };
+    }
+
+    fn end_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(Chunk {
+                bytes: self.tail.split().freeze(),
+                since: self.tail_since,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(millis: u64) -> impl Fn() -> Time {
+        move || Time::from_millis(millis)
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Copy(Vec<u8>),
+        Share(Vec<u8>),
+        Take(u64),
+        Release,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let bytes = |max| prop::collection::vec(any::<u8>(), 0..max);
+        prop_oneof![
+            bytes(20_000).prop_map(Op::Copy),
+            bytes(20_000).prop_map(Op::Share),
+            (0..60_000u64).prop_map(Op::Take),
+            Just(Op::Release),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out_in_order(ops in prop::collection::vec(op(), 0..60)) {
+            let mut buffer = Buffer::new(1 << 20, false);
+            let (mut given, mut got, mut out) = (Vec::new(), Vec::new(), Vec::new());
+            for op in ops {
+                match op {
+                    Op::Copy(bytes) => {
+                        given.extend_from_slice(&bytes);
+                        buffer.copy(&bytes, at(0));
+                    }
+                    Op::Share(bytes) => {
+                        given.extend_from_slice(&bytes);
+                        buffer.share(bytes.into(), at(0));
+                    }
+                    Op::Take(max) => {
+                        let before = buffer.len();
+                        let parts = buffer.take(max);
+                        let taken: u64 = parts.iter().map(|part| part.len() as u64).sum();
+                        prop_assert_eq!(taken, max.min(before));
+                        got.extend_from_slice(&parts.concat());
+                        out.extend(parts);
+                    }
+                    Op::Release => buffer.release(std::mem::take(&mut out)),
+                }
+                prop_assert_eq!(buffer.len(), (given.len() - got.len()) as u64);
+                prop_assert_eq!(buffer.since().is_some(), buffer.len() > 0);
+            }
+            got.extend_from_slice(&buffer.take(u64::MAX).concat());
+            prop_assert_eq!(got, given);
+        }
+
+        #[test]
+        fn whole_records_are_never_cut(
+            records in prop::collection::vec(1..2000usize, 1..40),
+            max in 2000..6000u64,
+        ) {
+            let mut buffer = Buffer::new(1 << 20, true);
+            let mut ends = vec![0];
+            for len in &records {
+                buffer.copy(&vec![7; *len], at(0));
+                buffer.end_record();
+                ends.push(ends[ends.len() - 1] + *len as u64);
+            }
+            let mut position = 0;
+            while buffer.len() > 0 {
+                let len: u64 = buffer.take(max).iter().map(|part| part.len() as u64).sum();
+                prop_assert!(len > 0 && len <= max);
+                position += len;
+                prop_assert!(ends.contains(&position));
+            }
+        }
+    }
+
+    #[test]
+    fn the_age_is_that_of_the_oldest_byte() {
+        let mut buffer = Buffer::new(1 << 20, false);
+        assert_eq!(buffer.since(), None);
+        buffer.copy(b"a", at(3));
+        buffer.copy(b"b", at(9));
+        assert_eq!(buffer.since(), Some(Time::from_millis(3)));
+        buffer.take(2);
+        assert_eq!(buffer.since(), None);
+        buffer.copy(b"c", at(12));
+        assert_eq!(buffer.since(), Some(Time::from_millis(12)));
+    }
+
+    #[test]
+    fn long_bytes_are_shared_and_not_copied() {
+        let mut buffer = Buffer::new(1 << 20, false);
+        let long = Bytes::from(vec![1; MIN_SHARED]);
+        buffer.copy(b"a", at(0));
+        buffer.share(long.clone(), at(0));
+        let parts = buffer.take(u64::MAX);
+        assert_eq!(parts[1].as_ptr(), long.as_ptr());
+    }
+
+    #[test]
+    fn segments_are_reused_and_an_idle_buffer_holds_none() {
+        let mut buffer = Buffer::new(1 << 20, false);
+        buffer.copy(&vec![0; 3 * MAX_SEGMENT], at(0));
+        let parts = buffer.take(2 * MAX_SEGMENT as u64);
+        buffer.release(parts);
+        assert!(!buffer.pool.is_empty());
+
+        let rest = buffer.take(u64::MAX);
+        buffer.release(rest);
+        assert!(buffer.pool.is_empty());
+        assert_eq!(buffer.tail.capacity(), 0);
+    }
+}

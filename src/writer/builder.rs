@@ -1,0 +1,180 @@
+//! The writer's options and its opening.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
+
+use super::lazy::LazyOssAppendWriter;
+use super::shared::Shared;
+use super::worker;
+use super::writer::OssAppendWriter;
+use crate::appender::options::appender_option_setters;
+use crate::appender::{ObjectAppender, ObjectAppenderBuilder};
+use crate::core::flush::FlushMode;
+use crate::core::schedule::Schedule;
+use crate::error::{Error, Result};
+use crate::store::{AppendStore, ObjectPath};
+
+const MIB: u64 = 1024 * 1024;
+const DEFAULT_BATCH_SIZE: u64 = MIB;
+const DEFAULT_MAX_APPEND_SIZE: u64 = 8 * MIB;
+const DEFAULT_BUFFER_CAPACITY: u64 = 16 * MIB;
+const DEFAULT_LINGER: Duration = Duration::from_secs(1);
+
+/// The checked options of a writer.
+#[derive(Clone, Debug)]
+pub(super) struct WriterOptions {
+    pub(super) schedule: Schedule,
+    pub(super) buffer_capacity: u64,
+    pub(super) flush_mode: FlushMode,
+    pub(super) seal: bool,
+}
+
+/// Options for opening an [`OssAppendWriter`].
+#[derive(Clone, Debug)]
+#[must_use = "call `open` to get the writer"]
+pub struct OssAppendWriterBuilder<S> {
+    appender: ObjectAppenderBuilder<S>,
+    batch_size: Option<u64>,
+    max_append_size: Option<u64>,
+    buffer_capacity: Option<u64>,
+    linger: Duration,
+    flush_mode: FlushMode,
+    seal: bool,
+}
+
+impl<S: AppendStore> OssAppendWriterBuilder<S> {
+    pub(super) fn new(store: S, object: ObjectPath) -> Self {
+        Self {
+            appender: ObjectAppender::builder(store, object),
+            batch_size: None,
+            max_append_size: None,
+            buffer_capacity: None,
+            linger: DEFAULT_LINGER,
+            flush_mode: FlushMode::default(),
+            seal: false,
+        }
+    }
+
+    appender_option_setters!(appender.options);
+
+    /// Starts an append when this many bytes have gathered and none is in flight.
+    /// Default: 1 MiB, or `max_append_size` if that is less.
+    pub fn batch_size(mut self, bytes: u64) -> Self {
+        self.batch_size = Some(bytes);
+        self
+    }
+
+    /// The most bytes of one append: what gathers while another is in flight goes in one request up
+    /// to this. Default: 8 MiB, or `batch_size` if that is more.
+    pub fn max_append_size(mut self, bytes: u64) -> Self {
+        self.max_append_size = Some(bytes);
+        self
+    }
+
+    /// The most bytes in memory, gathered and in flight; when it is reached, `poll_write` is
+    /// pending. At least twice `max_append_size`. Default: 16 MiB, or twice `max_append_size` if
+    /// that is more.
+    pub fn buffer_capacity(mut self, bytes: u64) -> Self {
+        self.buffer_capacity = Some(bytes);
+        self
+    }
+
+    /// The longest time that a byte waits for its append while none is in flight, counted from the
+    /// first byte of the batch; runs without anybody polling. Zero: as soon as none is in flight.
+    /// Default: 1 s.
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// What `poll_flush` does. Default: [`FlushMode::Coalesced`] with 200 ms.
+    pub fn flush_mode(mut self, mode: FlushMode) -> Self {
+        self.flush_mode = mode;
+        self
+    }
+
+    /// Seals the object at `shutdown`, so that nobody can append to it any more. Default: off.
+    pub fn seal_on_shutdown(mut self, seal: bool) -> Self {
+        self.seal = seal;
+        self
+    }
+
+    /// The object to be opened.
+    pub fn object(&self) -> &ObjectPath {
+        self.appender.object()
+    }
+
+    /// Looks at the object, opens it, and starts the writer's worker on the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options that do not go together or
+    /// outside of a tokio runtime; else as
+    /// [`ObjectAppenderBuilder::open`](crate::ObjectAppenderBuilder::open). Nothing has been
+    /// accepted yet, so nothing can be lost.
+    ///
+    /// # Cancel safety
+    /// Safe; with [`create_new`](Self::create_new) the empty object may have been created.
+    pub async fn open(self) -> Result<OssAppendWriter> {
+        let object = self.appender.object().clone();
+        let context = |error: Error| error.with_operation("open").with_object(&object);
+        let options = self.options().map_err(context)?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
+            context(Error::invalid_input("a writer needs a tokio runtime").with_source(error))
+        })?;
+        let whole_records = self.appender.options.shared;
+        let appender = self.appender.open().await?;
+        let shared = Arc::new(Shared::new(
+            object,
+            options,
+            appender.position(),
+            appender.counters(),
+            whole_records,
+        ));
+        // The worker's own HTTP must never be logged into the object that it writes.
+        let worker =
+            worker::run(Arc::clone(&shared), appender).with_subscriber(NoSubscriber::new());
+        runtime.spawn(worker);
+        Ok(OssAppendWriter::new(shared))
+    }
+
+    /// A writer that opens the object at its first write, for callers that cannot await here.
+    pub fn lazy(self) -> LazyOssAppendWriter {
+        LazyOssAppendWriter::new(self.open())
+    }
+
+    fn options(&self) -> Result<WriterOptions> {
+        let batch_size = self
+            .batch_size
+            .unwrap_or(DEFAULT_BATCH_SIZE.min(self.max_append_size.unwrap_or(u64::MAX)));
+        let max_append_size = self
+            .max_append_size
+            .unwrap_or(DEFAULT_MAX_APPEND_SIZE.max(batch_size));
+        let buffer_capacity = self
+            .buffer_capacity
+            .unwrap_or(DEFAULT_BUFFER_CAPACITY.max(max_append_size.saturating_mul(2)));
+        if batch_size == 0 || max_append_size < batch_size {
+            return Err(Error::invalid_input(format!(
+                "batch_size {batch_size} must be from 1 to max_append_size {max_append_size}"
+            )));
+        }
+        if buffer_capacity / 2 < max_append_size {
+            return Err(Error::invalid_input(format!(
+                "buffer_capacity {buffer_capacity} must be at least twice max_append_size \
+                 {max_append_size}, so that the next batch can fill while one is in flight"
+            )));
+        }
+        Ok(WriterOptions {
+            schedule: Schedule {
+                batch_size,
+                max_append_size,
+                linger: self.linger,
+            },
+            buffer_capacity,
+            flush_mode: self.flush_mode,
+            seal: self.seal,
+        })
+    }
+}

@@ -1,0 +1,20 @@
+//! `OssAppendWriter`: a thin handle, a shared buffer, and one worker.
+
+mod buffer;
+mod builder;
+mod copy;
+mod lazy;
+mod shared;
+mod sink;
+mod stats;
+mod unsent;
+mod worker;
+#[allow(clippy::module_inception)]
+mod writer;
+
+pub use self::builder::OssAppendWriterBuilder;
+pub use self::copy::CopyProgress;
+pub use self::lazy::LazyOssAppendWriter;
+pub use self::stats::WriterStats;
+pub use self::unsent::Unsent;
+pub use self::writer::OssAppendWriter;

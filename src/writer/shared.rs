@@ -1,0 +1,247 @@
+//! What the handles and the worker of one writer share: one lock around the buffer, the watermarks
+//! and the waiters.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::buffer::Buffer;
+use super::builder::WriterOptions;
+use super::stats::WriterStats;
+use super::unsent::Unsent;
+use crate::appender::stats::Counters;
+use crate::core::batch::Batch;
+use crate::core::flush::{FlushTargets, Time};
+use crate::error::{Error, ErrorKind, Landed, Result};
+use crate::store::ObjectPath;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) object: ObjectPath,
+    pub(super) options: WriterOptions,
+    /// The object's length when it was opened, or the replay's start.
+    pub(super) start: u64,
+    pub(super) counters: Arc<Counters>,
+    /// Whether what is written at once must stay in one append.
+    pub(super) whole_records: bool,
+    /// Tells the worker that something changed.
+    pub(super) work: Notify,
+    origin: Instant,
+    next_waiter: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) buffer: Buffer,
+    /// Bytes taken from callers. All counts are from the opening.
+    pub(super) accepted: u64,
+    /// Bytes handed to the appender.
+    pub(super) issued: u64,
+    /// Bytes that the appender is done with, so that their memory is free.
+    pub(super) settled: u64,
+    /// Bytes proven to be in the object.
+    pub(super) durable: u64,
+    pub(super) flush: FlushTargets,
+    /// Somebody waits for everything before this to be durable.
+    pub(super) wanted: u64,
+    /// The batch that the appender is working on.
+    pub(super) in_flight: Option<Batch>,
+    pub(super) phase: Phase,
+    pub(super) handles: usize,
+    /// The caller has taken back what is not durable.
+    pub(super) unsent_taken: bool,
+    waiters: HashMap<u64, Waker>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Phase {
+    Open,
+    /// No more bytes come; the worker finishes.
+    Closing {
+        seal: bool,
+    },
+    Closed,
+    Failed(Error),
+}
+
+/// The wakers to call once the lock is released.
+#[must_use]
+#[derive(Debug)]
+pub(super) struct Wake(HashMap<u64, Waker>);
+
+impl Wake {
+    pub(super) fn all(self) {
+        self.0.into_values().for_each(Waker::wake);
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        object: ObjectPath,
+        options: WriterOptions,
+        start: u64,
+        counters: Arc<Counters>,
+        whole_records: bool,
+    ) -> Self {
+        let capacity = usize::try_from(options.buffer_capacity).unwrap_or(usize::MAX);
+        Self {
+            state: Mutex::new(State {
+                buffer: Buffer::new(capacity, whole_records),
+                accepted: 0,
+                issued: 0,
+                settled: 0,
+                durable: 0,
+                flush: FlushTargets::default(),
+                wanted: 0,
+                in_flight: None,
+                phase: Phase::Open,
+                handles: 0,
+                unsent_taken: false,
+                waiters: HashMap::new(),
+            }),
+            object,
+            options,
+            start,
+            counters,
+            whole_records,
+            work: Notify::new(),
+            origin: Instant::now(),
+            next_waiter: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.origin.elapsed()
+    }
+
+    /// The moment of `time` for a timer; `None` if that is further than any timer reaches.
+    pub(super) fn instant(&self, time: Time) -> Option<Instant> {
+        self.origin.checked_add(time)
+    }
+
+    pub(super) fn new_waiter(&self) -> u64 {
+        self.next_waiter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How many bytes fit in now.
+    pub(super) fn room(&self, state: &State) -> u64 {
+        self.options.buffer_capacity.saturating_sub(state.held())
+    }
+
+    /// Counts `len` new bytes, and wakes the worker where they make a difference to it.
+    pub(super) fn accepted(&self, state: &mut State, len: u64) {
+        if len == 0 {
+            return;
+        }
+        let before = state.buffer.len() - len;
+        state.accepted += len;
+        let batch_size = self.options.schedule.batch_size;
+        if before == 0 || (before < batch_size && state.buffer.len() >= batch_size) {
+            self.work.notify_one();
+        }
+    }
+
+    /// Asks for everything accepted so far to become durable.
+    pub(super) fn ask(&self, state: &mut State, target: u64, min_interval: Duration) {
+        if target <= state.durable {
+            return;
+        }
+        state.wanted = state.wanted.max(target);
+        if target > state.issued {
+            state.flush.ask(target, self.now(), min_interval);
+        }
+        self.work.notify_one();
+    }
+
+    pub(super) fn stats(&self) -> WriterStats {
+        let append = self.counters.snapshot();
+        let now = self.now();
+        let state = self.lock();
+        let failed = match state.phase {
+            Phase::Failed(_) => state.accepted - state.durable,
+            _ => 0,
+        };
+        let compared = state.settled - state.durable;
+        WriterStats {
+            accepted: state.accepted,
+            durable: state.durable,
+            buffered: if failed > 0 { 0 } else { state.held() },
+            compared: if failed > 0 { 0 } else { compared },
+            failed,
+            oldest: state.buffer.since().map(|since| now.saturating_sub(since)),
+            appends: append.appends,
+            retries: append.retries,
+            reconciles: append.reconciles,
+            last_error: append.last_error,
+            last_success: append.last_success,
+        }
+    }
+}
+
+impl State {
+    /// Bytes in memory: waiting and in flight.
+    pub(super) fn held(&self) -> u64 {
+        self.accepted - self.settled
+    }
+
+    pub(super) fn register(&mut self, waiter: u64, cx: &Context<'_>) {
+        self.waiters
+            .entry(waiter)
+            .and_modify(|waker| waker.clone_from(cx.waker()))
+            .or_insert_with(|| cx.waker().clone());
+    }
+
+    pub(super) fn forget(&mut self, waiter: u64) {
+        self.waiters.remove(&waiter);
+    }
+
+    pub(super) fn wake(&mut self) -> Wake {
+        Wake(std::mem::take(&mut self.waiters))
+    }
+
+    /// The failure, if the writer has failed.
+    pub(super) fn check_failed(&self) -> Result<()> {
+        match &self.phase {
+            Phase::Failed(error) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether more bytes may come.
+    pub(super) fn check_open(&self) -> Result<()> {
+        match &self.phase {
+            Phase::Open => Ok(()),
+            Phase::Failed(error) => Err(error.clone()),
+            Phase::Closing { .. } | Phase::Closed => Err(Error::new(ErrorKind::Closed)),
+        }
+    }
+
+    /// Takes out what is not durable. Only for a failed writer.
+    pub(super) fn take_unsent(&mut self, start: u64) -> Unsent {
+        let in_flight = self.in_flight.take();
+        let in_doubt = match &self.phase {
+            Phase::Failed(error) if error.landed() == Some(Landed::InDoubt) => {
+                in_flight.as_ref().map_or(0, Batch::len)
+            }
+            _ => 0,
+        };
+        let mut chunks: Vec<Bytes> = in_flight.iter().flat_map(Batch::chunks).cloned().collect();
+        chunks.extend(self.buffer.take_all());
+        Unsent {
+            position: start + self.settled,
+            in_doubt,
+            chunks,
+        }
+    }
+}

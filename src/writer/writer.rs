@@ -1,0 +1,459 @@
+//! `OssAppendWriter`: the handle, and its `AsyncWrite`.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+
+use super::builder::OssAppendWriterBuilder;
+use super::shared::{Phase, Shared, State};
+use super::stats::WriterStats;
+use super::unsent::Unsent;
+use crate::core::flush::FlushMode;
+use crate::error::{Error, Result};
+use crate::store::{AppendStore, ObjectPath};
+
+/// Streams bytes into one OSS object: a tokio [`AsyncWrite`] that gathers what is written, appends
+/// it when a batch is large or old enough, and makes sure that every byte lands exactly once and
+/// in order.
+///
+/// | call | meaning |
+/// |---|---|
+/// | `write` | copies into the buffer; pending while the buffer is full |
+/// | [`write_bytes`](Self::write_bytes) | the same for `Bytes`, without copying |
+/// | `flush` | everything accepted before is durable on return, by [`FlushMode`] |
+/// | [`sync`](Self::sync) | everything accepted before is durable on return, at once, in every mode |
+/// | `shutdown` | `sync`, then seals if asked; nothing more can be written |
+///
+/// *Durable* means that OSS has acknowledged the bytes with the expected position and CRC-64, or
+/// that a look at the object has proven them.
+///
+/// # Failure
+/// Failed requests are retried within
+/// [`delivery_timeout`](OssAppendWriterBuilder::delivery_timeout). When the writer fails for good,
+/// every call returns the same error, as an `io::Error` from which [`Error::from_io`] gets ours
+/// back; it says whether the append in question landed. [`into_unsent`](Self::into_unsent) then
+/// gives back what is not durable.
+///
+/// # Clones
+/// A clone writes to the same buffer. Each write of a clone is accepted in one piece if there is
+/// room for it. The writer lives until the last clone is dropped.
+///
+/// # Dropping
+/// Dropping the last clone never blocks. The worker goes on with what was accepted as long as the
+/// runtime lives, but nobody learns how that ends: call `shutdown`. A drop before everything is
+/// durable logs one warning.
+///
+/// # Cancel safety
+/// Every future of this type may be dropped at any point: nothing is lost and nothing doubled.
+/// What was accepted stays accepted.
+///
+/// ```no_run
+/// # async fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
+/// use oss_append::OssAppendWriter;
+/// use tokio::io::AsyncWriteExt;
+///
+/// let object = "oss://logs/2026/app.log".parse()?;
+/// let mut writer = OssAppendWriter::builder(client, object).open().await?;
+/// let mut file = tokio::fs::File::open("app.log").await?;
+/// tokio::io::copy(&mut file, &mut writer).await?;
+/// writer.shutdown().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct OssAppendWriter {
+    shared: Arc<Shared>,
+    /// Names this handle among the waiters.
+    waiter: u64,
+    /// What the flush that is under way waits for. A write moves it on.
+    flush_target: Option<u64>,
+    /// An item that a `Sink` took in and that the buffer had no room for yet.
+    item: Option<Bytes>,
+}
+
+impl OssAppendWriter {
+    /// Prepares to open `object` in `store`.
+    pub fn builder<S: AppendStore>(store: S, object: ObjectPath) -> OssAppendWriterBuilder<S> {
+        OssAppendWriterBuilder::new(store, object)
+    }
+
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        shared.lock().handles += 1;
+        let waiter = shared.new_waiter();
+        Self {
+            shared,
+            waiter,
+            flush_target: None,
+            item: None,
+        }
+    }
+
+    /// The object.
+    pub fn object(&self) -> &ObjectPath {
+        &self.shared.object
+    }
+
+    /// The position behind the last accepted byte: the object's length once everything is durable.
+    /// In a shared object counted without what others have appended since the opening.
+    pub fn position(&self) -> u64 {
+        self.shared.start + self.shared.lock().accepted
+    }
+
+    /// Everything before this position is durable. Counted as [`position`](Self::position).
+    pub fn durable_position(&self) -> u64 {
+        self.shared.start + self.shared.lock().durable
+    }
+
+    /// What was done so far, and what is held.
+    pub fn stats(&self) -> WriterStats {
+        self.shared.stats()
+    }
+
+    /// Waits until everything before `position` is durable; forces nothing.
+    ///
+    /// # Errors
+    /// The writer's failure, or [`Closed`](crate::ErrorKind::Closed) if the writer was shut down
+    /// before that position.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn wait_durable(&self, position: u64) -> Result<()> {
+        let waiting = Waiting {
+            shared: &self.shared,
+            waiter: self.shared.new_waiter(),
+        };
+        poll_fn(|cx| {
+            let mut state = self.shared.lock();
+            if self.shared.start + state.durable >= position {
+                return Poll::Ready(Ok(()));
+            }
+            state.check_failed()?;
+            if matches!(state.phase, Phase::Closed) {
+                return Poll::Ready(state.check_open());
+            }
+            state.register(waiting.waiter, cx);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Makes everything accepted so far durable, at once and in every flush mode.
+    ///
+    /// # Errors
+    /// The writer's failure.
+    ///
+    /// # Cancel safety
+    /// Safe: the append stays on its way.
+    pub async fn sync(&mut self) -> Result<()> {
+        poll_fn(|cx| self.poll_flushed(cx, Duration::ZERO)).await
+    }
+
+    /// Writes `bytes` without copying them (if they are few, they are copied, which is cheaper).
+    /// The memory that they share stays in use until they are durable.
+    ///
+    /// # Errors
+    /// The writer's failure; [`Closed`](crate::ErrorKind::Closed) after a shutdown;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) in a shared object for more than
+    /// `max_append_size` bytes, which could be torn.
+    ///
+    /// # Cancel safety
+    /// Safe: up to `buffer_capacity` the bytes are accepted whole or not at all, so a future that
+    /// was dropped before it returned has accepted nothing. Longer `bytes` are accepted piece by
+    /// piece, and [`position`](Self::position) tells how many were.
+    pub async fn write_bytes(&mut self, mut bytes: Bytes) -> Result<()> {
+        let capacity = self.shared.options.buffer_capacity;
+        let limit = usize::try_from(capacity).unwrap_or(usize::MAX);
+        loop {
+            let piece = bytes.split_to(bytes.len().min(limit));
+            poll_fn(|cx| self.poll_bytes(cx, &piece)).await?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives back the bytes that a failed writer had accepted and that are not durable; none after
+    /// a successful shutdown. The first of the clones that asks gets them.
+    ///
+    /// # Errors
+    /// Gives the writer itself back if it has neither failed nor been shut down: its bytes are
+    /// still on their way.
+    pub fn into_unsent(mut self) -> Result<Unsent, Self> {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        if !matches!(state.phase, Phase::Failed(_) | Phase::Closed) {
+            drop(state);
+            return Err(self);
+        }
+        let mut unsent = state.take_unsent(shared.start);
+        state.unsent_taken = true;
+        unsent.chunks.extend(self.item.take());
+        drop(state);
+        Ok(unsent)
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Waits for room for at least one byte, and tells how much there is.
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64>> {
+        ready!(self.poll_item(cx))?;
+        let mut state = self.shared.lock();
+        state.check_open()?;
+        match self.shared.room(&state) {
+            0 => {
+                state.register(self.waiter, cx);
+                Poll::Pending
+            }
+            room => Poll::Ready(Ok(room)),
+        }
+    }
+
+    /// Takes `bytes` in whole, as soon as there is room.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, bytes: &Bytes) -> Poll<Result<()>> {
+        ready!(self.poll_item(cx))?;
+        self.poll_place(cx, bytes)
+    }
+
+    /// Takes `bytes` in whole, as soon as there is room.
+    fn poll_place(&mut self, cx: &mut Context<'_>, bytes: &Bytes) -> Poll<Result<()>> {
+        let mut state = self.shared.lock();
+        let len = bytes.len() as u64;
+        let room = room_for(&self.shared, &state, len)?;
+        if room < len {
+            // What is in the way goes out now, however little it is.
+            let accepted = state.accepted;
+            self.shared.ask(&mut state, accepted, Duration::ZERO);
+            state.register(self.waiter, cx);
+            return Poll::Pending;
+        }
+        self.flush_target = None;
+        push(&self.shared, &mut state, bytes.clone());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes in an item of a `Sink`; [`poll_room`](Self::poll_room) has been ready.
+    pub(super) fn take_item(&mut self, item: Bytes) -> Result<()> {
+        room_for(&self.shared, &self.shared.lock(), item.len() as u64)?;
+        if self.item.is_some() {
+            return Err(Error::invalid_input(
+                "start_send was called although the sink was not ready",
+            ));
+        }
+        self.flush_target = None;
+        self.item = Some(item);
+        // Nobody has to wait for this: what finds no room now goes in with the next poll.
+        let _ = self.poll_item(&mut Context::from_waker(std::task::Waker::noop()))?;
+        Ok(())
+    }
+
+    /// Moves the item of a `Sink` into the buffer.
+    pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let capacity = self.shared.options.buffer_capacity;
+        let limit = usize::try_from(capacity).unwrap_or(usize::MAX);
+        while let Some(item) = &self.item {
+            let piece = item.slice(..item.len().min(limit));
+            ready!(self.poll_place(cx, &piece))?;
+            self.item = self
+                .item
+                .take()
+                .map(|item| item.slice(piece.len()..))
+                .filter(|item| !item.is_empty());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until everything accepted before is durable. Its append is issued no sooner than
+    /// `min_interval` after the last one that a flush forced.
+    fn poll_flushed(&mut self, cx: &mut Context<'_>, min_interval: Duration) -> Poll<Result<()>> {
+        ready!(self.poll_item(cx))?;
+        let mut state = self.shared.lock();
+        let target = *self.flush_target.get_or_insert_with(|| {
+            let target = state.accepted;
+            self.shared.ask(&mut state, target, min_interval);
+            target
+        });
+        if min_interval.is_zero() && state.durable < target {
+            // A flush that was under way may be due later than this one.
+            self.shared.ask(&mut state, target, min_interval);
+        }
+        if let Err(error) = state.check_failed() {
+            self.flush_target = None;
+            return Poll::Ready(Err(error));
+        }
+        if state.durable >= target {
+            self.flush_target = None;
+            return Poll::Ready(Ok(()));
+        }
+        state.register(self.waiter, cx);
+        Poll::Pending
+    }
+
+    fn write_slices<'a>(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Poll<Result<usize>> {
+        ready!(self.poll_item(cx))?;
+        let shared = &*self.shared;
+        let mut state = shared.lock();
+        let len: usize = slices.clone().map(<[u8]>::len).sum();
+        let room = room_for(shared, &state, len as u64)?;
+        if len == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let whole = shared.whole_records;
+        if room == 0 || (whole && room < len as u64) {
+            state.register(self.waiter, cx);
+            return Poll::Pending;
+        }
+        let take = len.min(usize::try_from(room).unwrap_or(usize::MAX));
+        let mut left = take;
+        for slice in slices {
+            let part = &slice[..slice.len().min(left)];
+            state.buffer.copy(part, || shared.now());
+            left -= part.len();
+        }
+        state.buffer.end_record();
+        shared.accepted(&mut state, take as u64);
+        self.flush_target = None;
+        Poll::Ready(Ok(take))
+    }
+}
+
+/// How much fits in now, if bytes may be written at all.
+fn room_for(shared: &Shared, state: &State, len: u64) -> Result<u64> {
+    state.check_open()?;
+    let most = shared.options.schedule.max_append_size;
+    if shared.whole_records && len > most {
+        return Err(Error::invalid_input(format!(
+            "a record of {len} bytes could be torn in a shared object: at most max_append_size \
+             {most} bytes can be written at once"
+        ))
+        .with_operation("write")
+        .with_object(&shared.object));
+    }
+    Ok(shared.room(state))
+}
+
+fn push(shared: &Shared, state: &mut State, bytes: Bytes) {
+    let len = bytes.len() as u64;
+    state.buffer.share(bytes, || shared.now());
+    state.buffer.end_record();
+    shared.accepted(state, len);
+}
+
+impl AsyncWrite for OssAppendWriter {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.write_slices(cx, std::iter::once(buf))
+            .map_err(io::Error::from)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write_slices(cx, bufs.iter().map(|slice| &**slice))
+            .map_err(io::Error::from)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let min_interval = match self.shared.options.flush_mode {
+            FlushMode::Coalesced { min_interval } => min_interval,
+            FlushMode::Durable => Duration::ZERO,
+            FlushMode::Handoff => {
+                ready!(self.poll_item(cx))?;
+                self.shared.lock().check_failed()?;
+                return Poll::Ready(Ok(()));
+            }
+        };
+        self.poll_flushed(cx, min_interval).map_err(io::Error::from)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_item(cx))?;
+        let shared = &*self.shared;
+        let mut state = shared.lock();
+        if matches!(state.phase, Phase::Open) {
+            state.phase = Phase::Closing {
+                seal: shared.options.seal,
+            };
+            shared.work.notify_one();
+        }
+        match &state.phase {
+            Phase::Failed(error) => Poll::Ready(Err(error.clone().into())),
+            Phase::Closed => Poll::Ready(Ok(())),
+            Phase::Open | Phase::Closing { .. } => {
+                state.register(self.waiter, cx);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Clone for OssAppendWriter {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.shared))
+    }
+}
+
+impl Drop for OssAppendWriter {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.forget(self.waiter);
+        state.handles -= 1;
+        if let Some(item) = self.item.take()
+            && matches!(state.phase, Phase::Open)
+        {
+            // No room for it, but it was accepted; nothing more can come from this handle.
+            push(&self.shared, &mut state, item);
+        }
+        if state.handles > 0 {
+            return;
+        }
+        let missing = match state.unsent_taken {
+            true => 0,
+            false => state.accepted - state.durable,
+        };
+        if matches!(state.phase, Phase::Open) {
+            state.phase = Phase::Closing { seal: false };
+            self.shared.work.notify_one();
+        }
+        drop(state);
+        if missing > 0 {
+            tracing::warn!(
+                object = %self.shared.object,
+                bytes = missing,
+                "OssAppendWriter dropped with bytes that are not durable; call shutdown first"
+            );
+        }
+    }
+}
+
+/// A waiter that is forgotten when its future is dropped.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    waiter: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().forget(self.waiter);
+    }
+}
