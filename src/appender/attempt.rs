@@ -24,6 +24,8 @@ pub(super) struct Pending {
     batch: Batch,
     /// Where its first byte is, or is to be.
     start: u64,
+    /// Its length when it was given.
+    len: u64,
     budget: Budget,
     /// An attempt was made whose outcome is not known: it may even land later.
     unknown: bool,
@@ -38,6 +40,7 @@ pub(super) struct Pending {
 impl Pending {
     pub(super) fn new(batch: Batch, start: u64) -> Self {
         Self {
+            len: batch.len(),
             batch,
             start,
             budget: Budget::new(),
@@ -71,8 +74,9 @@ impl<S: AppendStore> ObjectAppender<S> {
         }
         loop {
             let Some(pending) = &self.pending else {
-                return Ok(self.receipt(self.given.position));
+                return Ok(self.receipt(self.given.position, 0));
             };
+            let len = pending.len;
             let start = pending.start;
             if pending.look {
                 self.reconcile().await?;
@@ -80,7 +84,7 @@ impl<S: AppendStore> ObjectAppender<S> {
                 self.attempt().await?;
             }
             if self.pending.is_none() {
-                return Ok(self.receipt(start));
+                return Ok(self.receipt(start, len));
             }
         }
     }

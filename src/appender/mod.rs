@@ -102,11 +102,10 @@ impl<S: AppendStore> ObjectAppender<S> {
         self.settle().await?;
         let batch = batch.into();
         if batch.is_empty() {
-            return Ok(self.receipt(self.given.position));
+            return Ok(self.receipt(self.given.position, 0));
         }
-        let start = self.given.position;
-        self.pending = Some(Pending::new(batch, start));
-        Ok(self.settle().await?.unwrap_or_else(|| self.receipt(start)))
+        self.pending = Some(Pending::new(batch, self.given.position));
+        self.settle_pending().await
     }
 
     /// Finds out the fate of the batch that a dropped `append` left behind, and completes it.
@@ -173,11 +172,12 @@ impl<S: AppendStore> ObjectAppender<S> {
         Arc::clone(&self.counters)
     }
 
-    fn receipt(&self, start: u64) -> AppendReceipt {
-        let end = self.given.position;
+    fn receipt(&self, start: u64, len: u64) -> AppendReceipt {
+        let end = start + len;
         AppendReceipt {
             range: start..end,
-            crc64: self.given.crc,
+            // Behind our bytes in a shared object may be those of others.
+            crc64: self.given.crc.filter(|_| self.given.position == end),
             durable: self.durable_position() >= end,
         }
     }

@@ -1,0 +1,41 @@
+//! What the tests share.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+pub mod store;
+
+use std::time::Duration;
+
+use oss_append::{
+    Error, ErrorKind, ObjectAppender, ObjectAppenderBuilder, ObjectPath, OssAppendWriter,
+    OssAppendWriterBuilder,
+};
+
+use self::store::SimStore;
+
+pub const MS: Duration = Duration::from_millis(1);
+pub const SEC: Duration = Duration::from_secs(1);
+
+/// The object that the tests write to.
+pub fn object() -> ObjectPath {
+    ObjectPath::new("bucket", "object").unwrap()
+}
+
+pub fn appender(store: &SimStore) -> ObjectAppenderBuilder<SimStore> {
+    ObjectAppender::builder(store.clone(), object())
+}
+
+pub fn writer(store: &SimStore) -> OssAppendWriterBuilder<SimStore> {
+    OssAppendWriter::builder(store.clone(), object())
+}
+
+/// The error of this crate inside an `io::Error`.
+pub fn ours(error: std::io::Error) -> Error {
+    Error::from_io(&error).expect("an error of ours").clone()
+}
+
+pub fn conflict_cause(error: &Error) -> oss_append::ConflictCause {
+    match error.kind() {
+        ErrorKind::Conflict(conflict) => conflict.cause,
+        other => panic!("no conflict: {other:?}"),
+    }
+}
