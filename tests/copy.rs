@@ -1,0 +1,178 @@
+//! Copying into a writer: how many appends a trickling source costs, and what becomes of a reader
+//! that fails.
+
+mod support;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::FutureExt;
+use oss_append::{CopyProgress, ErrorKind};
+use support::store::SimStore;
+use support::{MS, SEC, writer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, Interval, interval};
+
+/// Yields 100 bytes every 5 ms for `duration`.
+struct Trickle {
+    ticks: Interval,
+    left: u32,
+}
+
+impl Trickle {
+    const SIZE: usize = 100;
+    const EVERY: Duration = Duration::from_millis(5);
+
+    fn new(duration: Duration) -> Self {
+        Self {
+            ticks: interval(Self::EVERY),
+            left: (duration.as_millis() / Self::EVERY.as_millis()) as u32,
+        }
+    }
+}
+
+impl AsyncRead for Trickle {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.left == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.ticks.poll_tick(cx));
+        self.left -= 1;
+        buf.put_slice(&[b'x'; Self::SIZE]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_copy_makes_at_most_one_append_an_interval() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    let start = Instant::now();
+    let mut reader = Trickle::new(20 * SEC);
+    let copied = tokio::io::copy(&mut reader, &mut writer).await.unwrap();
+    assert_eq!(copied, 400_000);
+    assert_eq!(store.content().len(), 400_000, "durable without a shutdown");
+    let stats = writer.stats();
+    let intervals = start.elapsed().as_millis().div_ceil(200) as u64;
+    assert!(stats.appends <= intervals + 1, "{} appends", stats.appends);
+    assert!(stats.appends >= intervals / 2, "{} appends", stats.appends);
+    let times: Vec<Instant> = store
+        .world()
+        .requests
+        .iter()
+        .skip(1)
+        .map(|request| request.at)
+        .collect();
+    for pair in times.windows(2) {
+        assert!(pair[1] - pair[0] >= 200 * MS);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_copy_from_makes_one_append_a_linger() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    let copied = writer.copy_from(&mut Trickle::new(20 * SEC)).await.unwrap();
+    assert_eq!(copied, 400_000);
+    assert_eq!(store.content().len(), 400_000);
+    let stats = writer.stats();
+    assert!((19..=21).contains(&stats.appends), "{}", stats.appends);
+}
+
+#[tokio::test(start_paused = true)]
+async fn copy_from_reads_large_input_and_reports_progress() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    let input: Vec<u8> = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let mut last: Option<CopyProgress> = None;
+    let copied = writer
+        .copy_from_with(&mut input.as_slice(), |progress| {
+            if let Some(last) = last {
+                assert!(last.read < progress.read);
+                assert!(last.durable_position <= progress.durable_position);
+            }
+            last = Some(progress);
+        })
+        .await
+        .unwrap();
+    assert_eq!(copied, input.len() as u64);
+    assert_eq!(last.unwrap().read, copied);
+    assert_eq!(store.content(), input);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failing_reader_gave_is_made_durable_and_its_error_returned() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    let broken = tokio_util::io::StreamReader::new(futures::stream::iter([
+        Ok(&b"what there was"[..]),
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "disk on fire")),
+    ]));
+    let mut broken = Box::pin(broken);
+    let error = writer.copy_from(&mut broken).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        &ErrorKind::Reader {
+            kind: io::ErrorKind::UnexpectedEof
+        }
+    );
+    let cause = std::error::Error::source(&error).unwrap();
+    assert_eq!(cause.to_string(), "disk on fire");
+    assert_eq!(store.text(), "what there was");
+    // The writer itself is well.
+    writer.write_all(b"!").await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!(store.text(), "what there was!");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_copy_from_loses_nothing_that_it_read() {
+    let store = SimStore::new();
+    store.world().latency = 30 * MS;
+    let mut writer = writer(&store)
+        .batch_size(64)
+        .max_append_size(64)
+        .buffer_capacity(128)
+        .open()
+        .await
+        .unwrap();
+    let input: Vec<u8> = (0..4000_u32).map(|n| (n % 251) as u8).collect();
+    let mut reader = input.as_slice();
+    loop {
+        let copy = writer.copy_from(&mut reader);
+        if tokio::time::timeout(7 * MS, copy).await.is_ok() {
+            break;
+        }
+    }
+    writer.shutdown().await.unwrap();
+    assert_eq!(store.content(), input);
+}
+
+#[tokio::test(start_paused = true)]
+async fn copy_from_nothing_creates_nothing() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    assert_eq!(writer.copy_from(&mut tokio::io::empty()).await.unwrap(), 0);
+    writer.shutdown().await.unwrap();
+    assert!(store.world().object.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_an_endless_reader_is_held_back_by_the_full_buffer() {
+    let store = SimStore::new();
+    store.world().latency = 1000 * SEC;
+    let mut writer = writer(&store).open().await.unwrap();
+    let capacity = 16 << 20;
+    {
+        let mut endless = tokio::io::repeat(1).take(1 << 40);
+        let copy = writer.copy_from(&mut endless);
+        assert!(copy.now_or_never().is_none());
+    }
+    assert_eq!(writer.stats().buffered, capacity);
+}

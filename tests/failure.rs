@@ -1,0 +1,330 @@
+//! Promise 3: a writer that fails for good says why, stays failed, and gives back what is not
+//! durable, with the position from which it is missing.
+
+mod support;
+
+use std::io;
+
+use bytes::Bytes;
+use oss_append::{Backoff, ErrorKind, Landed, TransportCause};
+use support::store::{Fault, SimStore, service, unreachable};
+use support::{MS, SEC, conflict_cause, ours, writer};
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_durable_can_be_taken_back() {
+    let store = SimStore::holding("old ");
+    let mut writer = writer(&store).batch_size(4).open().await.unwrap();
+    writer.write_all(b"good").await.unwrap();
+    writer.sync().await.unwrap();
+    store.fault(Fault::none().foreign_before("?"));
+    writer.write_all(b"lost").await.unwrap();
+    writer.write_all(b", and the rest").await.unwrap();
+    let error = ours(writer.flush().await.unwrap_err());
+    assert_eq!(error.landed(), Some(Landed::No));
+
+    let stats = writer.stats();
+    assert_eq!(stats.accepted, 22);
+    assert_eq!((stats.durable, stats.buffered, stats.failed), (4, 0, 18));
+    let unsent = writer.into_unsent().unwrap();
+    assert_eq!((unsent.position, unsent.in_doubt), (8, 0));
+    assert_eq!(unsent.chunks.concat(), b"lost, and the rest");
+    assert_eq!(&store.content()[..unsent.position as usize], b"old good");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_landed_is_not_given_back() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).batch_size(4).open().await.unwrap();
+    store.fault(Fault::lost_answer().foreign_after("?"));
+    writer.write_all(b"good").await.unwrap();
+    let error = ours(writer.flush().await.unwrap_err());
+    assert_eq!(error.landed(), Some(Landed::Yes));
+    assert_eq!(writer.durable_position(), 4);
+    let unsent = writer.into_unsent().unwrap();
+    assert!(unsent.is_empty());
+    assert_eq!(unsent.position, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_torn_batch_gives_back_its_missing_rest() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).batch_size(4).open().await.unwrap();
+    store.fault(Fault::torn(3));
+    store.fault(Fault::error(403, "AccessDenied"));
+    writer.write_all(b"good").await.unwrap();
+    let error = ours(writer.flush().await.unwrap_err());
+    assert_eq!(error.service_error().unwrap().code, "AccessDenied");
+    let unsent = writer.into_unsent().unwrap();
+    assert_eq!(
+        (unsent.position, unsent.chunks.concat()),
+        (3, b"d".to_vec())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_every_call_returns_it_and_none_panics() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    store.fault(Fault::error(403, "AccessDenied"));
+    writer.write_all(b"x").await.unwrap();
+    let first = writer.flush().await.unwrap_err();
+    assert_eq!(first.kind(), io::ErrorKind::PermissionDenied);
+    let message = ours(first).to_string();
+    for _ in 0..2 {
+        for error in [
+            ours(writer.write(b"y").await.unwrap_err()),
+            ours(writer.flush().await.unwrap_err()),
+            ours(writer.shutdown().await.unwrap_err()),
+            writer.sync().await.unwrap_err(),
+            writer.write_bytes(Bytes::from("z")).await.unwrap_err(),
+            writer.wait_durable(1).await.unwrap_err(),
+            writer.copy_from(&mut &b"more"[..]).await.unwrap_err(),
+        ] {
+            assert_eq!(error.to_string(), message);
+        }
+    }
+    writer.wait_durable(0).await.unwrap();
+    assert_eq!(store.appends().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_server_fails_the_writer_within_its_budget() {
+    for down in [
+        unreachable(),
+        support::store::broken(),
+        service(503, "ServiceUnavailable"),
+    ] {
+        let store = SimStore::new();
+        let mut writer = writer(&store).open().await.unwrap();
+        writer.write_all(b"kept").await.unwrap();
+        store.go_down(down.clone());
+        let start = Instant::now();
+        let error = ours(writer.flush().await.unwrap_err());
+        assert!(start.elapsed() <= 120 * SEC, "{:?}", start.elapsed());
+        assert!(start.elapsed() >= 110 * SEC, "{:?}", start.elapsed());
+        assert!(matches!(error.kind(), ErrorKind::RetriesExhausted { .. }));
+        let cause = std::error::Error::source(&error).unwrap();
+        assert_eq!(cause.to_string(), down.to_string());
+        let unsent = writer.into_unsent().unwrap();
+        assert_eq!(unsent.chunks.concat(), b"kept");
+        let refused = matches!(
+            down.kind(),
+            ErrorKind::Transport {
+                cause: TransportCause::Connect,
+                ..
+            }
+        );
+        // A refused connection has sent nothing; of the others nobody knows.
+        assert_eq!(unsent.in_doubt, if refused { 0 } else { 4 });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_fails_the_writer_within_its_budget() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    for _ in 0..100 {
+        store.fault(Fault::never());
+    }
+    writer.write_all(b"kept").await.unwrap();
+    let start = Instant::now();
+    let error = ours(writer.flush().await.unwrap_err());
+    assert!(matches!(error.kind(), ErrorKind::RetriesExhausted { .. }));
+    assert!(start.elapsed() <= 121 * SEC, "{:?}", start.elapsed());
+    assert!(store.appends().len() >= 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_within_the_budget_loses_nothing() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    writer.write_all(b"before ").await.unwrap();
+    writer.sync().await.unwrap();
+    store.go_down(unreachable());
+    writer.write_all(b"meanwhile ").await.unwrap();
+    tokio::time::sleep(20 * SEC).await;
+    writer.write_all(b"still ").await.unwrap();
+    store.come_back();
+    writer.write_all(b"after").await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!(store.text(), "before meanwhile still after");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_are_bounded_by_time_and_not_by_count() {
+    let store = SimStore::new();
+    let mut writer = writer(&store)
+        .backoff(Backoff::new(MS, MS))
+        .open()
+        .await
+        .unwrap();
+    for _ in 0..1000 {
+        store.fault(Fault::refused());
+    }
+    writer.write_all(b"x").await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!(store.text(), "x");
+    assert_eq!(writer.stats().retries, 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_that_oss_asks_for_is_honoured() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    let mut busy = oss_append::ServiceError::new(503, "ServiceUnavailable");
+    busy.retry_after = Some(7 * SEC);
+    store.fault(Fault::answered(oss_append::Error::service(busy)));
+    writer.write_all(b"x").await.unwrap();
+    let start = Instant::now();
+    writer.shutdown().await.unwrap();
+    assert!(start.elapsed() >= 7 * SEC);
+    let times: Vec<Instant> = store.world().requests.iter().map(|r| r.at).collect();
+    assert!(
+        times
+            .iter()
+            .all(|at| *at == start || *at >= start + 7 * SEC),
+        "nothing is sent in between"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_named_by_a_success_is_honoured_too() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    store.fault(Fault::none().edit(|answer| answer.delay = Some(3 * SEC)));
+    writer.write_all(b"x").await.unwrap();
+    writer.sync().await.unwrap();
+    let start = Instant::now();
+    writer.write_all(b"y").await.unwrap();
+    writer.sync().await.unwrap();
+    assert!(start.elapsed() >= 3 * SEC);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_corrected_clock_and_new_credentials_are_tried_once() {
+    let mut skewed = oss_append::ServiceError::new(403, "RequestTimeTooSkewed");
+    skewed.clock_corrected = true;
+    let skewed = oss_append::Error::service(skewed);
+    let expired = service(403, "SecurityTokenExpired");
+    for mended in [skewed, expired] {
+        let store = SimStore::new();
+        let mut good = writer(&store).open().await.unwrap();
+        store.fault(Fault::answered(mended.clone()));
+        good.write_all(b"x").await.unwrap();
+        let start = Instant::now();
+        good.shutdown().await.unwrap();
+        assert_eq!(start.elapsed(), std::time::Duration::ZERO);
+        assert_eq!(store.text(), "x");
+
+        let store = SimStore::new();
+        let mut bad = writer(&store).open().await.unwrap();
+        store
+            .fault(Fault::answered(mended.clone()))
+            .fault(Fault::answered(mended));
+        bad.write_all(b"x").await.unwrap();
+        let error = ours(bad.shutdown().await.unwrap_err());
+        assert_eq!(error.landed(), Some(Landed::No));
+        assert_eq!(store.appends().len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_refusal_is_not_retried() {
+    for (status, code) in [
+        (403, "AccessDenied"),
+        (403, "SignatureDoesNotMatch"),
+        (404, "NoSuchBucket"),
+        (400, "InvalidArgument"),
+    ] {
+        let store = SimStore::new();
+        let mut writer = writer(&store).open().await.unwrap();
+        store.fault(Fault::error(status, code));
+        writer.write_all(b"x").await.unwrap();
+        let error = ours(writer.shutdown().await.unwrap_err());
+        assert_eq!(error.service_error().unwrap().code, code);
+        assert_eq!(error.landed(), Some(Landed::No));
+        assert_eq!(store.appends().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_an_ambiguous_attempt_leaves_it_in_doubt() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    store
+        .fault(Fault::late())
+        .fault(Fault::error(403, "AccessDenied"));
+    store.fail_head(service(500, "InternalError"));
+    writer.write_all(b"x").await.unwrap();
+    let error = ours(writer.shutdown().await.unwrap_err());
+    assert_eq!(error.landed(), Some(Landed::InDoubt));
+    assert_eq!(writer.into_unsent().unwrap().in_doubt, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_working_writer_does_not_give_its_bytes_back() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    writer.write_all(b"x").await.unwrap();
+    let mut writer = writer.into_unsent().unwrap_err();
+    writer.shutdown().await.unwrap();
+    assert_eq!(store.text(), "x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_names_object_position_and_cause() {
+    let store = SimStore::holding("1234");
+    let mut writer = writer(&store).open().await.unwrap();
+    store.fault(Fault::none().foreign_before("?"));
+    writer.write_all(b"xy").await.unwrap();
+    let error = ours(writer.flush().await.unwrap_err());
+    assert_eq!(conflict_cause(&error), oss_append::ConflictCause::Foreign);
+    assert_eq!(
+        error.to_string(),
+        "append of oss://bucket/object at position 4: another writer has appended to the object: \
+         its length should be 6 and is 5; this append is not in the object"
+    );
+    assert_eq!(
+        std::error::Error::source(&error).unwrap().to_string(),
+        "OSS answered 409 PositionNotEqualToLength"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn statistics_add_up_at_every_moment() {
+    let store = SimStore::new();
+    store.world().latency = 10 * MS;
+    let mut writer = writer(&store)
+        .batch_size(8)
+        .max_append_size(16)
+        .buffer_capacity(64)
+        .open()
+        .await
+        .unwrap();
+    let watcher = writer.clone();
+    let adds_up = || {
+        let stats = watcher.stats();
+        assert_eq!(
+            stats.accepted,
+            stats.durable + stats.buffered + stats.compared + stats.failed
+        );
+        stats
+    };
+    for round in 0..50 {
+        if round == 30 {
+            store.fault(Fault::lost_request());
+        }
+        writer.write_all(b"12345").await.unwrap();
+        adds_up();
+        tokio::time::sleep(3 * MS).await;
+        adds_up();
+    }
+    store.fault(Fault::error(403, "AccessDenied"));
+    writer.write_all(b"12345").await.unwrap();
+    writer.sync().await.unwrap_err();
+    let stats = adds_up();
+    assert!(stats.failed > 0 && stats.durable > 0);
+    assert!(stats.last_error.is_some() && stats.last_success.is_some());
+}
