@@ -1,0 +1,165 @@
+//! `OssAppendWriter` as a `Sink<Bytes>`, and its lazily opened variant.
+
+mod support;
+
+use bytes::Bytes;
+use futures::{FutureExt, SinkExt, StreamExt, stream};
+use oss_append::ErrorKind;
+use support::store::{Fault, SimStore, service};
+use support::{MS, SEC, ours, writer};
+use tokio::io::AsyncWriteExt;
+
+fn items(count: u32) -> Vec<Bytes> {
+    (0..count)
+        .map(|n| Bytes::from(format!("item {n} {}\n", "x".repeat(n as usize % 90))))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn forwarded_items_land_in_order() {
+    let store = SimStore::new();
+    store.world().latency = 5 * MS;
+    let writer = writer(&store)
+        .batch_size(64)
+        .max_append_size(100)
+        .buffer_capacity(200)
+        .open()
+        .await
+        .unwrap();
+    let items = items(300);
+    let source = stream::iter(items.clone()).map(Ok);
+    source.forward(writer).await.unwrap();
+    assert_eq!(store.content(), items.concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_larger_than_the_buffer_goes_through() {
+    let store = SimStore::new();
+    let mut writer = writer(&store)
+        .batch_size(10)
+        .max_append_size(50)
+        .buffer_capacity(100)
+        .open()
+        .await
+        .unwrap();
+    let large = Bytes::from((0..1000_u32).map(|n| (n % 251) as u8).collect::<Vec<_>>());
+    writer.send(large.clone()).await.unwrap();
+    writer.feed(Bytes::from("end")).await.unwrap();
+    SinkExt::<Bytes>::close(&mut writer).await.unwrap();
+    assert_eq!(store.content(), [&large[..], b"end"].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_without_room_survives_the_drop_of_its_handle() {
+    let store = SimStore::new();
+    store.world().latency = MS;
+    let mut writer = writer(&store)
+        .batch_size(10)
+        .max_append_size(50)
+        .buffer_capacity(100)
+        .open()
+        .await
+        .unwrap();
+    writer.feed(Bytes::from(vec![1; 99])).await.unwrap();
+    writer.feed(Bytes::from(vec![2; 99])).await.unwrap();
+    assert_eq!(writer.stats().accepted, 99);
+    drop(writer);
+    tokio::time::sleep(SEC).await;
+    assert_eq!(store.content(), [[1; 99], [2; 99]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_without_room_is_given_back_by_a_failed_writer() {
+    let store = SimStore::new();
+    let mut writer = writer(&store)
+        .batch_size(10)
+        .max_append_size(50)
+        .buffer_capacity(100)
+        .open()
+        .await
+        .unwrap();
+    store.fault(Fault::error(403, "AccessDenied"));
+    writer.feed(Bytes::from(vec![1; 99])).await.unwrap();
+    writer.feed(Bytes::from(vec![2; 99])).await.unwrap();
+    let error = SinkExt::<Bytes>::flush(&mut writer).await.unwrap_err();
+    assert_eq!(error.service_error().unwrap().code, "AccessDenied");
+    let unsent = writer.into_unsent().unwrap();
+    assert_eq!(unsent.chunks.concat(), [[1; 99], [2; 99]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sinks_and_writes_keep_their_order() {
+    let store = SimStore::new();
+    let mut writer = writer(&store)
+        .batch_size(10)
+        .max_append_size(10)
+        .buffer_capacity(20)
+        .open()
+        .await
+        .unwrap();
+    writer.feed(Bytes::from("0123456789")).await.unwrap();
+    writer.feed(Bytes::from("abcdefghijklmnop")).await.unwrap();
+    writer.write_all(b"!").await.unwrap();
+    writer.write_bytes(Bytes::from("?")).await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!(store.text(), "0123456789abcdefghijklmnop!?");
+}
+
+#[tokio::test(start_paused = true)]
+async fn framed_lines_are_written() {
+    use tokio_util::codec::{FramedWrite, LinesCodec};
+
+    let store = SimStore::new();
+    let writer = writer(&store).open().await.unwrap();
+    let mut lines = FramedWrite::new(writer, LinesCodec::new());
+    lines.send("one").await.unwrap();
+    lines.send("two").await.unwrap();
+    SinkExt::<&str>::close(&mut lines).await.unwrap();
+    assert_eq!(store.text(), "one\ntwo\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_writer_opens_with_its_first_write() {
+    let store = SimStore::holding("old ");
+    let mut lazy = writer(&store).lazy();
+    assert!(lazy.get_ref().is_none());
+    assert!(store.ops().is_empty());
+    lazy.write_all(b"new").await.unwrap();
+    assert_eq!(lazy.get_ref().unwrap().position(), 7);
+    lazy.shutdown().await.unwrap();
+    assert_eq!(store.text(), "old new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_writer_without_writes_does_nothing() {
+    let store = SimStore::new();
+    let mut lazy = writer(&store).lazy();
+    lazy.flush().await.unwrap();
+    lazy.shutdown().await.unwrap();
+    assert!(store.ops().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_writer_tells_its_failed_opening_each_time() {
+    let store = SimStore::new();
+    store.fail_head(service(404, "NoSuchBucket"));
+    let mut lazy = writer(&store).lazy();
+    for _ in 0..2 {
+        let error = ours(lazy.write_all(b"x").await.unwrap_err());
+        assert_eq!(error.service_error().unwrap().code, "NoSuchBucket");
+    }
+    let error = lazy.opened().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Service(_)));
+    assert_eq!(store.ops().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_opening_that_was_dropped_goes_on() {
+    let store = SimStore::new();
+    let mut lazy = writer(&store).create_new().lazy();
+    store.world().latency = SEC;
+    assert!(lazy.write_all(b"x").now_or_never().is_none());
+    lazy.write_all(b"x").await.unwrap();
+    lazy.shutdown().await.unwrap();
+    assert_eq!(store.text(), "x");
+}
