@@ -4,13 +4,15 @@
 #![warn(missing_debug_implementations, unreachable_pub)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod client;
+pub mod client;
 mod core;
+pub mod credentials;
 mod error;
 mod options;
 mod progress;
 mod store;
 
+pub use crate::client::{OssClient, OssClientBuilder};
 pub use crate::core::batch::Batch;
 pub use crate::core::crc64;
 pub use crate::error::{

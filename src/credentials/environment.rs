@@ -53,9 +53,7 @@ fn read(variable: impl Fn(&str) -> Result<String, VarError>) -> Result<Credentia
 mod tests {
     use super::*;
 
-    fn environment(
-        pairs: &'static [(&str, &str)],
-    ) -> impl Fn(&str) -> Result<String, VarError> {
+    fn environment(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Result<String, VarError> {
         move |name| {
             pairs
                 .iter()
@@ -67,7 +65,12 @@ mod tests {
 
     #[test]
     fn key_and_token_are_read() {
-        let read = read(environment(&[(ID, "id"), (SECRET, "secret"), (TOKEN, "token")])).unwrap();
+        let read = read(environment(&[
+            (ID, "id"),
+            (SECRET, "secret"),
+            (TOKEN, "token"),
+        ]))
+        .unwrap();
         assert_eq!(read.access_key_id(), "id");
         assert_eq!(read.access_key_secret(), "secret");
         assert_eq!(read.session_token(), Some("token"));

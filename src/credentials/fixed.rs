@@ -34,7 +34,9 @@ impl StaticCredentials {
         secret: impl Into<String>,
         token: impl Into<String>,
     ) -> Self {
-        Credentials::new(id, secret).with_session_token(token).into()
+        Credentials::new(id, secret)
+            .with_session_token(token)
+            .into()
     }
 }
 

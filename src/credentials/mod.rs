@@ -84,7 +84,10 @@ impl Credentials {
 
     /// The session token of a temporary key.
     pub fn session_token(&self) -> Option<&str> {
-        self.parts.session_token.as_ref().map(|token| token.as_str())
+        self.parts
+            .session_token
+            .as_ref()
+            .map(|token| token.as_str())
     }
 
     /// When the key expires, if it is known to.
