@@ -12,7 +12,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use super::clock;
-use super::response::header_text;
+use super::response::{decimal, header_text};
 use crate::error::{Error, ServiceError, TransportCause};
 
 /// The most bytes of an error document that are read.
@@ -66,7 +66,7 @@ pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &[u8], now: Timest
         endpoint: document
             .endpoint
             .or(location.filter(|_| (300..400).contains(&status))),
-        next_append_position: text("x-oss-next-append-position").and_then(|n| n.parse().ok()),
+        next_append_position: text("x-oss-next-append-position").and_then(|n| decimal(&n)),
         retry_after: retry_after(headers, now),
         clock_corrected: false,
     };

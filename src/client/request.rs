@@ -237,3 +237,40 @@ async fn refused(
     }
     Error::service(refusal.error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::clock::Clock;
+    use crate::credentials::StaticCredentials;
+
+    #[test]
+    fn what_is_sent_is_what_is_signed() {
+        let client = OssClient::builder()
+            .region("cn-hangzhou")
+            .credentials(StaticCredentials::new("ak", "sk"))
+            .build()
+            .unwrap();
+        let object = ObjectPath::new("bucket", "object").unwrap();
+        let signed = Clock::default().signing_time(Timestamp::from_second(1_702_743_657).unwrap());
+        let request = Call::object("append", Method::POST, &object)
+            .query("append", "")
+            .query("position", "0")
+            .header("content-type", "text/plain")
+            .body(Batch::from("abc"), Progress::new())
+            .into_request(&client, &Credentials::new("ak", "sk"), signed)
+            .unwrap();
+        assert_eq!(
+            request.url().as_str(),
+            "https://bucket.oss-cn-hangzhou.aliyuncs.com/object?append&position=0"
+        );
+        let authorization = &request.headers()["authorization"];
+        assert!(authorization.is_sensitive());
+        // Known answer V6 of the signature.
+        assert_eq!(
+            authorization,
+            "OSS4-HMAC-SHA256 Credential=ak/20231216/cn-hangzhou/oss/aliyun_v4_request,\
+             Signature=f7a645f23a0434ea90d5e2bb2bca90d0fda9ef4bc54a9c5008b2134e7c9023f2"
+        );
+    }
+}

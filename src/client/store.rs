@@ -53,13 +53,24 @@ impl AppendStore for OssClient {
     }
 }
 
+/// The EC of `NoSuchKey`.
+const NO_SUCH_KEY_EC: &str = "0026-00000001";
+
 /// Whether OSS itself says that the bucket has no such object. A 404 of something between, or of a
 /// missing bucket, says nothing about the object.
 fn is_missing_object(error: &Error) -> bool {
     error.service_error().is_some_and(|answer| {
-        answer.status == 404
-            && (answer.code == "NoSuchKey"
-                || (answer.code.is_empty() && answer.request_id.is_some()))
+        let code_says_so = match &*answer.code {
+            "NoSuchKey" => true,
+            // OSS names the code in a header; where that got lost on the way, its EC or at least
+            // its request id must be there.
+            "" => match &answer.ec {
+                Some(ec) => ec == NO_SUCH_KEY_EC,
+                None => answer.request_id.is_some(),
+            },
+            _ => false,
+        };
+        answer.status == 404 && code_says_so
     })
 }
 
