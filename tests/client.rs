@@ -278,6 +278,16 @@ async fn a_head_tells_what_the_object_is() {
 }
 
 #[tokio::test]
+async fn a_head_takes_as_much_metadata_as_an_object_may_have() {
+    let names: Vec<String> = (0..900).map(|n| format!("x-oss-meta-{n}")).collect();
+    let mut headers = vec![("Content-Length", "0")];
+    headers.extend(names.iter().map(|name| (name.as_str(), "value")));
+    let (client, _server) = client([Play::Send(head("200 OK", &headers))]).await;
+    let meta = client.head_object(&object()).send().await.unwrap();
+    assert_eq!(meta.metadata.len(), 900);
+}
+
+#[tokio::test]
 async fn only_oss_itself_can_say_that_there_is_no_object() {
     let document = |code| BASE64_STANDARD.encode(error_document(code, ""));
     let (no_key, no_bucket) = (document("NoSuchKey"), document("NoSuchBucket"));
@@ -314,8 +324,6 @@ async fn only_oss_itself_can_say_that_there_is_no_object() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let (client, server) = client([]).await;
-    drop(client);
     let elsewhere = ScriptedServer::start([ok()]).await;
     let location = format!("{}/elsewhere?secret=1", elsewhere.endpoint());
     let moved = || {
@@ -351,7 +359,6 @@ async fn a_redirect_is_not_followed() {
         matches!(error.kind(), ErrorKind::BadAnswer { .. }),
         "{error}"
     );
-    drop(server);
 }
 
 #[tokio::test]
@@ -395,6 +402,20 @@ async fn a_request_that_stands_still_is_given_up() {
         .unwrap_err();
     assert_eq!(cause(&error), TransportCause::Timeout, "{error}");
     assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_the_body_counts() {
+    let body = error_document("PositionNotEqualToLength", "");
+    let early = Play::SendEarly(answer("409 Conflict", &[], &body));
+    let (client, _server) = client([early]).await;
+    let large = Bytes::from(vec![1; 8 * SLOW_PIECE]);
+    let error = client
+        .append_object(&object(), large)
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.service_error().unwrap().status, 409);
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,6 +16,9 @@ const USER_AGENT: &str = concat!("oss-append/", env!("CARGO_PKG_VERSION"));
 /// OSS keeps idle connections for longer than this.
 const POOL_IDLE: Duration = Duration::from_secs(15);
 
+/// An object has up to 8 KiB of user metadata, each entry a header of its own.
+const MAX_HEADERS: usize = 1024;
+
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Builds an [`OssClient`].
@@ -206,6 +209,7 @@ fn http_client(endpoint: &Endpoint, connect_timeout: Duration) -> Result<reqwest
         .retry(reqwest::retry::never())
         .referer(false)
         .http1_only()
+        .http1_max_headers(MAX_HEADERS)
         // Another crate of the program may switch these on, and the bytes would not be the object's.
         .no_gzip()
         .no_brotli()

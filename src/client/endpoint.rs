@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-use super::sign;
 use crate::error::{Error, Result};
 
 /// Which of a region's endpoints is used, where no explicit endpoint is given.
@@ -53,11 +52,11 @@ pub(super) struct Destination {
 /// A checked destination.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
-    scheme: String,
+    pub(super) scheme: String,
     /// Lower-case, without a port.
-    host: String,
-    port: Option<u16>,
-    addressing: Addressing,
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+    pub(super) addressing: Addressing,
     /// The region to sign for, without `oss-`; of a CloudBox its id.
     pub(super) region: String,
     /// The product to sign for.
@@ -155,43 +154,6 @@ impl Endpoint {
     pub(super) fn is_loopback(&self) -> bool {
         is_localhost(&self.host) || address(&self.host).is_some_and(|address| address.is_loopback())
     }
-
-    /// The URL of an object, or of a bucket where `key` is `None`. `query` is canonical.
-    ///
-    /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if no URL can be made that addresses just
-    /// this object.
-    pub(super) fn url(&self, bucket: &str, key: Option<&str>, query: &str) -> Result<Url> {
-        let host = match self.addressing {
-            Addressing::VirtualHost => format!("{bucket}.{}", self.host),
-            Addressing::Path | Addressing::Cname => self.host.clone(),
-        };
-        let key = key.map(escape_key).unwrap_or_default();
-        let path = match self.addressing {
-            Addressing::Path => format!("/{bucket}/{key}"),
-            Addressing::VirtualHost | Addressing::Cname => format!("/{key}"),
-        };
-        let port = self.port.map(|port| format!(":{port}"));
-        let port = port.unwrap_or_default();
-        let mark = if query.is_empty() { "" } else { "?" };
-        let url = Url::parse(&format!(
-            "{}://{host}{port}{path}{mark}{query}",
-            self.scheme
-        ))
-        .map_err(|error| {
-            Error::invalid_input(format!("bucket {bucket:?} has no host name: {error}"))
-        })?;
-        let exact = url.host_str() == Some(&*host)
-            && url.path() == path
-            && url.query().unwrap_or_default() == query
-            && url.fragment().is_none();
-        if !exact {
-            return Err(Error::invalid_input(format!(
-                "the path {path} on {host} cannot be sent unchanged"
-            )));
-        }
-        Ok(url)
-    }
 }
 
 impl fmt::Display for Endpoint {
@@ -201,16 +163,6 @@ impl fmt::Display for Endpoint {
             Some(port) => write!(f, ":{port}"),
             None => Ok(()),
         }
-    }
-}
-
-/// The key as it stands in a URL. URL libraries fold segments that are `.` or `..`, which would
-/// address another object: a key with such a segment becomes one segment, by escaping its slashes.
-fn escape_key(key: &str) -> String {
-    if key.split('/').any(|segment| matches!(segment, "." | "..")) {
-        sign::encode_strict(key)
-    } else {
-        sign::encode_path(key)
     }
 }
 
@@ -454,59 +406,6 @@ mod tests {
                 crate::ErrorKind::InvalidInput { .. }
             ));
             assert!(!error.to_string().contains("hush"), "{error}");
-        }
-    }
-
-    #[test]
-    fn every_key_reaches_the_url_unchanged() {
-        let virtual_host = region("cn-hangzhou").resolve().unwrap();
-        let path_style = Destination {
-            region: Some("cn-hangzhou".into()),
-            ..endpoint("http://127.0.0.1:9000")
-        }
-        .resolve()
-        .unwrap();
-        for (key, escaped) in [
-            ("a/b.log", "a/b.log"),
-            ("a?b#c", "a%3Fb%23c"),
-            ("100%", "100%25"),
-            ("a%2Fb/%2e%2e", "a%252Fb/%252e%252e"),
-            ("a+b c", "a%2Bb%20c"),
-            (" ", "%20"),
-            ("日志", "%E6%97%A5%E5%BF%97"),
-            ("a//b", "a//b"),
-            ("a///", "a///"),
-            ("a/", "a/"),
-            ("a\\..\\b", "a%5C..%5Cb"),
-            ("a/../b", "a%2F..%2Fb"),
-            ("./a", ".%2Fa"),
-            ("../../x", "..%2F..%2Fx"),
-            ("a/.", "a%2F."),
-            ("a/..", "a%2F.."),
-            (".../a", ".../a"),
-            (
-                "~a*b'(c)!@&=:;,$",
-                "~a%2Ab%27%28c%29%21%40%26%3D%3A%3B%2C%24",
-            ),
-        ] {
-            let url = virtual_host
-                .url("logs", Some(key), "append&position=0")
-                .unwrap();
-            assert_eq!(url.path(), format!("/{escaped}"), "{key:?}");
-            assert_eq!(url.query(), Some("append&position=0"));
-            let decoded = percent_encoding::percent_decode_str(&url.path()[1..]);
-            assert_eq!(decoded.decode_utf8().unwrap(), key);
-
-            let url = path_style.url("logs", Some(key), "").unwrap();
-            assert_eq!(url.path(), format!("/logs/{escaped}"), "{key:?}");
-        }
-    }
-
-    #[test]
-    fn a_path_that_a_url_cannot_hold_is_refused() {
-        let endpoint = region("cn-hangzhou").resolve().unwrap();
-        for key in [".", ".."] {
-            assert!(endpoint.url("logs", Some(key), "").is_err(), "{key:?}");
         }
     }
 }

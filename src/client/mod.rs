@@ -8,6 +8,7 @@
 mod body;
 mod builder;
 mod clock;
+mod document;
 mod endpoint;
 mod failure;
 mod headers;
@@ -17,6 +18,7 @@ mod request;
 mod response;
 pub(crate) mod sign;
 mod store;
+mod url;
 
 use std::fmt;
 use std::sync::Arc;

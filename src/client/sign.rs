@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 /// The algorithm's name, as it stands in `Authorization` and in the string to sign.
 pub(crate) const ALGORITHM: &str = "OSS4-HMAC-SHA256";
@@ -165,9 +166,14 @@ pub(crate) fn string_to_sign(datetime: &str, scope: Scope<'_>, canonical_request
 
 /// The signature of a string to sign, in lower-case hex.
 pub(crate) fn signature(secret: &str, scope: Scope<'_>, string_to_sign: &str) -> String {
-    let mut key = zeroize::Zeroizing::new(format!("aliyun_v4{secret}").into_bytes());
+    const PREFIX: &[u8] = b"aliyun_v4";
+    // Of its final size at once, so that growing leaves no copy of the secret behind; and each key
+    // replaces the wrapper of the one before it, which is wiped with it.
+    let mut key = Zeroizing::new(Vec::with_capacity(PREFIX.len() + secret.len()));
+    key.extend_from_slice(PREFIX);
+    key.extend_from_slice(secret.as_bytes());
     for part in [scope.date, scope.region, scope.product, "aliyun_v4_request"] {
-        *key = hmac_sha256(&key, part.as_bytes());
+        key = Zeroizing::new(hmac_sha256(&key, part.as_bytes()));
     }
     hex::encode(hmac_sha256(&key, string_to_sign.as_bytes()))
 }

@@ -21,6 +21,8 @@ pub enum Play {
     SendForever(Vec<u8>),
     /// Reads so many pieces of the body with a pause before each, the rest at once, then answers.
     ReadSlowly(usize, Duration, Vec<u8>),
+    /// Answers without reading the body, and leaves the connection open.
+    SendEarly(Vec<u8>),
     /// Reads the request and never answers.
     Stall,
 }
@@ -137,6 +139,10 @@ async fn serve(mut stream: TcpStream, connection: usize, state: Arc<Mutex<State>
             .script
             .pop_front()
             .expect("a scripted answer");
+        if let Play::SendEarly(bytes) = &play {
+            stream.write_all(bytes).await.ok()?;
+            std::future::pending::<()>().await;
+        }
         if let Play::ReadSlowly(pieces, pause, _) = &play {
             for _ in 0..*pieces {
                 tokio::time::sleep(*pause).await;
@@ -168,7 +174,7 @@ async fn serve(mut stream: TcpStream, connection: usize, state: Arc<Mutex<State>
                 while stream.write_all(&[0; 1024]).await.is_ok() {}
                 return None;
             }
-            Play::Stall => std::future::pending().await,
+            Play::SendEarly(_) | Play::Stall => std::future::pending().await,
         }
     }
 }
