@@ -278,6 +278,10 @@ mod tests {
                 &[("x-oss-qos-delay-time", "150"), ("retry-after", "1")],
                 Some(1000),
             ),
+            (
+                &[("x-oss-qos-delay-time", "1500"), ("retry-after", "1")],
+                Some(1500),
+            ),
             (&[("x-oss-qos-delay-time", "-1")], None),
         ] {
             let wait = wait.map(Duration::from_millis);

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// What the server does with one request.
-pub enum Play {
+pub(crate) enum Play {
     /// Reads the request, sends these bytes and goes on with the connection.
     Send(Vec<u8>),
     /// Reads the request, sends these bytes and closes the connection.
@@ -29,31 +29,31 @@ pub enum Play {
 
 /// The bytes that a slow reader takes at once: more than a connection holds on its own, so that
 /// the sender sees each piece go.
-pub const SLOW_PIECE: usize = 4 << 20;
+pub(crate) const SLOW_PIECE: usize = 4 << 20;
 
 /// A small window: what the server has not read stays with the sender.
 const RECEIVE_BUFFER: u32 = 64 << 10;
 
 /// A request as it was received.
 #[derive(Clone, Debug, Default)]
-pub struct Recorded {
-    pub method: String,
-    pub target: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Recorded {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
     /// Counts the connections from 0.
-    pub connection: usize,
+    pub(crate) connection: usize,
 }
 
 impl Recorded {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(n, _)| n == name);
         let value = values.next().map(|(_, value)| value.as_str());
         assert!(values.next().is_none(), "{name} was sent twice");
         value
     }
 
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.target)
     }
 }
@@ -64,13 +64,13 @@ struct State {
     requests: Vec<Recorded>,
 }
 
-pub struct ScriptedServer {
+pub(crate) struct ScriptedServer {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
 }
 
 /// The bytes of an answer with an exact length.
-pub fn answer(status: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+pub(crate) fn answer(status: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut text = head(status, headers);
     text.truncate(text.len() - 2);
     text.extend(format!("Content-Length: {}\r\n\r\n{body}", body.len()).bytes());
@@ -78,7 +78,7 @@ pub fn answer(status: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
 }
 
 /// The bytes of an answer's head alone.
-pub fn head(status: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn head(status: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {status}\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
@@ -88,7 +88,7 @@ pub fn head(status: &str, headers: &[(&str, &str)]) -> Vec<u8> {
 }
 
 impl ScriptedServer {
-    pub async fn start(script: impl IntoIterator<Item = Play>) -> Self {
+    pub(crate) async fn start(script: impl IntoIterator<Item = Play>) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(RECEIVE_BUFFER).unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -110,16 +110,16 @@ impl ScriptedServer {
         Self { address, state }
     }
 
-    pub fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub fn requests(&self) -> Vec<Recorded> {
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
         self.state.lock().unwrap().requests.clone()
     }
 
     /// The only request so far.
-    pub fn request(&self) -> Recorded {
+    pub(crate) fn request(&self) -> Recorded {
         let mut requests = self.requests();
         assert_eq!(requests.len(), 1);
         requests.remove(0)
