@@ -5,8 +5,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod appender;
-mod client;
+pub mod client;
 mod core;
+pub mod credentials;
 mod error;
 mod options;
 mod progress;
@@ -17,6 +18,7 @@ pub use crate::appender::replay::Checkpoint;
 pub use crate::appender::stats::AppendStats;
 pub use crate::appender::{AppendReceipt, ObjectAppender, ObjectAppenderBuilder};
 pub use crate::core::backoff::Backoff;
+pub use crate::client::{OssClient, OssClientBuilder};
 pub use crate::core::batch::Batch;
 pub use crate::core::crc64;
 pub use crate::core::flush::FlushMode;

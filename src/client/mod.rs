@@ -1,3 +1,169 @@
-//! One signed HTTP request each.
+//! The OSS client: one signed HTTP request each, nothing repeated.
+//!
+//! [`OssClient`] speaks AppendObject and the few operations around it. It is the layer under the
+//! writers of this crate, and of use on its own where a program wants to see each request's
+//! outcome. Nothing here retries or follows a redirect: an append whose answer was lost may have
+//! been applied, and only a caller that knows the position and the checksum can tell.
 
+mod body;
+mod builder;
+mod clock;
+mod document;
+mod endpoint;
+mod failure;
+mod headers;
+mod operations;
+mod presign;
+mod request;
+mod response;
 pub(crate) mod sign;
+mod store;
+mod url;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use builder::OssClientBuilder;
+pub use endpoint::{Addressing, EndpointKind};
+pub use operations::append::{
+    AppendObjectRequest, SealAppendObjectRequest, SealAppendObjectResult,
+};
+pub use operations::bucket::CreateBucketRequest;
+pub use operations::delete::{DeleteObjectRequest, DeleteObjectResult};
+pub use operations::get::{GetObjectRequest, GetObjectResult};
+pub use operations::head::{HeadObjectRequest, ObjectMeta};
+pub use operations::put::{PutObjectRequest, PutObjectResult};
+pub use presign::PresignMethod;
+pub use response::ObjectBody;
+
+use crate::core::batch::Batch;
+use crate::credentials::CredentialsProvider;
+use crate::error::Result;
+use crate::store::ObjectPath;
+
+/// A client of Alibaba Cloud OSS. Cheap to clone: clones share connections, credentials and the
+/// correction of the clock.
+///
+/// Each operation gives a request that is sent with `send`, once. A request has to be sent inside
+/// a tokio runtime whose IO and time are enabled.
+///
+/// ```no_run
+/// use oss_append::{ObjectPath, OssClient};
+///
+/// # async fn example() -> oss_append::Result<()> {
+/// let client = OssClient::from_env()?;
+/// let object = ObjectPath::new("my-bucket", "hello.txt")?;
+/// let answer = client.append_object(&object, "hello").send().await?;
+/// assert_eq!(answer.next_position, Some(5));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors of every request
+/// - [`InvalidInput`](crate::ErrorKind::InvalidInput) and
+///   [`Credentials`](crate::ErrorKind::Credentials): nothing was sent.
+/// - [`Transport`](crate::ErrorKind::Transport): no complete answer came. With
+///   [`Connect`](crate::TransportCause::Connect) and [`Tls`](crate::TransportCause::Tls) nothing
+///   was sent; with the others the request may have taken effect.
+/// - [`Service`](crate::ErrorKind::Service): OSS answered with an error or a redirect. If it
+///   refused the signing time, the clock is corrected, and `clock_corrected` says that sending the
+///   request again may help.
+/// - [`BadAnswer`](crate::ErrorKind::BadAnswer): the answer is none that OSS gives.
+///
+/// # Cancel safety
+/// A request whose future is dropped may or may not take effect.
+#[derive(Clone)]
+pub struct OssClient {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    http: reqwest::Client,
+    endpoint: endpoint::Endpoint,
+    credentials: Arc<dyn CredentialsProvider>,
+    clock: clock::Clock,
+    attempt_timeout: Duration,
+    user_agent: String,
+    requester_pays: bool,
+}
+
+impl OssClient {
+    /// Starts with the defaults; a region or endpoint and credentials must be given.
+    pub fn builder() -> OssClientBuilder {
+        OssClientBuilder::new()
+    }
+
+    /// A client by the environment alone, see [`OssClientBuilder::from_env`].
+    ///
+    /// # Errors
+    /// As [`OssClientBuilder::build`]. Missing keys are an error of the first request.
+    pub fn from_env() -> Result<Self> {
+        OssClientBuilder::from_env().build()
+    }
+
+    /// Appends `body` to an appendable object, or creates it. At position 0 unless told otherwise.
+    pub fn append_object(
+        &self,
+        object: &ObjectPath,
+        body: impl Into<Batch>,
+    ) -> AppendObjectRequest {
+        AppendObjectRequest::new(self.clone(), object.clone(), body.into())
+    }
+
+    /// Seals an appendable object whose length is `position`: it takes no more appends.
+    pub fn seal_append_object(
+        &self,
+        object: &ObjectPath,
+        position: u64,
+    ) -> SealAppendObjectRequest {
+        SealAppendObjectRequest::new(self.clone(), object.clone(), position)
+    }
+
+    /// Asks what an object is: its length, type, checksum and metadata.
+    pub fn head_object(&self, object: &ObjectPath) -> HeadObjectRequest {
+        HeadObjectRequest::new(self.clone(), object.clone())
+    }
+
+    /// Reads an object, or a range of it.
+    pub fn get_object(&self, object: &ObjectPath) -> GetObjectRequest {
+        GetObjectRequest::new(self.clone(), object.clone())
+    }
+
+    /// Writes a whole normal object, replacing what is there, appendable or not.
+    pub fn put_object(&self, object: &ObjectPath, body: impl Into<Batch>) -> PutObjectRequest {
+        PutObjectRequest::new(self.clone(), object.clone(), body.into())
+    }
+
+    /// Deletes an object. A missing object is no error.
+    pub fn delete_object(&self, object: &ObjectPath) -> DeleteObjectRequest {
+        DeleteObjectRequest::new(self.clone(), object.clone())
+    }
+
+    /// Creates a bucket. One that the caller owns already is no error.
+    pub fn create_bucket(&self, bucket: impl Into<String>) -> CreateBucketRequest {
+        CreateBucketRequest::new(self.clone(), bucket.into())
+    }
+
+    /// The region that requests are signed for; of a CloudBox its id.
+    pub fn region(&self) -> &str {
+        &self.inner.endpoint.region
+    }
+
+    /// How long a request may stand still.
+    pub fn attempt_timeout(&self) -> Duration {
+        self.inner.attempt_timeout
+    }
+}
+
+/// Shows where the client sends to, no credentials.
+impl fmt::Debug for OssClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OssClient")
+            .field("endpoint", &format_args!("{}", self.inner.endpoint))
+            .field("region", &self.inner.endpoint.region)
+            .field("product", &self.inner.endpoint.product)
+            .field("attempt_timeout", &self.inner.attempt_timeout)
+            .finish_non_exhaustive()
+    }
+}

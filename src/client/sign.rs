@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 /// The algorithm's name, as it stands in `Authorization` and in the string to sign.
 pub(crate) const ALGORITHM: &str = "OSS4-HMAC-SHA256";
@@ -138,10 +139,12 @@ impl CanonicalRequest<'_> {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim()))
             .filter(|(name, _)| signed_by_default(name) || additional.contains(name))
             .collect();
+        // Stable: the values of one name keep their order.
         headers.sort_by(|a, b| a.0.cmp(&b.0));
         let mut text = format!("{}\n{}\n{}\n", self.method, self.uri, self.query);
-        for (name, value) in headers {
-            let _ = writeln!(text, "{name}:{value}");
+        for same_name in headers.chunk_by(|a, b| a.0 == b.0) {
+            let values: Vec<&str> = same_name.iter().map(|(_, value)| *value).collect();
+            let _ = writeln!(text, "{}:{}", same_name[0].0, values.join(","));
         }
         let _ = write!(text, "\n{}\n{}", additional.join(";"), self.payload);
         text
@@ -163,9 +166,14 @@ pub(crate) fn string_to_sign(datetime: &str, scope: Scope<'_>, canonical_request
 
 /// The signature of a string to sign, in lower-case hex.
 pub(crate) fn signature(secret: &str, scope: Scope<'_>, string_to_sign: &str) -> String {
-    let mut key = zeroize::Zeroizing::new(format!("aliyun_v4{secret}").into_bytes());
+    const PREFIX: &[u8] = b"aliyun_v4";
+    // Of its final size at once, so that growing leaves no copy of the secret behind; and each key
+    // replaces the wrapper of the one before it, which is wiped with it.
+    let mut key = Zeroizing::new(Vec::with_capacity(PREFIX.len() + secret.len()));
+    key.extend_from_slice(PREFIX);
+    key.extend_from_slice(secret.as_bytes());
     for part in [scope.date, scope.region, scope.product, "aliyun_v4_request"] {
-        *key = hmac_sha256(&key, part.as_bytes());
+        key = Zeroizing::new(hmac_sha256(&key, part.as_bytes()));
     }
     hex::encode(hmac_sha256(&key, string_to_sign.as_bytes()))
 }
@@ -175,3 +183,52 @@ fn hmac_sha256(key: &[u8], data: &[u8]) -> Vec<u8> {
     mac.update(data);
     mac.finalize().into_bytes().to_vec()
 }
+
+/// What a client signs with: the key, and the region and product that it is used for.
+#[derive(Clone, Copy)]
+pub(crate) struct Signer<'a> {
+    pub(crate) access_key_id: &'a str,
+    pub(crate) access_key_secret: &'a str,
+    /// Without `oss-`, such as `cn-hangzhou`.
+    pub(crate) region: &'a str,
+    /// `oss`, or `oss-cloudbox`.
+    pub(crate) product: &'a str,
+    /// `YYYYMMDDTHHMMSSZ`, the value of `x-oss-date`.
+    pub(crate) datetime: &'a str,
+}
+
+impl Signer<'_> {
+    /// The value of the `Authorization` header.
+    pub(crate) fn authorization(&self, request: &CanonicalRequest<'_>) -> String {
+        let mut value = format!("{ALGORITHM} Credential={}", self.credential());
+        let additional = request.additional_headers();
+        if !additional.is_empty() {
+            let _ = write!(value, ",AdditionalHeaders={additional}");
+        }
+        let _ = write!(value, ",Signature={}", self.sign(request));
+        value
+    }
+
+    /// The value of `x-oss-credential`.
+    pub(crate) fn credential(&self) -> String {
+        format!("{}/{}", self.access_key_id, self.scope().text())
+    }
+
+    /// The signature in lower-case hex: the value of `x-oss-signature`.
+    pub(crate) fn sign(&self, request: &CanonicalRequest<'_>) -> String {
+        let scope = self.scope();
+        let text = string_to_sign(self.datetime, scope, &request.text());
+        signature(self.access_key_secret, scope, &text)
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        Scope {
+            date: self.datetime.split('T').next().unwrap_or_default(),
+            region: self.region,
+            product: self.product,
+        }
+    }
+}
+
+#[cfg(test)]
+mod vectors;

@@ -1,0 +1,117 @@
+//! The time that requests are signed with: this machine's, corrected by what the server says.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+
+/// A correction smaller than this is none: OSS tolerates 15 minutes, so a clock that is less wrong
+/// was not the reason for a refusal.
+const MATERIAL_SECONDS: i64 = 60;
+
+/// A server that is further away than this is wrong itself.
+const ABSURD_SECONDS: i64 = 10 * 365 * 24 * 3600;
+
+/// A clock with an offset that is learned from refusals. The time of the machine comes in as an
+/// argument.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    offset_seconds: AtomicI64,
+}
+
+/// The time of one signature, and the offset that it was taken with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SigningTime {
+    pub(crate) time: Timestamp,
+    offset_seconds: i64,
+}
+
+impl Clock {
+    /// The server's time, as far as it is known, when this machine's is `local`.
+    pub(crate) fn signing_time(&self, local: Timestamp) -> SigningTime {
+        let offset_seconds = self.offset_seconds.load(Ordering::Relaxed);
+        let time = Timestamp::from_second(local.as_second() + offset_seconds).unwrap_or(local);
+        SigningTime {
+            time,
+            offset_seconds,
+        }
+    }
+
+    /// Learns from the refusal of a request that was signed at `signed`. Answers whether signing
+    /// again would now give a materially different time.
+    ///
+    /// The comparison is with the offset that the refused request used, not with the current one:
+    /// of several requests that were signed wrongly at the same time, each may be sent again.
+    pub(crate) fn correct(&self, signed: SigningTime, server: Timestamp, local: Timestamp) -> bool {
+        let offset = server.as_second() - local.as_second();
+        if offset.abs() > ABSURD_SECONDS
+            || (offset - signed.offset_seconds).abs() < MATERIAL_SECONDS
+        {
+            return false;
+        }
+        self.offset_seconds.store(offset, Ordering::Relaxed);
+        true
+    }
+}
+
+/// `YYYYMMDDTHHMMSSZ`, the form of `x-oss-date`.
+pub(crate) fn iso8601_basic(time: Timestamp) -> String {
+    time.strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// Reads an HTTP date, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub(crate) fn parse_http_date(text: &str) -> Option<Timestamp> {
+    DateTimeParser::new().parse_timestamp(text.trim()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    const NOW: i64 = 1_702_743_657;
+
+    #[test]
+    fn a_wrong_clock_is_corrected_by_the_servers_time() {
+        let clock = Clock::default();
+        let signed = clock.signing_time(at(NOW));
+        assert!(clock.correct(signed, at(NOW + 86_400), at(NOW + 1)));
+        assert_eq!(clock.signing_time(at(NOW + 2)).time, at(NOW + 86_401));
+    }
+
+    #[test]
+    fn each_of_several_requests_signed_wrongly_may_be_sent_again() {
+        let clock = Clock::default();
+        let (one, two) = (clock.signing_time(at(NOW)), clock.signing_time(at(NOW)));
+        assert!(clock.correct(one, at(NOW - 7200), at(NOW)));
+        assert!(clock.correct(two, at(NOW - 7200), at(NOW)));
+    }
+
+    #[test]
+    fn a_refusal_that_a_new_time_would_not_change_corrects_nothing() {
+        let clock = Clock::default();
+        let signed = clock.signing_time(at(NOW));
+        assert!(clock.correct(signed, at(NOW + 7200), at(NOW)));
+        let again = clock.signing_time(at(NOW));
+        assert!(!clock.correct(again, at(NOW + 7201), at(NOW)));
+    }
+
+    #[test]
+    fn an_absurd_server_time_is_ignored() {
+        let clock = Clock::default();
+        let signed = clock.signing_time(at(NOW));
+        assert!(!clock.correct(signed, at(0), at(NOW)));
+        assert_eq!(clock.signing_time(at(NOW)).time, at(NOW));
+    }
+
+    #[test]
+    fn times_are_written_and_read_in_the_wire_forms() {
+        assert_eq!(iso8601_basic(at(NOW)), "20231216T162057Z");
+        let parsed = parse_http_date("Sat, 16 Dec 2023 16:20:57 GMT").unwrap();
+        assert_eq!(parsed, at(NOW));
+        assert_eq!(parse_http_date("yesterday"), None);
+    }
+}

@@ -1,0 +1,329 @@
+//! From what went wrong on the wire to [`Error`]: OSS's error answers, and the ways in which a
+//! request does not get through.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use http::HeaderMap;
+use jiff::Timestamp;
+
+use super::clock;
+use super::document::{clean, document_in_header, parse_document};
+use super::response::{decimal, header_text};
+use crate::error::{Error, ServiceError, TransportCause};
+
+/// The most bytes of an error document that are read.
+pub(super) const MAX_DOCUMENT: usize = 64 * 1024;
+
+/// An error answer, with what only the client itself needs to know.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) error: ServiceError,
+    /// The server's time, if the answer says that the signing time was wrong.
+    pub(super) clock_refused: Option<Timestamp>,
+}
+
+impl Refusal {
+    /// Whether the credentials have to be replaced.
+    pub(super) fn refuses_credentials(&self) -> bool {
+        matches!(
+            &*self.error.code,
+            "SecurityTokenExpired"
+                | "InvalidSecurityToken"
+                | "InvalidAccessKeyId"
+                | "AccessKeyIdAndSecurityTokenNotMatch"
+        )
+    }
+}
+
+/// Reads an error answer. `now` turns a date of `Retry-After` into a duration.
+pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Refusal {
+    let document = parse_document(&String::from_utf8_lossy(body))
+        .or_else(|| parse_document(&document_in_header(headers)?));
+    let found = document.is_some();
+    let document = document.unwrap_or_default();
+    let text = |name| header_text(headers, name);
+
+    let message = match document.message {
+        Some(message) => message,
+        None if found => String::new(),
+        None => no_document(body, headers),
+    };
+    let location = text("location").map(|location| without_query(&location).to_owned());
+    let error = ServiceError {
+        status,
+        code: document.code.unwrap_or_default(),
+        message,
+        request_id: document.request_id.or_else(|| text("x-oss-request-id")),
+        host_id: document.host_id,
+        ec: document.ec.or_else(|| text("x-oss-ec")),
+        endpoint: document
+            .endpoint
+            .or(location.filter(|_| (300..400).contains(&status))),
+        next_append_position: text("x-oss-next-append-position").and_then(|n| decimal(&n)),
+        retry_after: retry_after(headers, now),
+        clock_corrected: false,
+    };
+    let about_time = error.code == "RequestTimeTooSkewed"
+        || (error.code == "InvalidArgument"
+            && error.message == "Invalid signing date in Authorization header.");
+    let server_time = || {
+        let element = document.server_time.and_then(|time| time.parse().ok());
+        element.or_else(|| clock::parse_http_date(&text("date")?))
+    };
+    Refusal {
+        clock_refused: about_time.then(server_time).flatten(),
+        error,
+    }
+}
+
+/// Says what there is instead of a document. The body itself is not repeated: what stands between
+/// client and server may echo the request's headers in it.
+fn no_document(body: &[u8], headers: &HeaderMap) -> String {
+    let kind = header_text(headers, "content-type").filter(|_| !body.is_empty());
+    match kind {
+        Some(kind) => format!("no OSS error document in the answer, but {}", clean(&kind)),
+        None => "no OSS error document in the answer".into(),
+    }
+}
+
+fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// How long to wait: the longer of `Retry-After` and `x-oss-qos-delay-time`.
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let standard = header_text(headers, "retry-after").and_then(|text| {
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let until = clock::parse_http_date(&text)?;
+        Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
+    });
+    standard.max(qos_delay(headers))
+}
+
+/// How long OSS wants a throttled client to wait.
+pub(super) fn qos_delay(headers: &HeaderMap) -> Option<Duration> {
+    let millis = header_text(headers, "x-oss-qos-delay-time")?.parse().ok()?;
+    Some(Duration::from_millis(millis))
+}
+
+/// A request that got no complete answer.
+pub(super) fn transport(error: reqwest::Error) -> Error {
+    // The URL of a presigned request is a secret.
+    let error = error.without_url();
+    let reason = innermost(&error);
+    let cause = if error.is_connect() {
+        match refused_certificate(&error) {
+            true => TransportCause::Tls,
+            false => TransportCause::Connect,
+        }
+    } else if error.is_timeout() {
+        TransportCause::Timeout
+    } else if error.is_builder() {
+        return Error::invalid_input(format!("the request could not be made: {reason}"));
+    } else {
+        TransportCause::Broken
+    };
+    Error::transport(cause, reason).with_source(error)
+}
+
+/// Nothing moved for as long as the timeout allows.
+pub(super) fn stalled(idle: Duration) -> Error {
+    Error::transport(
+        TransportCause::Timeout,
+        format!("nothing moved for {:.1} s", idle.as_secs_f64()),
+    )
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    causes(error).last().unwrap_or(error).to_string()
+}
+
+fn refused_certificate(error: &reqwest::Error) -> bool {
+    // The TLS library is the build's choice: its errors are known by their text alone.
+    causes(error).any(|cause| cause.to_string().to_lowercase().contains("certificate"))
+}
+
+fn causes<'a>(
+    error: &'a reqwest::Error,
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> + use<'a> {
+    std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| {
+        StdError::source(*error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use http::HeaderValue;
+
+    fn now() -> Timestamp {
+        "2023-12-16T16:20:57Z".parse().unwrap()
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    http::HeaderName::from_static(name),
+                    HeaderValue::from_str(value).unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    fn read(status: u16, body: &str) -> ServiceError {
+        refusal(status, &HeaderMap::new(), body.as_bytes(), now()).error
+    }
+
+    const MISMATCH: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error \
+        xmlns=\"http://doc.oss-cn-hangzhou.aliyuncs.com\">\n  <Code> PositionNotEqualToLength \
+        </Code>\n  <Message>Position is not equal to file length</Message>\n  \
+        <RequestId>5C3D9778CC1C2AEDF85B</RequestId>\n  <HostId>logs.example.com</HostId>\n  \
+        <EC>0026-00000016</EC>\n  <Detail><Code>Inner</Code></Detail>\n</Error>\n";
+
+    fn assert_mismatch(error: &ServiceError) {
+        assert_eq!(error.code, "PositionNotEqualToLength");
+        assert_eq!(error.message, "Position is not equal to file length");
+        assert_eq!(error.request_id.as_deref(), Some("5C3D9778CC1C2AEDF85B"));
+        assert_eq!(error.host_id.as_deref(), Some("logs.example.com"));
+        assert_eq!(error.ec.as_deref(), Some("0026-00000016"));
+    }
+
+    #[test]
+    fn a_document_is_read_with_declaration_namespace_and_whitespace() {
+        assert_mismatch(&read(409, MISMATCH));
+    }
+
+    #[test]
+    fn the_document_of_a_head_is_in_a_header() {
+        let encoded = BASE64_STANDARD.encode(MISMATCH);
+        let headers = headers(&[
+            ("x-oss-err", &encoded),
+            ("x-oss-next-append-position", "42"),
+        ]);
+        let error = refusal(409, &headers, b"", now()).error;
+        assert_mismatch(&error);
+        assert_eq!(error.next_append_position, Some(42));
+    }
+
+    #[test]
+    fn headers_stand_in_for_what_the_document_lacks() {
+        let headers = headers(&[("x-oss-ec", "0003-00000001"), ("x-oss-request-id", "ID")]);
+        let error = refusal(
+            403,
+            &headers,
+            b"<Error><Code>AccessDenied</Code></Error>",
+            now(),
+        )
+        .error;
+        assert_eq!(error.ec.as_deref(), Some("0003-00000001"));
+        assert_eq!(error.request_id.as_deref(), Some("ID"));
+        assert_eq!(error.message, "");
+    }
+
+    #[test]
+    fn what_is_no_document_leaves_the_code_empty_and_is_not_repeated() {
+        for body in [
+            "",
+            "<html><body>502 hush</body></html>",
+            "{\"message\":\"hush\"}",
+            "<<<hush",
+            "\0\u{1}hush",
+            "<Code>hush</Code>",
+        ] {
+            let error = read(502, body);
+            assert_eq!((error.status, error.code.as_str()), (502, ""), "{body:?}");
+            assert!(error.message.contains("no OSS error document"), "{body:?}");
+            assert!(!error.message.contains("hush"));
+        }
+    }
+
+    #[test]
+    fn a_redirect_names_where_to_go_without_the_query() {
+        let location = headers(&[(
+            "location",
+            "https://oss-cn-beijing.aliyuncs.com/a?x-oss-signature=hush",
+        )]);
+        let error = refusal(301, &location, b"", now()).error;
+        assert_eq!(
+            error.endpoint.as_deref(),
+            Some("https://oss-cn-beijing.aliyuncs.com/a")
+        );
+        let document = b"<Error><Endpoint>oss-cn-beijing.aliyuncs.com</Endpoint></Error>";
+        let error = refusal(301, &location, document, now()).error;
+        assert_eq!(
+            error.endpoint.as_deref(),
+            Some("oss-cn-beijing.aliyuncs.com")
+        );
+    }
+
+    #[test]
+    fn the_longer_wait_of_both_headers_counts() {
+        for (pairs, wait) in [
+            (&[("retry-after", "3")][..], Some(3000)),
+            (
+                &[("retry-after", "Sat, 16 Dec 2023 16:21:07 GMT")],
+                Some(10_000),
+            ),
+            (&[("retry-after", "Sat, 16 Dec 2023 16:20:07 GMT")], Some(0)),
+            (&[("retry-after", "soon")], None),
+            (&[("x-oss-qos-delay-time", "150")], Some(150)),
+            (
+                &[("x-oss-qos-delay-time", "150"), ("retry-after", "1")],
+                Some(1000),
+            ),
+            (
+                &[("x-oss-qos-delay-time", "1500"), ("retry-after", "1")],
+                Some(1500),
+            ),
+            (&[("x-oss-qos-delay-time", "-1")], None),
+        ] {
+            let wait = wait.map(Duration::from_millis);
+            assert_eq!(retry_after(&headers(pairs), now()), wait, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_signing_time_gives_the_servers_time() {
+        let date = headers(&[("date", "Sat, 16 Dec 2023 16:20:57 GMT")]);
+        let skewed = b"<Error><Code>RequestTimeTooSkewed</Code>\
+            <ServerTime>2023-12-16T17:00:00.000Z</ServerTime></Error>";
+        let from_element = refusal(403, &date, skewed, now()).clock_refused;
+        assert_eq!(from_element, Some("2023-12-16T17:00:00Z".parse().unwrap()));
+
+        let signing_date = b"<Error><Code>InvalidArgument</Code>\
+            <Message>Invalid signing date in Authorization header.</Message></Error>";
+        assert_eq!(
+            refusal(400, &date, signing_date, now()).clock_refused,
+            Some(now())
+        );
+        assert_eq!(
+            refusal(400, &HeaderMap::new(), signing_date, now()).clock_refused,
+            None
+        );
+
+        let other = b"<Error><Code>InvalidArgument</Code></Error>";
+        assert_eq!(refusal(400, &date, other, now()).clock_refused, None);
+    }
+
+    #[test]
+    fn refused_credentials_are_known_by_their_codes() {
+        for (code, refused) in [
+            ("SecurityTokenExpired", true),
+            ("InvalidAccessKeyId", true),
+            ("InvalidSecurityToken", true),
+            ("AccessDenied", false),
+            ("SignatureDoesNotMatch", false),
+        ] {
+            let body = format!("<Error><Code>{code}</Code></Error>");
+            let refusal = refusal(403, &HeaderMap::new(), body.as_bytes(), now());
+            assert_eq!(refusal.refuses_credentials(), refused, "{code}");
+        }
+    }
+}

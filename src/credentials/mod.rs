@@ -1,0 +1,191 @@
+//! Where access keys come from: the value, the trait, and the providers, one a file.
+//!
+//! A client takes exactly one [`CredentialsProvider`] and asks it before each request, so keys
+//! that rotate are picked up. Nothing is ever looked up that was not asked for: which provider is
+//! used is the program's choice.
+
+mod environment;
+mod fixed;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures::future::BoxFuture;
+use zeroize::Zeroizing;
+
+use crate::error::Result;
+
+pub use environment::EnvironmentCredentials;
+pub use fixed::StaticCredentials;
+
+/// An access key, with a session token if it is a temporary one. Cheap to clone.
+///
+/// The secret and the token are wiped from memory with the last clone, and are shown nowhere:
+/// `Debug` prints the first characters of the id alone.
+///
+/// ```
+/// use oss_append::credentials::Credentials;
+///
+/// let credentials = Credentials::new("LTAIexample", "hush").with_session_token("also hush");
+/// let shown = format!("{credentials:?}");
+/// assert!(shown.contains("LTAI…") && !shown.contains("hush"));
+/// ```
+#[derive(Clone)]
+pub struct Credentials {
+    parts: Arc<Parts>,
+}
+
+#[derive(Clone)]
+struct Parts {
+    access_key_id: String,
+    access_key_secret: Zeroizing<String>,
+    session_token: Option<Zeroizing<String>>,
+    expiration: Option<SystemTime>,
+}
+
+impl Credentials {
+    /// An access key that does not expire.
+    pub fn new(id: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self {
+            parts: Arc::new(Parts {
+                access_key_id: id.into(),
+                access_key_secret: Zeroizing::new(secret.into()),
+                session_token: None,
+                expiration: None,
+            }),
+        }
+    }
+
+    /// Adds the session token of a temporary key. An empty token is no token.
+    #[must_use]
+    pub fn with_session_token(mut self, token: impl Into<String>) -> Self {
+        let token = Zeroizing::new(token.into());
+        Arc::make_mut(&mut self.parts).session_token = (!token.is_empty()).then_some(token);
+        self
+    }
+
+    /// Says when the key expires. The client does not look at it: it is for providers that cache.
+    #[must_use]
+    pub fn with_expiration(mut self, expiration: SystemTime) -> Self {
+        Arc::make_mut(&mut self.parts).expiration = Some(expiration);
+        self
+    }
+
+    /// The access key id.
+    pub fn access_key_id(&self) -> &str {
+        &self.parts.access_key_id
+    }
+
+    /// The secret of the access key.
+    pub fn access_key_secret(&self) -> &str {
+        &self.parts.access_key_secret
+    }
+
+    /// The session token of a temporary key.
+    pub fn session_token(&self) -> Option<&str> {
+        self.parts
+            .session_token
+            .as_ref()
+            .map(|token| token.as_str())
+    }
+
+    /// When the key expires, if it is known to.
+    pub fn expiration(&self) -> Option<SystemTime> {
+        self.parts.expiration
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = &self.parts.access_key_id;
+        // The first four characters name the kind of key; a short id is not shown at all.
+        let start: String = match id.chars().count() {
+            0..8 => String::new(),
+            _ => id.chars().take(4).collect(),
+        };
+        f.debug_struct("Credentials")
+            .field("access_key_id", &format_args!("{start}…"))
+            .field("temporary", &self.parts.session_token.is_some())
+            .field("expiration", &self.parts.expiration)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Gives the client its credentials.
+///
+/// The client calls [`credentials`](Self::credentials) before every request, so a provider that
+/// has to fetch them should cache them. Several requests may ask at the same time.
+///
+/// ```
+/// use futures::future::BoxFuture;
+/// use oss_append::credentials::{Credentials, CredentialsProvider};
+///
+/// #[derive(Debug)]
+/// struct FromVault;
+///
+/// impl CredentialsProvider for FromVault {
+///     fn credentials(&self) -> BoxFuture<'_, oss_append::Result<Credentials>> {
+///         Box::pin(async { Ok(Credentials::new("id", "secret")) })
+///     }
+/// }
+/// ```
+pub trait CredentialsProvider: fmt::Debug + Send + Sync + 'static {
+    /// The credentials to sign the next request with.
+    ///
+    /// # Errors
+    /// [`Credentials`](crate::ErrorKind::Credentials) if there are none to be had.
+    ///
+    /// # Cancel safety
+    /// The client may drop the future at any await point; the next call must work.
+    fn credentials(&self) -> BoxFuture<'_, Result<Credentials>>;
+
+    /// OSS refused these credentials: they are expired, unknown or do not belong together.
+    ///
+    /// A caching provider forgets them if they are the ones it holds, so that the next call
+    /// fetches fresh ones. `refused` are those that the refused request was signed with, which
+    /// another call may have replaced already. Does nothing by default.
+    fn invalidate(&self, refused: &Credentials) {
+        let _ = refused;
+    }
+}
+
+impl<P: CredentialsProvider + ?Sized> CredentialsProvider for Arc<P> {
+    fn credentials(&self) -> BoxFuture<'_, Result<Credentials>> {
+        (**self).credentials()
+    }
+
+    fn invalidate(&self, refused: &Credentials) {
+        (**self).invalidate(refused);
+    }
+}
+
+impl<P: CredentialsProvider + ?Sized> CredentialsProvider for Box<P> {
+    fn credentials(&self) -> BoxFuture<'_, Result<Credentials>> {
+        (**self).credentials()
+    }
+
+    fn invalidate(&self, refused: &Credentials) {
+        (**self).invalidate(refused);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secret_and_no_short_id() {
+        let credentials = Credentials::new("shortid", "s3cr3t").with_session_token("t0k3n");
+        let shown = format!("{credentials:?}");
+        for hidden in ["short", "s3cr3t", "t0k3n"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+    }
+
+    #[test]
+    fn an_empty_token_is_no_token() {
+        let credentials = Credentials::new("id", "secret").with_session_token("");
+        assert_eq!(credentials.session_token(), None);
+    }
+}

@@ -1,0 +1,276 @@
+//! What the client sends, when it sends nothing, and with which time and credentials.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use oss_append::credentials::{Credentials, CredentialsProvider, StaticCredentials};
+use oss_append::{
+    AppendRequest, AppendStore, Batch, ErrorKind, ObjectAcl, ObjectOptions, ObjectPath, Progress,
+    RequestOptions,
+};
+
+use crate::server::{Play, ScriptedServer, answer, head};
+use crate::{TOKEN, builder, client, error_document, object, ok};
+
+#[tokio::test]
+async fn an_append_that_may_create_the_object_carries_its_properties_and_a_later_one_does_not() {
+    let (client, server) = client([ok(), ok()]).await;
+    let options = ObjectOptions::new()
+        .acl(ObjectAcl::Private)
+        .cache_control("no-cache")
+        .meta("origin", "sensor")
+        .and_then(|options| options.tag("team", "a b"))
+        .unwrap();
+    for position in [0, 11] {
+        client
+            .append_object(&object(), "hello world")
+            .position(position)
+            .options(options.clone())
+            .send()
+            .await
+            .unwrap();
+    }
+    let [first, later] = <[_; 2]>::try_from(server.requests()).unwrap();
+    assert_eq!(first.line(), "POST /logs/a/b.txt?append&position=0");
+    assert_eq!(later.line(), "POST /logs/a/b.txt?append&position=11");
+    for (name, value) in [
+        ("x-oss-object-acl", "private"),
+        ("cache-control", "no-cache"),
+        ("x-oss-meta-origin", "sensor"),
+        ("x-oss-tagging", "team=a%20b"),
+    ] {
+        assert_eq!(first.header(name), Some(value));
+        assert_eq!(later.header(name), None, "{name}");
+    }
+    for request in [&first, &later] {
+        assert_eq!(request.body, b"hello world");
+        for (name, value) in [
+            ("content-type", "text/plain"),
+            ("content-length", "11"),
+            ("x-oss-content-sha256", "UNSIGNED-PAYLOAD"),
+            ("x-oss-security-token", TOKEN),
+            (
+                "user-agent",
+                concat!("oss-append/", env!("CARGO_PKG_VERSION")),
+            ),
+        ] {
+            assert_eq!(request.header(name), Some(value), "{name}");
+        }
+        let authorization = request.header("authorization").unwrap();
+        assert!(authorization.starts_with("OSS4-HMAC-SHA256 Credential=LTAI-the-access-key-id/"));
+        assert!(authorization.contains("/cn-hangzhou/oss/aliyun_v4_request,Signature="));
+    }
+}
+
+#[tokio::test]
+async fn a_store_append_that_creates_nothing_carries_no_properties() {
+    let (client, server) = client([ok()]).await;
+    let mut request = AppendRequest::new(object(), 0, "hello world");
+    request.options = RequestOptions::new()
+        .traffic_limit(819_200)
+        .unwrap()
+        .requester_pays(true)
+        .content_md5(true);
+    client.append(request).await.unwrap();
+    let request = server.request();
+    for (name, value) in [
+        ("x-oss-traffic-limit", "819200"),
+        ("x-oss-request-payer", "requester"),
+        ("content-md5", "XrY7u+Ae7tCTyyK7j1rNww=="),
+    ] {
+        assert_eq!(request.header(name), Some(value));
+    }
+    assert!(
+        !request
+            .headers
+            .iter()
+            .any(|(name, _)| name.starts_with("x-oss-meta"))
+    );
+    assert_eq!(request.header("x-oss-tagging"), None);
+}
+
+#[tokio::test]
+async fn a_body_has_its_exact_length_and_reports_its_progress() {
+    let (client, server) = client([ok(), ok()]).await;
+    let chunks: Batch = (0..100).map(|n| Bytes::from(vec![n; 3000])).collect();
+    let progress = Progress::new();
+    let append = client.append_object(&object(), chunks.clone());
+    append.progress(progress.clone()).send().await.unwrap();
+    client.append_object(&object(), "").send().await.unwrap();
+
+    let [large, empty] = <[_; 2]>::try_from(server.requests()).unwrap();
+    assert_eq!(large.header("content-length"), Some("300000"));
+    assert_eq!(large.body, chunks.chunks().concat());
+    assert_eq!(progress.bytes(), 300_000);
+    assert_eq!(empty.header("content-length"), Some("0"));
+    for request in [large, empty] {
+        assert_eq!(request.header("transfer-encoding"), None);
+    }
+}
+
+#[tokio::test]
+async fn keys_reach_the_wire_unchanged() {
+    let keys = [
+        ("a?b#c%d", "a%3Fb%23c%25d"),
+        ("x/../y", "x%2F..%2Fy"),
+        ("./+ é/", ".%2F%2B%20%C3%A9%2F"),
+        ("a//b/", "a//b/"),
+    ];
+    let (client, server) = client(keys.map(|_| ok())).await;
+    for (key, target) in keys {
+        let object = ObjectPath::new("logs", key).unwrap();
+        client.append_object(&object, "x").send().await.unwrap();
+        let sent = server.requests().pop().unwrap();
+        assert_eq!(sent.target, format!("/logs/{target}?append&position=0"));
+    }
+}
+
+#[tokio::test]
+async fn the_other_operations_have_their_own_requests() {
+    let sealed = [("x-oss-sealed-time", "Sat, 16 Dec 2023 16:20:57 GMT")];
+    let (client, server) = client([
+        Play::Send(answer("200 OK", &sealed, "")),
+        Play::Send(answer("200 OK", &[("x-oss-hash-crc64ecma", "7")], "")),
+        Play::Send(head("204 No Content", &[("x-oss-delete-marker", "true")])),
+        Play::Send(answer("200 OK", &[], "")),
+    ])
+    .await;
+    let seal = client
+        .seal_append_object(&object(), 7)
+        .send()
+        .await
+        .unwrap();
+    assert!(seal.sealed_time.is_some());
+    let put = client.put_object(&object(), "x").forbid_overwrite(true);
+    assert_eq!(put.send().await.unwrap().crc64, Some(7));
+    assert!(
+        client
+            .delete_object(&object())
+            .send()
+            .await
+            .unwrap()
+            .delete_marker
+    );
+    client.create_bucket("logs").send().await.unwrap();
+
+    let lines: Vec<String> = server.requests().iter().map(|r| r.line()).collect();
+    assert_eq!(
+        lines,
+        [
+            "POST /logs/a/b.txt?position=7&seal",
+            "PUT /logs/a/b.txt",
+            "DELETE /logs/a/b.txt",
+            "PUT /logs/",
+        ]
+    );
+    assert_eq!(
+        server.requests()[1].header("x-oss-forbid-overwrite"),
+        Some("true")
+    );
+    for (request, length) in server.requests().iter().zip(["0", "1", "", "0"]) {
+        assert_eq!(request.header("content-length").unwrap_or_default(), length);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_refused_before_it_is() {
+    let (client, server) = client([]).await;
+    let options = ObjectOptions::new().content_type("text/plain\r\nx-oss-object-acl: public-read");
+    let error = client
+        .append_object(&object(), "x")
+        .options(options)
+        .send()
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("content-type"), "{error}");
+    let error = client.create_bucket("No_Bucket").send().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
+    let broken = StaticCredentials::new("id\n", "secret");
+    let client = builder(&server).credentials(broken).build().unwrap();
+    let error = client.head_object(&object()).send().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Credentials { .. }));
+    let empty = StaticCredentials::new("id", "");
+    let client = builder(&server).credentials(empty).build().unwrap();
+    let error = client.head_object(&object()).send().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Credentials { .. }));
+    assert!(server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_signing_time_corrects_the_clock_once() {
+    let skewed = || {
+        let time = "<ServerTime>2031-05-04T03:02:01.000Z</ServerTime>";
+        let body = error_document("RequestTimeTooSkewed", time);
+        Play::Send(answer("403 Forbidden", &[], &body))
+    };
+    let (client, server) = client([skewed(), skewed(), ok()]).await;
+    let corrected = async || {
+        let error = client
+            .append_object(&object(), "x")
+            .send()
+            .await
+            .unwrap_err();
+        error.service_error().unwrap().clock_corrected
+    };
+    assert!(corrected().await);
+    assert!(
+        !corrected().await,
+        "the time was right: signing again would change nothing"
+    );
+    client.append_object(&object(), "x").send().await.unwrap();
+    let date = server.requests()[2]
+        .header("x-oss-date")
+        .unwrap()
+        .to_owned();
+    assert!(date.starts_with("20310504T0302"), "{date}");
+}
+
+#[derive(Debug, Default)]
+struct Rotating {
+    serial: Mutex<u32>,
+    refused: Mutex<Vec<String>>,
+}
+
+impl CredentialsProvider for Rotating {
+    fn credentials(&self) -> BoxFuture<'_, oss_append::Result<Credentials>> {
+        Box::pin(async {
+            let mut serial = self.serial.lock().unwrap();
+            *serial += 1;
+            Ok(Credentials::new(format!("id-{serial}"), "secret"))
+        })
+    }
+
+    fn invalidate(&self, refused: &Credentials) {
+        self.refused
+            .lock()
+            .unwrap()
+            .push(refused.access_key_id().to_owned());
+    }
+}
+
+#[tokio::test]
+async fn the_provider_is_asked_for_each_request_and_told_what_was_refused() {
+    let expired = answer(
+        "403 Forbidden",
+        &[],
+        &error_document("SecurityTokenExpired", ""),
+    );
+    let denied = answer("403 Forbidden", &[], &error_document("AccessDenied", ""));
+    let server = ScriptedServer::start([ok(), Play::Send(expired), Play::Send(denied)]).await;
+    let provider = Arc::new(Rotating::default());
+    let client = builder(&server)
+        .credentials(provider.clone())
+        .build()
+        .unwrap();
+    for _ in 0..3 {
+        let _ = client.append_object(&object(), "x").send().await;
+    }
+    assert_eq!(*provider.refused.lock().unwrap(), ["id-2"]);
+    assert!(
+        server.requests()[2]
+            .header("authorization")
+            .unwrap()
+            .contains("Credential=id-3/")
+    );
+}
