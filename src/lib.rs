@@ -6,6 +6,9 @@
 
 mod client;
 mod core;
+#[cfg(feature = "emulator")]
+#[cfg_attr(docsrs, doc(cfg(feature = "emulator")))]
+pub mod emulator;
 mod error;
 mod options;
 mod progress;
