@@ -63,6 +63,7 @@ const SIGNED_PARAMETERS: &[&str] = &[
     "response-content-type",
     "response-expires",
     "restore",
+    "seal",
     "security-token",
     "sequential",
     "startTime",
