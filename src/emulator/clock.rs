@@ -50,9 +50,9 @@ pub(super) fn parse_compact(text: &str) -> Option<Timestamp> {
     Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
-/// `2026-11-22T19:05:35.000Z`, as in XML.
-pub(super) fn iso_millis(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+/// `2026-11-22T19:05:35.000Z`, as in XML. OSS shows whole seconds, and SDKs rely on that.
+pub(super) fn iso(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string()
 }
 
 #[cfg(test)]
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(parse_compact("20231216T162057Z"), Some(time));
         assert_eq!(http_date(time), "Sat, 16 Dec 2023 16:20:57 GMT");
         assert_eq!(parse_http_date("Sat, 16 Dec 2023 16:20:57 GMT"), Some(time));
-        assert_eq!(iso_millis(time), "2023-12-16T16:20:57.000Z");
+        assert_eq!(iso(time), "2023-12-16T16:20:57.000Z");
     }
 
     #[test]

@@ -112,8 +112,8 @@ impl Signed<'_> {
             "MaxAllowedSkewMilliseconds",
             MAX_SKEW.as_millis().to_string(),
         )
-        .element("RequestTime", clock::iso_millis(time))
-        .element("ServerTime", clock::iso_millis(self.now)))
+        .element("RequestTime", clock::iso(time))
+        .element("ServerTime", clock::iso(self.now)))
     }
 }
 

@@ -90,7 +90,7 @@ fn describe(document: &mut Document, shared: &Shared, name: &str, bucket: &Bucke
     let region = &shared.region;
     document
         .text("Name", name)
-        .text("CreationDate", clock::iso_millis(bucket.created))
+        .text("CreationDate", clock::iso(bucket.created))
         .text("Location", format_args!("oss-{region}"))
         .text("ExtranetEndpoint", format_args!("oss-{region}.aliyuncs.com"))
         .text(

@@ -108,7 +108,7 @@ impl Page {
             document
                 .open("Contents")
                 .text("Key", wanted.encode(key))
-                .text("LastModified", clock::iso_millis(object.modified))
+                .text("LastModified", clock::iso(object.modified))
                 .text("ETag", format_args!("\"{}\"", object.etag))
                 .text("Type", object.kind.name())
                 .text("Size", object.length)
