@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use futures::stream;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -107,9 +107,6 @@ impl Answer {
             self.headers
                 .entry(CONTENT_LENGTH)
                 .or_insert_with(|| length.into());
-        }
-        if length == 0 && !head {
-            self.headers.remove(CONTENT_TYPE);
         }
         let body = if head || bodiless {
             Empty::new().map_err(|never| match never {}).boxed_unsync()

@@ -191,7 +191,7 @@ impl Builder {
             max_object_size: self.max_object_size,
             latency: Mutex::new(self.latency),
             bandwidth: self.bandwidth.map(|rate| Arc::new(Bandwidth::new(rate))),
-            gate: Gate::default(),
+            gate: Gate::new(),
             tasks: Tasks::new(),
             closed: CancellationToken::new(),
         });

@@ -138,7 +138,14 @@ mod tests {
 
     #[test]
     fn a_malformed_range_is_ignored() {
-        for text in ["bytes=5-2", "bytes=-", "bytes=a-b", "lines=1-2", "bytes=+1-2", "bytes=0-1,3-4"] {
+        for text in [
+            "bytes=5-2",
+            "bytes=-",
+            "bytes=a-b",
+            "lines=1-2",
+            "bytes=+1-2",
+            "bytes=0-1,3-4",
+        ] {
             for standard in [false, true] {
                 assert_eq!(of(text, standard), Ok(None), "{text}");
             }

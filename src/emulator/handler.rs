@@ -41,7 +41,11 @@ pub(super) async fn serve(
 
     let (entry, call) = read(&shared, parts, &host);
     let outcome = match call {
-        Ok(call) => run(&shared, &link, &entry, call, &mut body).await,
+        Ok(call) => match run(&shared, &link, &entry, call, &mut body).await {
+            Fate::Answered(outcome) => outcome,
+            Fate::Closed => return close(&link).await,
+            Fate::Stalled => return link.stall().await,
+        },
         Err(refusal) => Err(refusal),
     };
     if outcome.is_err() && !continues {
@@ -59,9 +63,8 @@ pub(super) async fn serve(
         }
     };
     let status = answer.status.as_u16();
-    entry.update(|record| {
-        record.status = Some(status);
-        tracing::info!(
+    if let Some(record) = entry.update(|record| record.status = Some(status)) {
+        tracing::debug!(
             operation = %record.operation,
             bucket = record.bucket,
             key = record.key,
@@ -72,7 +75,7 @@ pub(super) async fn serve(
             request_id,
             "answered"
         );
-    });
+    }
     answer = answer
         .header("server", "AliyunOSS")
         .header("date", clock::http_date(shared.clock.now()))
@@ -82,7 +85,10 @@ pub(super) async fn serve(
 }
 
 fn host(parts: &Parts) -> String {
-    let header = parts.headers.get("host").and_then(|host| host.to_str().ok());
+    let header = parts
+        .headers
+        .get("host")
+        .and_then(|host| host.to_str().ok());
     match (parts.uri.authority(), header) {
         (Some(authority), _) => authority.as_str().to_owned(),
         (None, header) => header.unwrap_or_default().to_owned(),
@@ -99,7 +105,7 @@ fn read(shared: &Shared, parts: Parts, host: &str) -> (Entry, Result<Call, Refus
         body_length: None,
         status: None,
         code: None,
-        faulty: false,
+        fault: None,
     };
     let call = read_call(shared, parts, host, &mut record);
     (shared.log.begin(record), call)
@@ -131,16 +137,16 @@ fn read_call(
     }?;
     let operation = Operation::of(&parts.method, &target, &query)?;
     record.operation = operation;
-    if sender == Sender::Anonymous {
-        allow_anonymous(shared, operation, &target)?;
-    }
-    let arguments = Arguments::read(operation, &target, &query, &parts)?;
-    record.position = arguments.position();
     if let (Some(bucket), true) = (&target.bucket, operation != Operation::PutBucket)
         && shared.storage.bucket(bucket).is_none()
     {
         return Err(Refusal::no_such_bucket(bucket));
     }
+    if sender == Sender::Anonymous {
+        allow_anonymous(shared, operation, &target)?;
+    }
+    let arguments = Arguments::read(operation, &target, &query, &parts)?;
+    record.position = arguments.position();
     let needs_length = matches!(operation, Operation::AppendObject | Operation::PutObject);
     let has = |name| parts.headers.contains_key(name);
     if needs_length && !has("content-length") && !has("transfer-encoding") {
@@ -148,7 +154,7 @@ fn read_call(
     }
     if let Some(md5) = parts.headers.get("content-md5") {
         let decoded = BASE64_STANDARD.decode(md5.as_bytes());
-        if decoded.is_ok_and(|md5| md5.len() != 16) || BASE64_STANDARD.decode(md5).is_err() {
+        if !decoded.is_ok_and(|md5| md5.len() == 16) {
             return Err(invalid_digest("0017-00000502"));
         }
     }
@@ -172,7 +178,8 @@ fn allow_anonymous(shared: &Shared, operation: Operation, target: &Target) -> Re
         acl = bucket.properties().acl;
         if let Some(key) = &target.key {
             let own = shared.storage.with_slot(&bucket, key, |slot| {
-                slot.properties().map(|object| object.attributes.acl.clone())
+                slot.properties()
+                    .map(|object| object.attributes.acl.clone())
             });
             acl = own.filter(|own| own != "default").unwrap_or(acl);
         }
@@ -187,7 +194,21 @@ fn allow_anonymous(shared: &Shared, operation: Operation, target: &Target) -> Re
 }
 
 fn invalid_digest(ec: &'static str) -> Refusal {
-    Refusal::bad_request("InvalidDigest", "The Content-MD5 you specified was invalid.").ec(ec)
+    Refusal::bad_request(
+        "InvalidDigest",
+        "The Content-MD5 you specified was invalid.",
+    )
+    .ec(ec)
+}
+
+/// How a request ends.
+#[derive(Debug)]
+enum Fate {
+    Answered(Result<Answer, Refusal>),
+    /// The connection is closed without an answer.
+    Closed,
+    /// There is never an answer.
+    Stalled,
 }
 
 /// Receives the body and applies the call, struck by a fault or not.
@@ -197,57 +218,76 @@ async fn run(
     entry: &Entry,
     call: Call,
     body: &mut Incoming,
-) -> Result<Answer, Refusal> {
+) -> Fate {
     let action = shared
         .faults
         .strike(call.operation, call.target.key.as_deref());
     if let Some(action) = &action {
-        entry.update(|record| record.faulty = true);
-        tracing::info!(?action, operation = %call.operation, "fault strikes");
+        entry.update(|record| record.fault = Some(action.name()));
+        tracing::debug!(fault = action.name(), operation = %call.operation, "fault strikes");
     }
     if let Some(Action::ResetBody(bytes)) = action {
         return reset_body(link, body, bytes).await;
     }
-    let mut received = receive(shared, &call, body).await?;
-    let length = received.length;
-    entry.update(|record| record.body_length = Some(length));
-    let Some(action) = action else {
-        return apply(shared, call, received, None).await;
+    let received = match receive(shared, &call, body).await {
+        Ok(received) => received,
+        Err(refusal) => return Fate::Answered(Err(refusal)),
     };
+    entry.update(|record| record.body_length = Some(received.length));
+    let Some(action) = action else {
+        return Fate::Answered(apply(shared, call, received, None).await);
+    };
+    // A task of its own, which goes on if the client goes away while the fault lets it wait.
+    let struck = strike(Arc::clone(shared), Arc::clone(link), call, received, action);
+    tokio::spawn(struck).await.unwrap_or(Fate::Closed)
+}
 
+/// What a fault makes of a request that has been received.
+async fn strike(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    call: Call,
+    mut received: Received,
+    action: Action,
+) -> Fate {
     match &action {
-        Action::Drop => return close(link).await,
-        Action::Stall => return link.stall().await,
-        Action::Hold => shared.gate.wait().await,
+        Action::Drop => return Fate::Closed,
+        Action::Stall => return Fate::Stalled,
+        Action::Hold if !shared.gate.wait().await => return Fate::Closed,
         Action::Delay(delay) => tokio::time::sleep(*delay).await,
-        Action::Error(error) => return Err(error_refusal(error)),
-        Action::BadGateway => return Ok(bad_gateway()),
-        Action::Redirect(location) => {
-            return Err(Refusal::new(
-                StatusCode::TEMPORARY_REDIRECT,
-                "TemporaryRedirect",
-                "Please send your request to the location given.",
-            )
-            .header("location", location));
-        }
+        Action::Error(error) => return Fate::Answered(Err(error_refusal(error))),
+        Action::BadGateway => return Fate::Answered(Ok(bad_gateway())),
+        Action::Redirect(location) => return Fate::Answered(Err(redirect(location))),
         Action::ApplyLate(late) => {
-            apply_late(shared, *late, call, received);
-            return close(link).await;
+            apply_late(&shared, *late, call, received);
+            return Fate::Closed;
         }
-        Action::Torn(bytes) => received = received.cut(*bytes)?,
+        Action::Torn(bytes) => match received.cut(*bytes) {
+            Ok(cut) => received = cut,
+            Err(error) => return Fate::Answered(Err(error.into())),
+        },
         _ => {}
     }
-    let mut answer = apply(shared, call, received, Some(action.clone())).await?;
+    let mut outcome = apply(&shared, call, received, Some(action.clone())).await;
     match &action {
-        Action::DropAnswer | Action::Torn(_) => return close(link).await,
-        Action::StallAnswer => return link.stall().await,
-        Action::HoldAnswer => shared.gate.wait().await,
-        Action::ErrorAfter(error) => return Err(error_refusal(error)),
-        Action::BadGatewayAfter => return Ok(bad_gateway()),
+        Action::DropAnswer | Action::Torn(_) => return Fate::Closed,
+        Action::StallAnswer => return Fate::Stalled,
+        Action::HoldAnswer => {
+            if !shared.gate.wait().await {
+                return Fate::Closed;
+            }
+        }
+        // A request that is refused anyway says so: the fault is about what was applied.
+        Action::ErrorAfter(error) if outcome.is_ok() => outcome = Err(error_refusal(error)),
+        Action::BadGatewayAfter => outcome = Ok(bad_gateway()),
         Action::Truncate(bytes) => link.truncate(*bytes),
-        action => falsify(&mut answer.headers, action),
+        action => {
+            if let Ok(answer) = &mut outcome {
+                falsify(&mut answer.headers, action);
+            }
+        }
     }
-    Ok(answer)
+    Fate::Answered(outcome)
 }
 
 async fn close<T>(link: &Link) -> T {
@@ -255,7 +295,8 @@ async fn close<T>(link: &Link) -> T {
     std::future::pending().await
 }
 
-async fn reset_body<T>(link: &Link, body: &mut Incoming, bytes: u64) -> T {
+/// Reads `bytes` of the body, then resets the connection.
+async fn reset_body(link: &Link, body: &mut Incoming, bytes: u64) -> Fate {
     let mut received = 0;
     while received < bytes {
         match body.frame().await {
@@ -264,14 +305,10 @@ async fn reset_body<T>(link: &Link, body: &mut Incoming, bytes: u64) -> T {
         }
     }
     link.reset();
-    std::future::pending().await
+    Fate::Closed
 }
 
-async fn receive(
-    shared: &Shared,
-    call: &Call,
-    body: &mut Incoming,
-) -> Result<Received, Refusal> {
+async fn receive(shared: &Shared, call: &Call, body: &mut Incoming) -> Result<Received, Refusal> {
     let wanted = call.parts.headers.get("content-md5");
     let is_put = call.operation == Operation::PutObject;
     let spool = shared.storage.spool();
@@ -326,8 +363,8 @@ fn apply_late(shared: &Arc<Shared>, late: Late, call: Call, received: Received) 
         let shared = Arc::clone(shared);
         async move {
             match apply(&shared, call, received, None).await {
-                Ok(_) => tracing::info!("applied late"),
-                Err(refusal) => tracing::info!(code = %refusal.code, "refused late"),
+                Ok(_) => tracing::debug!("applied late"),
+                Err(refusal) => tracing::debug!(code = %refusal.code, "refused late"),
             }
         }
     };
@@ -372,8 +409,7 @@ fn falsify(headers: &mut HeaderMap, action: &Action) {
 }
 
 fn error_refusal(error: &ErrorAnswer) -> Refusal {
-    let status =
-        StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut refusal = Refusal::new(
         status,
         error.code.clone(),
@@ -387,6 +423,15 @@ fn error_refusal(error: &ErrorAnswer) -> Refusal {
         refusal = refusal.header("x-oss-qos-delay-time", delay.as_millis());
     }
     refusal
+}
+
+fn redirect(location: &str) -> Refusal {
+    Refusal::new(
+        StatusCode::TEMPORARY_REDIRECT,
+        "TemporaryRedirect",
+        "Please send your request to the location given.",
+    )
+    .header("location", location)
 }
 
 fn bad_gateway() -> Answer {

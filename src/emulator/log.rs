@@ -28,8 +28,8 @@ pub struct RequestRecord {
     pub status: Option<u16>,
     /// OSS's code for an error answer.
     pub code: Option<String>,
-    /// Whether a [`Fault`](super::Fault) struck it.
-    pub faulty: bool,
+    /// The name of the [`Action`](super::Action) that struck it, such as `drop-answer`.
+    pub fault: Option<&'static str>,
 }
 
 /// All requests, oldest first. Clones share them.
@@ -107,16 +107,19 @@ impl Log {
 }
 
 impl Entry {
-    pub(super) fn update(&self, change: impl FnOnce(&mut RequestRecord)) {
+    /// Changes the record and returns it, unless it has been forgotten.
+    pub(super) fn update(&self, change: impl FnOnce(&mut RequestRecord)) -> Option<RequestRecord> {
         let mut entries = self.log.lock();
         let index = self.number.checked_sub(entries.forgotten);
-        if let Some(record) = index
+        let record = index
             .and_then(|index| usize::try_from(index).ok())
             .and_then(|index| entries.records.get_mut(index))
-        {
-            change(record);
-        }
+            .map(|record| {
+                change(record);
+                record.clone()
+            });
         drop(entries);
         self.log.changed.send_replace(());
+        record
     }
 }

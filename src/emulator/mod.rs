@@ -261,12 +261,7 @@ impl Emulator {
     ///
     /// # Errors
     /// [`Service`](crate::ErrorKind::Service) as the server would refuse an append.
-    pub fn append_foreign(
-        &self,
-        bucket: &str,
-        key: &str,
-        bytes: impl Into<Bytes>,
-    ) -> Result<u64> {
+    pub fn append_foreign(&self, bucket: &str, key: &str, bytes: impl Into<Bytes>) -> Result<u64> {
         let object = ObjectPath::new(bucket, key)?;
         self.shared
             .append_foreign(bucket, key, bytes.into())
@@ -325,11 +320,8 @@ impl Emulator {
         operation: &'static str,
         change: impl FnOnce(&mut storage::Slot<'_>) -> std::io::Result<()>,
     ) -> Result<()> {
-        let bucket = self
-            .shared
-            .storage
-            .bucket(object.bucket())
-            .ok_or_else(|| {
+        let bucket =
+            self.shared.storage.bucket(object.bucket()).ok_or_else(|| {
                 refused(Refusal::no_such_bucket(object.bucket()), operation, object)
             })?;
         self.shared
@@ -357,7 +349,7 @@ impl Emulator {
     /// those that a fault holds or stalls. Late appends that have not been applied never are.
     pub async fn shutdown(self) {
         self.server.stop(false).await;
-        self.shared.closed.cancel();
+        self.shared.end();
         self.shared.tasks.finish().await;
         self.shared.storage.unlock();
     }
@@ -365,7 +357,7 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        self.shared.closed.cancel();
+        self.shared.end();
     }
 }
 

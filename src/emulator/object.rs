@@ -128,7 +128,13 @@ impl Attributes {
             attributes.acl = acl.into();
         }
         if let Some(class) = text(headers, "x-oss-storage-class")? {
-            let classes = ["Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive"];
+            let classes = [
+                "Standard",
+                "IA",
+                "Archive",
+                "ColdArchive",
+                "DeepColdArchive",
+            ];
             one_of("x-oss-storage-class", class, &classes)?;
             attributes.storage_class = class.into();
         }
@@ -268,7 +274,9 @@ mod tests {
 
     #[test]
     fn tags_are_decoded_and_limited() {
-        let tags = read(&[("x-oss-tagging", "a=1&b+c=%2F&empty")]).unwrap().tags;
+        let tags = read(&[("x-oss-tagging", "a=1&b+c=%2F&empty")])
+            .unwrap()
+            .tags;
         assert_eq!(tags["a"], "1");
         assert_eq!(tags["b c"], "/");
         assert_eq!(tags["empty"], "");

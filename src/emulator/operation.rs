@@ -113,8 +113,10 @@ impl Operation {
     /// Which operation a request asks for.
     pub(super) fn of(method: &Method, target: &Target, query: &Query) -> Result<Self, Refusal> {
         if let Some(name) = OTHER_RESOURCES.iter().find(|name| query.has(name)) {
-            return Err(Refusal::not_implemented(&format!("the sub-resource {name}"))
-                .element("ResourceType", *name));
+            return Err(
+                Refusal::not_implemented(&format!("the sub-resource {name}"))
+                    .element("ResourceType", *name),
+            );
         }
         let operation = match (method.as_str(), &target.bucket, &target.key) {
             ("POST", Some(_), Some(_)) if query.has("append") => Self::AppendObject,

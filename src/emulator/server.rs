@@ -122,9 +122,8 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, stop: Stop) {
     let _ = stream.set_nodelay(true);
     let link = Arc::new(Link::new(stop.token.clone()));
     let wire = Wire::new(stream, Arc::clone(&link), shared.bandwidth.clone());
-    let service = service_fn(|request| {
-        handler::serve(Arc::clone(&shared), Arc::clone(&link), request)
-    });
+    let service =
+        service_fn(|request| handler::serve(Arc::clone(&shared), Arc::clone(&link), request));
     let serving = http1::Builder::new()
         .auto_date_header(false)
         .serve_connection(TokioIo::new(wire), service);

@@ -43,6 +43,12 @@ impl Shared {
         *self.latency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends what waits for something else than its connection.
+    pub(super) fn end(&self) {
+        self.closed.cancel();
+        self.gate.end();
+    }
+
     /// Works on the storage, off the runtime's threads if the storage may wait for a disk. The
     /// work is done to its end, even if the caller goes away.
     pub(super) async fn work<T: Send + 'static>(
@@ -60,7 +66,7 @@ impl Shared {
             result
         })
         .await
-            .unwrap_or_else(|error| Err(Refusal::internal(error)))
+        .unwrap_or_else(|error| Err(Refusal::internal(error)))
     }
 
     /// Appends bytes as another client would, at whatever length the object has.
@@ -113,9 +119,9 @@ impl Tasks {
 type Held = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Where requests wait to be released.
-#[derive(Default)]
 pub(super) struct Gate {
-    held: Mutex<Vec<Held>>,
+    /// `None` once the server has ended.
+    held: Mutex<Option<Vec<Held>>>,
 }
 
 impl std::fmt::Debug for Gate {
@@ -125,25 +131,32 @@ impl std::fmt::Debug for Gate {
 }
 
 impl Gate {
-    /// Does this work at the next release.
-    pub(super) fn defer(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.lock().push(Box::pin(work));
+    pub(super) fn new() -> Self {
+        Self {
+            held: Mutex::new(Some(Vec::new())),
+        }
     }
 
-    /// Waits for the next release.
-    pub(super) async fn wait(&self) {
+    /// Does this work at the next release, or drops it when the server ends.
+    pub(super) fn defer(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(held) = &mut *self.lock() {
+            held.push(Box::pin(work));
+        }
+    }
+
+    /// Waits for the next release; `false` if the server ends instead.
+    pub(super) async fn wait(&self) -> bool {
         let (open, opened) = oneshot::channel();
         self.defer(async move {
-            // Nobody waits any more if the client went away.
+            // Nobody waits any more if the server ended.
             let _ = open.send(());
         });
-        // An error means that the server ended.
-        let _ = opened.await;
+        opened.await.is_ok()
     }
 
     /// Lets everything through that waits now, in order, and returns how much that was.
     pub(super) async fn release(&self) -> usize {
-        let held = std::mem::take(&mut *self.lock());
+        let held = self.lock().as_mut().map(std::mem::take).unwrap_or_default();
         let count = held.len();
         for work in held {
             work.await;
@@ -151,7 +164,13 @@ impl Gate {
         count
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Held>> {
+    /// Drops everything that waits. It may own the server's state, which then could never end.
+    pub(super) fn end(&self) {
+        let held = self.lock().take();
+        drop(held);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Vec<Held>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -216,7 +216,10 @@ mod tests {
     #[test]
     fn malformed_escapes_are_refused() {
         for path in ["/known/%zz", "/known/%4", "/%zz/a", "/known/%ff"] {
-            assert!(Target::parse("127.0.0.1", path, |_| true).is_err(), "{path}");
+            assert!(
+                Target::parse("127.0.0.1", path, |_| true).is_err(),
+                "{path}"
+            );
         }
         assert!(Query::parse("a=%f").is_err());
     }

@@ -56,6 +56,9 @@ pub(crate) struct Arguments {
     fault: Vec<Fault>,
 }
 
+/// What is logged unless RUST_LOG says otherwise: one line a request.
+const DEFAULT_LOG: &str = "info,oss_append::emulator=debug";
+
 #[derive(Clone)]
 struct Sts {
     id: String,
@@ -76,7 +79,7 @@ impl FromStr for Sts {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

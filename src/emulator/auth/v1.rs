@@ -127,9 +127,8 @@ pub(super) fn verify_query(signed: &Signed<'_>) -> Result<(), Refusal> {
     let seconds: i64 = expires.parse().map_err(|_| {
         Refusal::invalid_value("Expires", expires, "Expires is no number of seconds.")
     })?;
-    let end = Timestamp::from_second(seconds).map_err(|_| {
-        Refusal::invalid_value("Expires", expires, "Expires is out of range.")
-    })?;
+    let end = Timestamp::from_second(seconds)
+        .map_err(|_| Refusal::invalid_value("Expires", expires, "Expires is out of range."))?;
     if end < signed.now {
         return Err(expired_url());
     }
@@ -149,8 +148,8 @@ fn check(
 ) -> Result<(), Refusal> {
     let key = signed.keys.find(id, token)?;
     let string_to_sign = string_to_sign(signed, date)?;
-    let mut mac = Hmac::<Sha1>::new_from_slice(key.secret.as_bytes())
-        .expect("HMAC takes keys of any length");
+    let mut mac =
+        Hmac::<Sha1>::new_from_slice(key.secret.as_bytes()).expect("HMAC takes keys of any length");
     mac.update(string_to_sign.as_bytes());
     let expected = BASE64_STANDARD.encode(mac.finalize().into_bytes());
     if same(&expected, provided) {

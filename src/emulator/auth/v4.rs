@@ -333,10 +333,12 @@ mod tests {
     #[test]
     fn a_malformed_header_is_refused() {
         for (header, expected) in [
-            (authorization(CREDENTIAL, ""), "InvalidArgument 0002-00000208"),
             (
-                authorization(CREDENTIAL, SIGNATURE)
-                    .replace(",Sig", ",AdditionalHeaders=,Sig"),
+                authorization(CREDENTIAL, ""),
+                "InvalidArgument 0002-00000208",
+            ),
+            (
+                authorization(CREDENTIAL, SIGNATURE).replace(",Sig", ",AdditionalHeaders=,Sig"),
                 "InvalidArgument 0002-00000209",
             ),
             (

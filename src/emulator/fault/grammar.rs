@@ -65,6 +65,36 @@ impl FromStr for Fault {
     }
 }
 
+impl Action {
+    /// The name in the grammar, such as `drop-answer`.
+    pub(in crate::emulator) fn name(&self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::DropAnswer => "drop-answer",
+            Self::ApplyLate(_) => "apply-late",
+            Self::Hold => "hold",
+            Self::HoldAnswer => "hold-answer",
+            Self::Error(_) => "error",
+            Self::ErrorAfter(_) => "error-after",
+            Self::ForeignBefore(_) => "foreign-before",
+            Self::ForeignAfter(_) => "foreign-after",
+            Self::WrongCrc => "wrong-crc",
+            Self::NoCrc => "no-crc",
+            Self::WrongPosition => "wrong-position",
+            Self::NoPosition => "no-position",
+            Self::Torn(_) => "torn",
+            Self::ResetBody(_) => "reset-body",
+            Self::Stall => "stall",
+            Self::StallAnswer => "stall-answer",
+            Self::Truncate(_) => "truncate",
+            Self::BadGateway => "bad-gateway",
+            Self::BadGatewayAfter => "bad-gateway-after",
+            Self::Redirect(_) => "redirect",
+            Self::Delay(_) => "delay",
+        }
+    }
+}
+
 fn parse(spec: &str) -> Result<Fault, String> {
     let (operation, rest) = spec
         .split_once(':')

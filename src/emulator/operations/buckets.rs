@@ -30,7 +30,9 @@ pub(super) fn put(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
             }
         },
     };
-    shared.storage.create_bucket(name, acl, shared.clock.now())?;
+    shared
+        .storage
+        .create_bucket(name, acl, shared.clock.now())?;
     Ok(Answer::empty(StatusCode::OK).header("location", format_args!("/{name}")))
 }
 
@@ -92,7 +94,10 @@ fn describe(document: &mut Document, shared: &Shared, name: &str, bucket: &Bucke
         .text("Name", name)
         .text("CreationDate", clock::iso(bucket.created))
         .text("Location", format_args!("oss-{region}"))
-        .text("ExtranetEndpoint", format_args!("oss-{region}.aliyuncs.com"))
+        .text(
+            "ExtranetEndpoint",
+            format_args!("oss-{region}.aliyuncs.com"),
+        )
         .text(
             "IntranetEndpoint",
             format_args!("oss-{region}-internal.aliyuncs.com"),

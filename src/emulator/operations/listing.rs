@@ -217,7 +217,12 @@ mod tests {
         };
         let page = Page::of(objects, &wanted, after);
         let keys: Vec<_> = page.objects.into_iter().map(|(key, _)| key).collect();
-        format!("{} | {} | {:?}", keys.join(" "), page.prefixes.join(" "), page.next)
+        format!(
+            "{} | {} | {:?}",
+            keys.join(" "),
+            page.prefixes.join(" "),
+            page.next
+        )
     }
 
     #[test]

@@ -149,7 +149,11 @@ impl Directory {
             Content::File(spooled) if offset == 0 => fs::rename(spooled.path(), path),
             content => {
                 let mut options = OpenOptions::new();
-                let mut file = options.write(true).create(true).truncate(false).open(path)?;
+                let mut file = options
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(path)?;
                 file.seek(SeekFrom::Start(offset))?;
                 match content {
                     Content::Memory(pieces) => {
@@ -179,7 +183,9 @@ impl Directory {
     }
 
     fn write_json(&self, path: &Path, value: &impl Serialize) -> io::Result<()> {
-        let temporary = self.spool().join(format!("{:032x}.json", fastrand::u128(..)));
+        let temporary = self
+            .spool()
+            .join(format!("{:032x}.json", fastrand::u128(..)));
         fs::write(&temporary, serde_json::to_vec(value)?)?;
         fs::rename(temporary, path)
     }
