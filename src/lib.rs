@@ -8,6 +8,9 @@ mod appender;
 pub mod client;
 mod core;
 pub mod credentials;
+#[cfg(feature = "emulator")]
+#[cfg_attr(docsrs, doc(cfg(feature = "emulator")))]
+pub mod emulator;
 mod error;
 mod options;
 mod progress;
@@ -17,8 +20,8 @@ mod writer;
 pub use crate::appender::replay::Checkpoint;
 pub use crate::appender::stats::AppendStats;
 pub use crate::appender::{AppendReceipt, ObjectAppender, ObjectAppenderBuilder};
-pub use crate::core::backoff::Backoff;
 pub use crate::client::{OssClient, OssClientBuilder};
+pub use crate::core::backoff::Backoff;
 pub use crate::core::batch::Batch;
 pub use crate::core::crc64;
 pub use crate::core::flush::FlushMode;

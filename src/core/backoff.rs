@@ -28,10 +28,6 @@ impl Backoff {
     pub(crate) fn base(&self) -> Duration {
         self.base
     }
-
-    pub(crate) fn max(&self) -> Duration {
-        self.max
-    }
 }
 
 impl Default for Backoff {

@@ -1,0 +1,220 @@
+//! What a server is started with.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::auth::keys::{Key, Keys};
+use super::clock::Clock;
+use super::fault::{Fault, Faults};
+use super::log::Log;
+use super::server::Server;
+use super::shared::{Gate, Shared, Tasks};
+use super::storage::Storage;
+use super::wire::Bandwidth;
+use super::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, REGION};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::check_bucket;
+
+/// The options of an [`Emulator`], from [`Emulator::builder`].
+#[must_use = "a builder does nothing until `start`"]
+pub struct Builder {
+    listen: SocketAddr,
+    buckets: Vec<String>,
+    region: String,
+    keys: Keys,
+    directory: Option<PathBuf>,
+    max_object_size: u64,
+    latency: Duration,
+    bandwidth: Option<u64>,
+    clock_offset: i64,
+    faults: Vec<Fault>,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            buckets: Vec::new(),
+            region: REGION.into(),
+            keys: Keys::default(),
+            directory: None,
+            max_object_size: super::MAX_OBJECT_SIZE,
+            latency: Duration::ZERO,
+            bandwidth: None,
+            clock_offset: 0,
+            faults: Vec::new(),
+        }
+    }
+
+    /// Where to listen. Default: `127.0.0.1:0`, a free port of the loopback interface.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Creates a bucket at the start, unless it exists. Default: none.
+    pub fn bucket(mut self, name: impl Into<String>) -> Self {
+        self.buckets.push(name.into());
+        self
+    }
+
+    /// The region that signatures V4 must name. Default: [`REGION`].
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = region.into();
+        self
+    }
+
+    /// Adds an access key. Default: [`ACCESS_KEY_ID`] and [`ACCESS_KEY_SECRET`], if no key of any
+    /// sort is added.
+    pub fn credentials(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.keys.add(Key::fixed(id.into(), secret.into()));
+        self
+    }
+
+    /// Adds a temporary access key with its security token.
+    pub fn sts(
+        mut self,
+        id: impl Into<String>,
+        secret: impl Into<String>,
+        token: impl Into<String>,
+    ) -> Self {
+        let key = Key::temporary(id.into(), secret.into(), token.into(), false);
+        self.keys.add(key);
+        self
+    }
+
+    /// Adds a temporary access key whose token has expired.
+    pub fn expired_sts(
+        mut self,
+        id: impl Into<String>,
+        secret: impl Into<String>,
+        token: impl Into<String>,
+    ) -> Self {
+        let key = Key::temporary(id.into(), secret.into(), token.into(), true);
+        self.keys.add(key);
+        self
+    }
+
+    /// Keeps everything in this directory, beginning with what is there. Default: in memory.
+    pub fn directory(mut self, path: impl Into<PathBuf>) -> Self {
+        self.directory = Some(path.into());
+        self
+    }
+
+    /// The most bytes of an object. Default: [`MAX_OBJECT_SIZE`](super::MAX_OBJECT_SIZE).
+    pub fn max_object_size(mut self, bytes: u64) -> Self {
+        self.max_object_size = bytes;
+        self
+    }
+
+    /// How long each answer is delayed, after the request was applied. Default: zero.
+    pub fn latency(mut self, latency: Duration) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// Limits the bytes per second, in each direction, of all connections together. Default: no
+    /// limit.
+    pub fn bandwidth(mut self, bytes_per_second: u64) -> Self {
+        self.bandwidth = Some(bytes_per_second);
+        self
+    }
+
+    /// Sets the server's clock ahead by this many seconds, or back. Default: 0.
+    pub fn clock_offset(mut self, seconds: i64) -> Self {
+        self.clock_offset = seconds;
+        self
+    }
+
+    /// Adds a fault. Default: none.
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// Starts the server on the current tokio runtime. It accepts connections on return.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if a bucket's name is not valid, the address
+    /// cannot be listened on, or the directory cannot be used.
+    pub async fn start(mut self) -> Result<Emulator> {
+        for bucket in &self.buckets {
+            check_bucket(bucket)?;
+        }
+        let failed = |what: &str| {
+            let reason = format!("the emulator cannot {what}");
+            move |error: io::Error| {
+                Error::new(ErrorKind::InvalidInput {
+                    reason: format!("{reason}: {error}"),
+                })
+                .with_source(error)
+            }
+        };
+        let storage = match self.directory.take() {
+            None => Storage::in_memory(),
+            Some(path) => {
+                let failed = failed(&format!("use the directory {}", path.display()));
+                tokio::task::spawn_blocking(move || Storage::in_directory(&path))
+                    .await
+                    .map_err(io::Error::other)
+                    .flatten()
+                    .map_err(failed)?
+            }
+        };
+        if self.keys.is_empty() {
+            self = self.credentials(ACCESS_KEY_ID, ACCESS_KEY_SECRET);
+        }
+        let clock = Clock::default();
+        clock.set_offset(self.clock_offset);
+        let faults = Faults::default();
+        for fault in self.faults {
+            faults.inject(fault);
+        }
+        for bucket in &self.buckets {
+            storage
+                .create_bucket(bucket, None, clock.now())
+                .map_err(failed("create a bucket"))?;
+        }
+        let shared = Arc::new(Shared {
+            storage,
+            keys: RwLock::new(self.keys),
+            region: self.region,
+            clock,
+            faults,
+            log: Log::new(),
+            max_object_size: self.max_object_size,
+            latency: Mutex::new(self.latency),
+            bandwidth: self.bandwidth.map(|rate| Arc::new(Bandwidth::new(rate))),
+            gate: Gate::new(),
+            tasks: Tasks::new(),
+            closed: CancellationToken::new(),
+        });
+        let server = Server::start(Arc::clone(&shared), self.listen)
+            .await
+            .map_err(failed(&format!("listen on {}", self.listen)))?;
+        Ok(Emulator { server, shared })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("listen", &self.listen)
+            .field("buckets", &self.buckets)
+            .field("region", &self.region)
+            .field("keys", &self.keys)
+            .field("directory", &self.directory)
+            .field("max_object_size", &self.max_object_size)
+            .field("latency", &self.latency)
+            .field("bandwidth", &self.bandwidth)
+            .field("clock_offset", &self.clock_offset)
+            .field("faults", &self.faults)
+            .finish()
+    }
+}

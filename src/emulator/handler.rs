@@ -1,0 +1,465 @@
+//! The way of one request: read, authorise, receive the body, apply, answer; and where faults
+//! strike on it.
+
+use std::convert::Infallible;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use super::answer::{Answer, Body};
+use super::auth::{Sender, Signed};
+use super::body::{Broken, Received, discard};
+use super::clock;
+use super::fault::{Action, ErrorAnswer, Late};
+use super::log::{Entry, RequestRecord};
+use super::operation::Operation;
+use super::operations::{Arguments, Call};
+use super::refusal::Refusal;
+use super::shared::Shared;
+use super::target::{Query, Target};
+use super::wire::Link;
+
+/// Answers one request.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let arrived = Instant::now();
+    let (parts, mut body) = request.into_parts();
+    let head = parts.method == Method::HEAD;
+    let host = host(&parts);
+    let request_id = format!("{:024X}", fastrand::u128(..) >> 32);
+    let continues = parts.headers.contains_key("expect");
+
+    let (entry, call) = read(&shared, parts, &host);
+    let outcome = match call {
+        Ok(call) => match run(&shared, &link, &entry, call, &mut body).await {
+            Fate::Answered(outcome) => outcome,
+            Fate::Closed => return close(&link).await,
+            Fate::Stalled => return link.stall().await,
+        },
+        Err(refusal) => Err(refusal),
+    };
+    if outcome.is_err() && !continues {
+        discard(&mut body).await;
+    }
+    let latency = shared.latency();
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+    let mut answer = match outcome {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            entry.update(|record| record.code = Some(refusal.code.clone().into_owned()));
+            refuse(&refusal, &request_id, &host, head)
+        }
+    };
+    let status = answer.status.as_u16();
+    if let Some(record) = entry.update(|record| record.status = Some(status)) {
+        tracing::debug!(
+            operation = %record.operation,
+            bucket = record.bucket,
+            key = record.key,
+            position = record.position,
+            body_length = record.body_length,
+            status,
+            code = record.code,
+            request_id,
+            "answered"
+        );
+    }
+    answer = answer
+        .header("server", "AliyunOSS")
+        .header("date", clock::http_date(shared.clock.now()))
+        .header("x-oss-request-id", request_id)
+        .header("x-oss-server-time", arrived.elapsed().as_millis());
+    Ok(answer.into_response(head))
+}
+
+fn host(parts: &Parts) -> String {
+    let header = parts
+        .headers
+        .get("host")
+        .and_then(|host| host.to_str().ok());
+    match (parts.uri.authority(), header) {
+        (Some(authority), _) => authority.as_str().to_owned(),
+        (None, header) => header.unwrap_or_default().to_owned(),
+    }
+}
+
+/// Reads and authorises a request's head, and notes it in the log.
+fn read(shared: &Shared, parts: Parts, host: &str) -> (Entry, Result<Call, Refusal>) {
+    let mut record = RequestRecord {
+        operation: Operation::Unknown,
+        bucket: None,
+        key: None,
+        position: None,
+        body_length: None,
+        status: None,
+        code: None,
+        fault: None,
+    };
+    let call = read_call(shared, parts, host, &mut record);
+    (shared.log.begin(record), call)
+}
+
+fn read_call(
+    shared: &Shared,
+    parts: Parts,
+    host: &str,
+    record: &mut RequestRecord,
+) -> Result<Call, Refusal> {
+    let exists = |name: &str| shared.storage.bucket(name).is_some();
+    let target = Target::parse(host, parts.uri.path(), exists)?;
+    record.bucket.clone_from(&target.bucket);
+    record.key.clone_from(&target.key);
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    let sender = {
+        let keys = shared.keys.read().unwrap_or_else(PoisonError::into_inner);
+        Signed {
+            method: parts.method.as_str(),
+            target: &target,
+            query: &query,
+            headers: &parts.headers,
+            keys: &keys,
+            region: &shared.region,
+            now: shared.clock.now(),
+        }
+        .sender()
+    }?;
+    let operation = Operation::of(&parts.method, &target, &query)?;
+    record.operation = operation;
+    if let (Some(bucket), true) = (&target.bucket, operation != Operation::PutBucket)
+        && shared.storage.bucket(bucket).is_none()
+    {
+        return Err(Refusal::no_such_bucket(bucket));
+    }
+    if sender == Sender::Anonymous {
+        allow_anonymous(shared, operation, &target)?;
+    }
+    let arguments = Arguments::read(operation, &target, &query, &parts)?;
+    record.position = arguments.position();
+    let needs_length = matches!(operation, Operation::AppendObject | Operation::PutObject);
+    let has = |name| parts.headers.contains_key(name);
+    if needs_length && !has("content-length") && !has("transfer-encoding") {
+        return Err(Refusal::missing_content_length());
+    }
+    if let Some(md5) = parts.headers.get("content-md5") {
+        let decoded = BASE64_STANDARD.decode(md5.as_bytes());
+        if !decoded.is_ok_and(|md5| md5.len() == 16) {
+            return Err(invalid_digest("0017-00000502"));
+        }
+    }
+    Ok(Call {
+        operation,
+        target,
+        query,
+        parts,
+        arguments,
+    })
+}
+
+/// Whether the ACLs let anybody do this.
+fn allow_anonymous(shared: &Shared, operation: Operation, target: &Target) -> Result<(), Refusal> {
+    let bucket = target
+        .bucket
+        .as_deref()
+        .and_then(|name| shared.storage.bucket(name));
+    let mut acl = "private".to_owned();
+    if let Some(bucket) = bucket.filter(|_| !operation.owner_only()) {
+        acl = bucket.properties().acl;
+        if let Some(key) = &target.key {
+            let own = shared.storage.with_slot(&bucket, key, |slot| {
+                slot.properties()
+                    .map(|object| object.attributes.acl.clone())
+            });
+            acl = own.filter(|own| own != "default").unwrap_or(acl);
+        }
+    }
+    match acl.as_str() {
+        "public-read-write" => Ok(()),
+        "public-read" if operation.only_reads() => Ok(()),
+        _ => Err(Refusal::access_denied(
+            "You have no right to access this object because of bucket acl.",
+        )),
+    }
+}
+
+fn invalid_digest(ec: &'static str) -> Refusal {
+    Refusal::bad_request(
+        "InvalidDigest",
+        "The Content-MD5 you specified was invalid.",
+    )
+    .ec(ec)
+}
+
+/// How a request ends.
+#[derive(Debug)]
+enum Fate {
+    Answered(Result<Answer, Refusal>),
+    /// The connection is closed without an answer.
+    Closed,
+    /// There is never an answer.
+    Stalled,
+}
+
+/// Receives the body and applies the call, struck by a fault or not.
+async fn run(
+    shared: &Arc<Shared>,
+    link: &Arc<Link>,
+    entry: &Entry,
+    call: Call,
+    body: &mut Incoming,
+) -> Fate {
+    let action = shared
+        .faults
+        .strike(call.operation, call.target.key.as_deref());
+    if let Some(action) = &action {
+        entry.update(|record| record.fault = Some(action.name()));
+        tracing::debug!(fault = action.name(), operation = %call.operation, "fault strikes");
+    }
+    if let Some(Action::ResetBody(bytes)) = action {
+        return reset_body(link, body, bytes).await;
+    }
+    let received = match receive(shared, &call, body).await {
+        Ok(received) => received,
+        Err(refusal) => return Fate::Answered(Err(refusal)),
+    };
+    entry.update(|record| record.body_length = Some(received.length));
+    let Some(action) = action else {
+        return Fate::Answered(apply(shared, call, received, None).await);
+    };
+    // A task of its own, which goes on if the client goes away while the fault lets it wait.
+    let struck = strike(Arc::clone(shared), Arc::clone(link), call, received, action);
+    tokio::spawn(struck).await.unwrap_or(Fate::Closed)
+}
+
+/// What a fault makes of a request that has been received.
+async fn strike(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    call: Call,
+    mut received: Received,
+    action: Action,
+) -> Fate {
+    match &action {
+        Action::Drop => return Fate::Closed,
+        Action::Stall => return Fate::Stalled,
+        Action::Hold if !shared.gate.wait().await => return Fate::Closed,
+        Action::Delay(delay) => tokio::time::sleep(*delay).await,
+        Action::Error(error) => return Fate::Answered(Err(error_refusal(error))),
+        Action::BadGateway => return Fate::Answered(Ok(bad_gateway())),
+        Action::Redirect(location) => return Fate::Answered(Err(redirect(location))),
+        Action::ApplyLate(late) => {
+            apply_late(&shared, *late, call, received);
+            return Fate::Closed;
+        }
+        Action::Torn(bytes) => match received.cut(*bytes) {
+            Ok(cut) => received = cut,
+            Err(error) => return Fate::Answered(Err(error.into())),
+        },
+        _ => {}
+    }
+    let mut outcome = apply(&shared, call, received, Some(action.clone())).await;
+    match &action {
+        Action::DropAnswer | Action::Torn(_) => return Fate::Closed,
+        Action::StallAnswer => return Fate::Stalled,
+        Action::HoldAnswer => {
+            if !shared.gate.wait().await {
+                return Fate::Closed;
+            }
+        }
+        // A request that is refused anyway says so: the fault is about what was applied.
+        Action::ErrorAfter(error) if outcome.is_ok() => outcome = Err(error_refusal(error)),
+        Action::BadGatewayAfter => outcome = Ok(bad_gateway()),
+        Action::Truncate(bytes) => link.truncate(*bytes),
+        action => {
+            if let Ok(answer) = &mut outcome {
+                falsify(&mut answer.headers, action);
+            }
+        }
+    }
+    Fate::Answered(outcome)
+}
+
+async fn close<T>(link: &Link) -> T {
+    link.close();
+    std::future::pending().await
+}
+
+/// Reads `bytes` of the body, then resets the connection.
+async fn reset_body(link: &Link, body: &mut Incoming, bytes: u64) -> Fate {
+    let mut received = 0;
+    while received < bytes {
+        match body.frame().await {
+            Some(Ok(frame)) => received += frame.data_ref().map_or(0, Bytes::len) as u64,
+            Some(Err(_)) | None => break,
+        }
+    }
+    link.reset();
+    Fate::Closed
+}
+
+async fn receive(shared: &Shared, call: &Call, body: &mut Incoming) -> Result<Received, Refusal> {
+    let wanted = call.parts.headers.get("content-md5");
+    let is_put = call.operation == Operation::PutObject;
+    let spool = shared.storage.spool();
+    let received = Received::receive(body, wanted.is_some() || is_put, spool.as_deref())
+        .await
+        .map_err(|broken| match broken {
+            Broken::Short => Refusal::bad_request(
+                "IncompleteBody",
+                "The body is shorter than the Content-Length says.",
+            ),
+            Broken::Spool(error) => Refusal::internal(error),
+        })?;
+    if let (Some(wanted), Some(md5)) = (wanted, received.md5)
+        && BASE64_STANDARD.encode(md5).as_bytes() != wanted.as_bytes()
+    {
+        return Err(invalid_digest("0017-00000503"));
+    }
+    Ok(received)
+}
+
+/// Applies a call, with the foreign appends that a fault puts around it.
+async fn apply(
+    shared: &Arc<Shared>,
+    call: Call,
+    received: Received,
+    action: Option<Action>,
+) -> Result<Answer, Refusal> {
+    let target = call.target.clone();
+    shared
+        .work(move |shared| {
+            let foreign = |bytes: Bytes| {
+                let bucket = target.bucket.as_deref().unwrap_or_default();
+                let key = target.key.as_deref().unwrap_or_default();
+                if let Err(refusal) = shared.append_foreign(bucket, key, bytes) {
+                    tracing::warn!(code = %refusal.code, "foreign append refused");
+                }
+            };
+            if let Some(Action::ForeignBefore(bytes)) = &action {
+                foreign(bytes.clone());
+            }
+            let answer = call.apply(shared, received);
+            if let Some(Action::ForeignAfter(bytes)) = action {
+                foreign(bytes);
+            }
+            answer
+        })
+        .await
+}
+
+fn apply_late(shared: &Arc<Shared>, late: Late, call: Call, received: Received) {
+    let work = {
+        let shared = Arc::clone(shared);
+        async move {
+            match apply(&shared, call, received, None).await {
+                Ok(_) => tracing::debug!("applied late"),
+                Err(refusal) => tracing::debug!(code = %refusal.code, "refused late"),
+            }
+        }
+    };
+    match late {
+        Late::Release => shared.gate.defer(work),
+        Late::After(delay) => {
+            let closed = shared.closed.clone();
+            let running = shared.tasks.begin();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = closed.cancelled() => {}
+                    () = tokio::time::sleep(delay) => work.await,
+                }
+                drop(running);
+            });
+        }
+    }
+}
+
+/// Makes an answer's headers wrong.
+fn falsify(headers: &mut HeaderMap, action: &Action) {
+    const CRC: &str = "x-oss-hash-crc64ecma";
+    const NEXT: &str = "x-oss-next-append-position";
+    let number = |headers: &HeaderMap, name| -> Option<u64> {
+        headers.get(name)?.to_str().ok()?.parse().ok()
+    };
+    match action {
+        Action::NoCrc => drop(headers.remove(CRC)),
+        Action::NoPosition => drop(headers.remove(NEXT)),
+        Action::WrongCrc => {
+            if let Some(crc) = number(headers, CRC) {
+                headers.insert(CRC, (crc ^ 1).into());
+            }
+        }
+        Action::WrongPosition => {
+            if let Some(next) = number(headers, NEXT) {
+                headers.insert(NEXT, next.saturating_add(1).into());
+            }
+        }
+        _ => {}
+    }
+}
+
+fn error_refusal(error: &ErrorAnswer) -> Refusal {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut refusal = Refusal::new(
+        status,
+        error.code.clone(),
+        "This error was injected into the emulator.",
+    );
+    if let Some(delay) = error.retry_after {
+        let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+        refusal = refusal.header("retry-after", seconds);
+    }
+    if let Some(delay) = error.qos_delay {
+        refusal = refusal.header("x-oss-qos-delay-time", delay.as_millis());
+    }
+    refusal
+}
+
+fn redirect(location: &str) -> Refusal {
+    Refusal::new(
+        StatusCode::TEMPORARY_REDIRECT,
+        "TemporaryRedirect",
+        "Please send your request to the location given.",
+    )
+    .header("location", location)
+}
+
+fn bad_gateway() -> Answer {
+    Answer::with_body(
+        StatusCode::BAD_GATEWAY,
+        "text/html",
+        "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body>\
+         </html>",
+    )
+}
+
+/// The HTTP form of an error. A HEAD has the document in a header instead of a body.
+fn refuse(refusal: &Refusal, request_id: &str, host: &str, head: bool) -> Answer {
+    let mut answer = if refusal.status == StatusCode::NOT_MODIFIED {
+        Answer::empty(refusal.status)
+    } else {
+        let document = refusal.document(request_id, host);
+        if head {
+            Answer::empty(refusal.status).header("x-oss-err", BASE64_STANDARD.encode(document))
+        } else {
+            Answer::with_body(refusal.status, "application/xml", document)
+        }
+    };
+    if let Some(ec) = refusal.ec {
+        answer = answer.header("x-oss-ec", ec);
+    }
+    for (name, value) in &refusal.headers {
+        answer = answer.header(name, value);
+    }
+    answer
+}

@@ -1,0 +1,406 @@
+//! An embedded OSS server: run, test and develop on one machine, offline.
+//!
+//! It is a small real server that speaks OSS's protocol to any client, the official SDKs included:
+//! signatures V4 and V1 in headers and URLs are verified, with static and temporary keys; buckets
+//! are addressed by path or by host name; AppendObject, SealAppendObject, HeadObject, GetObject,
+//! GetObjectMeta, PutObject, DeleteObject, DeleteMultipleObjects, ListObjects (both versions),
+//! PutBucket, DeleteBucket, GetBucketInfo and ListBuckets answer as OSS does, errors included.
+//! Objects live in memory, or in a directory and then survive restarts.
+//!
+//! ```
+//! use oss_append::emulator::{Action, Emulator, Fault, Operation};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> oss_append::Result<()> {
+//! let emulator = Emulator::builder().bucket("logs").start().await?;
+//! println!("endpoint {} in {}", emulator.url(), emulator.region());
+//!
+//! // The next append is applied, but its answer is lost.
+//! emulator.inject(Fault::new(Operation::AppendObject, Action::DropAnswer));
+//!
+//! // Another client appends.
+//! emulator.append_foreign("logs", "app.log", "hello\n")?;
+//! assert_eq!(emulator.object("logs", "app.log").unwrap().bytes, "hello\n");
+//! emulator.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where OSS's documents are silent
+//! | case | what the emulator does |
+//! |---|---|
+//! | an append would pass the largest object size | 400 `InvalidArgument` |
+//! | an append to a sealed object, whatever the position | 400 `AppendSealedObjectNotAllowed` |
+//! | a normal object and a wrong position | 409 `ObjectNotAppendable` |
+//! | an append to an existing object with creation headers | checks and then ignores them |
+//! | `x-oss-forbid-overwrite` on an append | ignores it |
+//! | sealing a missing object | 404 `NoSuchKey` |
+//! | a temporary key without its token | 403 `InvalidAccessKeyId` |
+//! | a payload hash other than `UNSIGNED-PAYLOAD` | 400 `InvalidArgument` |
+//! | a body that stalls | waits for as long as the connection lives |
+
+mod answer;
+mod auth;
+mod body;
+mod builder;
+mod clock;
+mod conditions;
+mod fault;
+mod handler;
+mod log;
+mod object;
+mod operation;
+mod operations;
+mod refusal;
+mod server;
+mod shared;
+mod storage;
+mod target;
+mod wire;
+mod xml;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use bytes::Bytes;
+
+pub use self::builder::Builder;
+pub use self::fault::{Action, ErrorAnswer, Fault, Faults, Late};
+pub use self::log::RequestRecord;
+pub use self::operation::Operation;
+
+use self::auth::keys::Key;
+use self::body::Received;
+use self::object::{Attributes, Kind, Properties};
+use self::refusal::Refusal;
+use self::server::Server;
+use self::shared::Shared;
+use crate::error::{Error, Result, ServiceError};
+use crate::store::{ObjectInfo, ObjectKind, ObjectPath};
+
+/// The access key id that works unless others are configured.
+pub const ACCESS_KEY_ID: &str = "emulator-id";
+
+/// The secret of [`ACCESS_KEY_ID`].
+pub const ACCESS_KEY_SECRET: &str = "emulator-secret";
+
+/// The region unless another is configured.
+pub const REGION: &str = "cn-hangzhou";
+
+/// The most bytes of an object unless configured: OSS's 5 GiB.
+pub const MAX_OBJECT_SIZE: u64 = 5 * 1024 * 1024 * 1024;
+
+/// A running OSS server. Dropping it stops it at once; [`shutdown`](Emulator::shutdown) is gentler.
+pub struct Emulator {
+    server: Server,
+    shared: Arc<Shared>,
+}
+
+/// An object as the emulator holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoredObject {
+    /// All its bytes.
+    pub bytes: Bytes,
+    /// Length, CRC-64, type, and whether it is sealed.
+    pub info: ObjectInfo,
+    /// The opaque tag, without quotes.
+    pub etag: String,
+    /// The `Content-Type`.
+    pub content_type: String,
+    /// The ACL: `default`, `private`, `public-read` or `public-read-write`.
+    pub acl: String,
+    /// The storage class, such as `Standard`.
+    pub storage_class: String,
+    /// `Cache-Control`, `Content-Disposition`, `Content-Encoding` and `Expires`, by lower-case
+    /// name.
+    pub headers: BTreeMap<String, String>,
+    /// The user metadata, by name without `x-oss-meta-`.
+    pub metadata: BTreeMap<String, String>,
+    /// The tags, decoded.
+    pub tags: BTreeMap<String, String>,
+    /// The `x-oss-server-side-*` headers.
+    pub encryption: BTreeMap<String, String>,
+}
+
+impl Emulator {
+    /// The options of a new server.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The endpoint: `http://ADDRESS`, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The region that signatures V4 must name.
+    pub fn region(&self) -> &str {
+        &self.shared.region
+    }
+
+    /// Adds a fault behind those that are there.
+    pub fn inject(&self, fault: Fault) {
+        self.shared.faults.inject(fault);
+    }
+
+    /// The faults of this server.
+    pub fn faults(&self) -> Faults {
+        self.shared.faults.clone()
+    }
+
+    /// Lets all requests go on that a fault holds, does the late appends that wait for it, and
+    /// returns how many both were. Late appends are applied, or refused, on return.
+    pub async fn release(&self) -> usize {
+        self.shared.gate.release().await
+    }
+
+    /// Changes the delay of each answer.
+    pub fn set_latency(&self, latency: Duration) {
+        let mut current = self
+            .shared
+            .latency
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = latency;
+    }
+
+    /// Sets the server's clock ahead by this many seconds of the real time, or back.
+    pub fn set_clock_offset(&self, seconds: i64) {
+        self.shared.clock.set_offset(seconds);
+    }
+
+    /// Adds a temporary access key with its security token.
+    pub fn add_sts(
+        &self,
+        id: impl Into<String>,
+        secret: impl Into<String>,
+        token: impl Into<String>,
+    ) {
+        let key = Key::temporary(id.into(), secret.into(), token.into(), false);
+        let mut keys = self
+            .shared
+            .keys
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        keys.add(key);
+    }
+
+    /// Lets the tokens of this access key id expire.
+    pub fn expire_sts(&self, id: &str) {
+        let mut keys = self
+            .shared
+            .keys
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        keys.expire(id);
+    }
+
+    /// The requests received so far, oldest first. Those before the last 100,000 are forgotten.
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.shared.log.records()
+    }
+
+    /// How many requests there were for an operation, among those in [`requests`](Self::requests).
+    pub fn count(&self, operation: Operation) -> usize {
+        self.requests()
+            .iter()
+            .filter(|request| request.operation == operation)
+            .count()
+    }
+
+    /// Forgets the requests received so far.
+    pub fn clear_requests(&self) {
+        self.shared.log.clear();
+    }
+
+    /// Waits until the requests received so far fulfil a condition.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
+    pub async fn wait_for(&self, condition: impl FnMut(&[RequestRecord]) -> bool) {
+        self.shared.log.wait_for(condition).await;
+    }
+
+    /// An object with all its bytes, if it is there.
+    pub fn object(&self, bucket: &str, key: &str) -> Option<StoredObject> {
+        let found = self.shared.storage.bucket(bucket)?;
+        self.shared.storage.with_slot(&found, key, |slot| {
+            let properties = slot.properties()?.clone();
+            let reading = slot.read(0..properties.length);
+            let bytes = reading.and_then(storage::Reading::into_bytes);
+            match bytes {
+                Ok(bytes) => Some(StoredObject::new(properties, bytes)),
+                Err(error) => {
+                    tracing::error!(%error, bucket, key, "object cannot be read");
+                    None
+                }
+            }
+        })
+    }
+
+    /// The length of an object, if it is there.
+    pub fn length(&self, bucket: &str, key: &str) -> Option<u64> {
+        let found = self.shared.storage.bucket(bucket)?;
+        self.shared
+            .storage
+            .with_slot(&found, key, |slot| Some(slot.properties()?.length))
+    }
+
+    /// Appends at the object's end, whatever its length, as another client would. Makes the object
+    /// if it is missing. Returns its new length.
+    ///
+    /// # Errors
+    /// [`Service`](crate::ErrorKind::Service) as the server would refuse an append.
+    pub fn append_foreign(&self, bucket: &str, key: &str, bytes: impl Into<Bytes>) -> Result<u64> {
+        let object = ObjectPath::new(bucket, key)?;
+        self.shared
+            .append_foreign(bucket, key, bytes.into())
+            .map_err(|refusal| refused(refusal, "append", &object))
+    }
+
+    /// Makes a normal object, in place of any other.
+    ///
+    /// # Errors
+    /// [`Service`](crate::ErrorKind::Service) as the server would refuse it.
+    pub fn put(&self, bucket: &str, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        let object = ObjectPath::new(bucket, key)?;
+        let body = Received::from_bytes(bytes.into(), true);
+        let md5 = body.md5.unwrap_or_default();
+        let properties = Properties {
+            kind: Kind::Normal,
+            length: body.length,
+            crc64: body.crc64,
+            etag: hex::encode_upper(md5),
+            md5: Some(base64::prelude::BASE64_STANDARD.encode(md5)),
+            modified: self.shared.clock.now(),
+            sealed: None,
+            attributes: Attributes::plain(),
+        };
+        self.change(&object, "put", |slot| slot.replace(body, properties))
+    }
+
+    /// Removes an object, if it is there.
+    ///
+    /// # Errors
+    /// [`Service`](crate::ErrorKind::Service) as the server would refuse it.
+    pub fn delete(&self, bucket: &str, key: &str) -> Result<()> {
+        let object = ObjectPath::new(bucket, key)?;
+        self.change(&object, "delete", |slot| slot.remove())
+    }
+
+    /// Seals an appendable object, if it is there.
+    ///
+    /// # Errors
+    /// [`Service`](crate::ErrorKind::Service) as the server would refuse it.
+    pub fn seal(&self, bucket: &str, key: &str) -> Result<()> {
+        let object = ObjectPath::new(bucket, key)?;
+        self.change(&object, "seal", |slot| {
+            let Some(mut properties) = slot.properties().cloned() else {
+                return Ok(());
+            };
+            let now = self.shared.clock.now();
+            properties.sealed.get_or_insert(now);
+            slot.set_properties(properties)
+        })
+    }
+
+    fn change(
+        &self,
+        object: &ObjectPath,
+        operation: &'static str,
+        change: impl FnOnce(&mut storage::Slot<'_>) -> std::io::Result<()>,
+    ) -> Result<()> {
+        let bucket =
+            self.shared.storage.bucket(object.bucket()).ok_or_else(|| {
+                refused(Refusal::no_such_bucket(object.bucket()), operation, object)
+            })?;
+        self.shared
+            .storage
+            .with_slot(&bucket, object.key(), change)
+            .map_err(|error| refused(error.into(), operation, object))
+    }
+
+    /// Makes the server unreachable: connections break, and new ones are refused.
+    pub async fn pause(&self) {
+        self.server.stop(true).await;
+    }
+
+    /// Makes the server reachable again, at the same address.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if something else listens there by now.
+    pub async fn resume(&self) -> Result<()> {
+        self.server.resume().await.map_err(|error| {
+            Error::invalid_input(format!("the emulator cannot resume: {error}")).with_source(error)
+        })
+    }
+
+    /// Stops the server: no new connections, up to five seconds for requests under way, none for
+    /// those that a fault holds or stalls. Late appends that have not been applied never are.
+    pub async fn shutdown(self) {
+        self.server.stop(false).await;
+        self.shared.end();
+        self.shared.tasks.finish().await;
+        self.shared.storage.unlock();
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.shared.end();
+    }
+}
+
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emulator")
+            .field("address", &self.address())
+            .field("region", &self.region())
+            .finish_non_exhaustive()
+    }
+}
+
+impl StoredObject {
+    fn new(properties: Properties, bytes: Bytes) -> Self {
+        let attributes = properties.attributes;
+        Self {
+            bytes,
+            info: ObjectInfo {
+                length: properties.length,
+                crc64: Some(properties.crc64),
+                kind: match properties.kind {
+                    Kind::Appendable => ObjectKind::Appendable,
+                    Kind::Normal => ObjectKind::Other("Normal".into()),
+                },
+                sealed: properties.sealed.is_some(),
+            },
+            etag: properties.etag,
+            content_type: attributes.content_type,
+            acl: attributes.acl,
+            storage_class: attributes.storage_class,
+            headers: attributes.headers,
+            metadata: attributes.metadata,
+            tags: attributes.tags,
+            encryption: attributes.encryption,
+        }
+    }
+}
+
+fn refused(refusal: Refusal, operation: &'static str, object: &ObjectPath) -> Error {
+    let mut answer = ServiceError::new(refusal.status.as_u16(), refusal.code.into_owned());
+    answer.message = refusal.message.into_owned();
+    answer.ec = refusal.ec.map(str::to_owned);
+    Error::service(answer)
+        .with_operation(operation)
+        .with_object(object)
+}

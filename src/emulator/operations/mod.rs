@@ -1,0 +1,131 @@
+//! The operations: each reads its arguments from a request before the body comes, and is then
+//! applied to the storage.
+
+pub(super) mod append;
+mod buckets;
+mod listing;
+mod objects;
+
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use super::answer::Answer;
+use super::body::Received;
+use super::object::Attributes;
+use super::operation::Operation;
+use super::refusal::Refusal;
+use super::shared::Shared;
+use super::storage::Bucket;
+use super::target::{Query, Target};
+
+/// A request that is well-formed and allowed.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) operation: Operation,
+    pub(super) target: Target,
+    pub(super) query: Query,
+    pub(super) parts: Parts,
+    pub(super) arguments: Arguments,
+}
+
+/// What an operation needs beyond its target.
+#[derive(Debug)]
+pub(super) enum Arguments {
+    None,
+    Append {
+        position: u64,
+        attributes: Attributes,
+    },
+    Seal {
+        position: u64,
+    },
+    Put {
+        attributes: Attributes,
+    },
+}
+
+impl Arguments {
+    /// Reads and checks the arguments of an operation.
+    pub(super) fn read(
+        operation: Operation,
+        target: &Target,
+        query: &Query,
+        parts: &Parts,
+    ) -> Result<Self, Refusal> {
+        match operation {
+            Operation::AppendObject => append::arguments(target, query, parts),
+            Operation::SealAppendObject => append::seal_arguments(target, query),
+            Operation::PutObject => objects::put_arguments(target, parts),
+            _ => Ok(Self::None),
+        }
+    }
+
+    /// The position of an append or a seal.
+    pub(super) fn position(&self) -> Option<u64> {
+        match self {
+            Self::Append { position, .. } | Self::Seal { position } => Some(*position),
+            Self::None | Self::Put { .. } => None,
+        }
+    }
+}
+
+impl Call {
+    /// Does what the request asks for.
+    pub(super) fn apply(self, shared: &Shared, body: Received) -> Result<Answer, Refusal> {
+        match self.operation {
+            Operation::AppendObject => append::append(shared, self, body),
+            Operation::SealAppendObject => append::seal(shared, &self),
+            Operation::HeadObject | Operation::GetObject => objects::get(shared, &self),
+            Operation::GetObjectMeta => objects::meta(shared, &self),
+            Operation::PutObject => objects::put(shared, self, body),
+            Operation::DeleteObject => objects::delete(shared, &self),
+            Operation::DeleteMultipleObjects => objects::delete_multiple(shared, &self, body),
+            Operation::ListObjects => listing::objects(shared, &self),
+            Operation::ListObjectsV2 => listing::objects_v2(shared, &self),
+            Operation::PutBucket => buckets::put(shared, &self),
+            Operation::DeleteBucket => buckets::delete(shared, &self),
+            Operation::GetBucketInfo => buckets::info(shared, &self),
+            Operation::ListBuckets => buckets::list(shared, &self),
+            Operation::Unknown => Err(Refusal::method_not_allowed(&self.parts.method)),
+        }
+    }
+
+    fn bucket_name(&self) -> &str {
+        self.target.bucket.as_deref().unwrap_or_default()
+    }
+
+    fn key(&self) -> &str {
+        self.target.key.as_deref().unwrap_or_default()
+    }
+
+    fn bucket(&self, shared: &Shared) -> Result<Arc<Bucket>, Refusal> {
+        bucket(shared, self.bucket_name())
+    }
+}
+
+fn bucket(shared: &Shared, name: &str) -> Result<Arc<Bucket>, Refusal> {
+    shared
+        .storage
+        .bucket(name)
+        .ok_or_else(|| Refusal::no_such_bucket(name))
+}
+
+/// Refuses conditions, which OSS knows only on reads.
+fn no_conditions(parts: &Parts) -> Result<(), Refusal> {
+    for name in [
+        "If-Match",
+        "If-None-Match",
+        "If-Modified-Since",
+        "If-Unmodified-Since",
+    ] {
+        if parts.headers.contains_key(name) {
+            return Err(Refusal::bad_request(
+                "NotImplemented",
+                "A header you provided implies functionality that is not implemented.",
+            )
+            .element("Header", name));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Accepting connections: starting, pausing, and ending.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::handler;
+use super::shared::Shared;
+use super::wire::{Link, Wire};
+
+/// How long requests under way have to end in a shutdown.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The server's socket and its connections.
+#[derive(Debug)]
+pub(super) struct Server {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    stop: Stop,
+    task: JoinHandle<()>,
+}
+
+/// How the connections are told to end.
+#[derive(Clone, Debug, Default)]
+struct Stop {
+    token: CancellationToken,
+    abrupt: Arc<AtomicBool>,
+}
+
+impl Server {
+    pub(super) async fn start(shared: Arc<Shared>, address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let server = Self {
+            shared,
+            address: listener.local_addr()?,
+            running: Mutex::default(),
+        };
+        server.run(listener);
+        Ok(server)
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn run(&self, listener: TcpListener) {
+        let stop = Stop::default();
+        let task = tokio::spawn(accept(Arc::clone(&self.shared), listener, stop.clone()));
+        *self.lock() = Some(Running { stop, task });
+    }
+
+    /// Stops listening and ends all connections: at once, or when their requests are answered.
+    pub(super) async fn stop(&self, abrupt: bool) {
+        let running = self.lock().take();
+        if let Some(Running { stop, task }) = running {
+            stop.abrupt.store(abrupt, Ordering::Relaxed);
+            stop.token.cancel();
+            // The only other outcome is that the runtime ends, which stops it too.
+            let _ = task.await;
+        }
+    }
+
+    /// Listens again where it did before.
+    pub(super) async fn resume(&self) -> io::Result<()> {
+        if self.lock().is_none() {
+            self.run(TcpListener::bind(self.address).await?);
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(Running { stop, .. }) = self.lock().take() {
+            stop.abrupt.store(true, Ordering::Relaxed);
+            stop.token.cancel();
+        }
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener, stop: Stop) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.token.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(Arc::clone(&shared), stream, stop.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no connection accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn connection(shared: Arc<Shared>, stream: TcpStream, stop: Stop) {
+    // Without it the answers would only be later.
+    let _ = stream.set_nodelay(true);
+    let link = Arc::new(Link::new(stop.token.clone()));
+    let wire = Wire::new(stream, Arc::clone(&link), shared.bandwidth.clone());
+    let service =
+        service_fn(|request| handler::serve(Arc::clone(&shared), Arc::clone(&link), request));
+    let serving = http1::Builder::new()
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(wire), service);
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        ended = serving.as_mut() => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "connection broke");
+            }
+            return;
+        }
+        // Leaving drops the connection, and with it the socket.
+        () = link.ended() => return,
+        () = stop.token.cancelled() => {}
+    }
+    if stop.abrupt.load(Ordering::Relaxed) {
+        return;
+    }
+    serving.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = serving => {}
+        () = link.ended() => {}
+        () = tokio::time::sleep(GRACE) => {}
+    }
+}
