@@ -69,7 +69,6 @@ macro_rules! appender_option_setters {
         /// it at once if not.
         ///
         /// Default: the object is continued at its end, or created by the first append.
-        #[must_use]
         pub fn create_new(mut self) -> Self {
             self.$($field).+.mode = $crate::appender::options::OpenMode::CreateNew;
             self
@@ -81,7 +80,6 @@ macro_rules! appender_option_setters {
         ///
         /// A source that differs from the object is an error before anything is appended, and so
         /// is one that ends before the object does.
-        #[must_use]
         pub fn replay(mut self, from: $crate::Checkpoint) -> Self {
             self.$($field).+.mode = $crate::appender::options::OpenMode::Replay(from);
             self
@@ -92,21 +90,18 @@ macro_rules! appender_option_setters {
         ///
         /// After a lost answer the object's content decides whether our append is in it. Writers
         /// that send identical bytes cannot be told apart then, so let each record name its writer.
-        #[must_use]
         pub fn shared(mut self, shared: bool) -> Self {
             self.$($field).+.shared = shared;
             self
         }
 
         /// The properties of the object if this creates it.
-        #[must_use]
         pub fn object_options(mut self, options: $crate::ObjectOptions) -> Self {
             self.$($field).+.create = ::std::sync::Arc::new(options);
             self
         }
 
         /// What is sent with each append.
-        #[must_use]
         pub fn request_options(mut self, options: $crate::RequestOptions) -> Self {
             self.$($field).+.request = options;
             self
@@ -114,7 +109,6 @@ macro_rules! appender_option_setters {
 
         /// Gives an attempt up when nothing has moved for this long. A transfer that still moves
         /// is never cut. Default: 30 s.
-        #[must_use]
         pub fn attempt_timeout(mut self, timeout: ::std::time::Duration) -> Self {
             self.$($field).+.attempt_timeout = timeout;
             self
@@ -122,7 +116,6 @@ macro_rules! appender_option_setters {
 
         /// Fails for good when there has been no progress for this long, however often was retried
         /// until then. Default: 120 s.
-        #[must_use]
         pub fn delivery_timeout(mut self, timeout: ::std::time::Duration) -> Self {
             self.$($field).+.delivery_timeout = timeout;
             self
@@ -130,7 +123,6 @@ macro_rules! appender_option_setters {
 
         /// How long to wait between attempts. Default: base 100 ms, max 10 s, full jitter. What
         /// OSS asks for by `Retry-After` or `x-oss-qos-delay-time` is waited at least.
-        #[must_use]
         pub fn backoff(mut self, backoff: $crate::Backoff) -> Self {
             self.$($field).+.backoff = backoff;
             self
@@ -139,7 +131,6 @@ macro_rules! appender_option_setters {
         /// Refuses an append that would make the object longer than this, in bytes, before it is
         /// sent. Default: 5,000,000,000, the smaller of the two limits that OSS documents
         /// (<https://www.alibabacloud.com/help/en/oss/developer-reference/appendobject>).
-        #[must_use]
         pub fn max_object_size(mut self, bytes: u64) -> Self {
             self.$($field).+.max_object_size = bytes;
             self

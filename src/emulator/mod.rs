@@ -79,6 +79,8 @@ use self::object::{Attributes, Kind, Properties};
 use self::refusal::Refusal;
 use self::server::Server;
 use self::shared::Shared;
+use crate::client::{OssClient, OssClientBuilder};
+use crate::credentials::{Credentials, StaticCredentials};
 use crate::error::{Error, Result, ServiceError};
 use crate::store::{ObjectInfo, ObjectKind, ObjectPath};
 
@@ -146,6 +148,41 @@ impl Emulator {
     /// The region that signatures V4 must name.
     pub fn region(&self) -> &str {
         &self.shared.region
+    }
+
+    /// A client for this server, with its first access key. Use it as it is, or change what it is
+    /// built with.
+    ///
+    /// ```
+    /// # use oss_append::emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> oss_append::Result<()> {
+    /// let emulator = Emulator::builder().bucket("logs").start().await?;
+    /// let client = emulator.client().build()?;
+    /// let object = "oss://logs/app.log".parse()?;
+    /// client.append_object(&object, "hello\n").send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn client(&self) -> OssClientBuilder {
+        let keys = self
+            .shared
+            .keys
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let builder = OssClient::builder()
+            .endpoint(self.url())
+            .region(self.region());
+        match keys.iter().next() {
+            Some(Key { id, secret, token }) => {
+                let credentials = Credentials::new(id, secret.as_str());
+                builder.credentials(StaticCredentials::from(match token {
+                    Some(token) => credentials.with_session_token(token.text.as_str()),
+                    None => credentials,
+                }))
+            }
+            None => builder,
+        }
     }
 
     /// Adds a fault behind those that are there.

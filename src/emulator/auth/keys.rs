@@ -70,6 +70,11 @@ impl Keys {
         self.0.is_empty()
     }
 
+    /// The keys, in the order in which they were added.
+    pub(in crate::emulator) fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.0.iter()
+    }
+
     /// Lets every temporary key of this id expire.
     pub(in crate::emulator) fn expire(&mut self, id: &str) {
         for key in self.0.iter_mut().filter(|key| key.id == id) {
