@@ -1,55 +1,32 @@
-//! Appends a string to a new object, and shows what OSS answers.
-//!
-//! Takes the bucket and the key as arguments, and OSS_REGION or OSS_ENDPOINT and the access key
-//! from the environment:
+//! Appends a string to a new object, then shows what an error looks like.
 //!
 //! ```text
-//! cargo run --example append_string -- my-bucket hello.txt
+//! cargo run --example append_string [BUCKET] [KEY]
 //! ```
 
-use std::process::ExitCode;
-
-use oss_append::{Error, ObjectPath, OssClient};
+mod support;
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
+async fn main() -> oss_append::Result<()> {
+    let (client, object, _emulator) = support::connect().await?;
+
+    // Without a position the append is at 0: it creates the object.
+    match client.append_object(&object, "hello, OSS\n").send().await {
+        Ok(answer) => {
+            println!("appended to {object}");
+            println!("next position: {:?}", answer.next_position);
+            println!("CRC-64:        {:?}", answer.crc64);
+        }
         Err(error) => {
-            report(&error);
-            ExitCode::FAILURE
+            support::show(&error);
+            return Err(error);
         }
     }
-}
 
-async fn run() -> oss_append::Result<()> {
-    let client = OssClient::from_env()?;
-    let mut arguments = std::env::args().skip(1);
-    let bucket = arguments.next().unwrap_or_else(|| "examplebucket".into());
-    let key = arguments
-        .next()
-        .unwrap_or_else(|| "exampleobject.txt".into());
-    let object = ObjectPath::new(bucket, key)?;
-
-    // Without a position the append is the first one, at 0.
-    let answer = client
-        .append_object(&object, "hello, append object\n")
-        .send()
-        .await?;
-    println!("appended to {object}");
-    println!("request id     {}", answer.request_id.unwrap_or_default());
-    println!("next position  {:?}", answer.next_position);
-    println!("CRC-64         {:?}", answer.crc64);
-    Ok(())
-}
-
-fn report(error: &Error) {
-    eprintln!("{error}");
-    if let Some(said) = error.service_error() {
-        eprintln!("code        {}", said.code);
-        eprintln!("message     {}", said.message);
-        eprintln!("request id  {}", said.request_id.as_deref().unwrap_or("-"));
-        eprintln!("status      {}", said.status);
-        eprintln!("EC          {}", said.ec.as_deref().unwrap_or("-"));
+    // Now the object is longer, so that position 0 is wrong.
+    println!("\nthe same again, which OSS refuses:");
+    if let Err(error) = client.append_object(&object, "hello, OSS\n").send().await {
+        support::show(&error);
     }
+    Ok(())
 }

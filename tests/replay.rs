@@ -145,7 +145,7 @@ async fn a_read_back_that_breaks_goes_on_where_it_was() {
     assert_eq!(appender.durable_position(), 10);
     appender.verify().await.unwrap();
     assert_eq!(appender.durable_position(), 20);
-    assert_eq!(store.reads(), [0..10, 10..20, 10..20]);
+    assert_eq!(store.reads(), [0..10, (10, 20), (10, 20)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,7 +271,7 @@ async fn a_replay_without_checksums_reads_everything_back() {
     }
     writer.shutdown().await.unwrap();
     assert_eq!(store.text(), INPUT);
-    assert_eq!(store.reads()[..3], [0..8, 8..16, 16..20]);
+    assert_eq!(store.reads()[..3], [0..8, (8, 16), (16, 20)]);
 }
 
 #[tokio::test(start_paused = true)]

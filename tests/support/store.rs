@@ -31,7 +31,7 @@ pub struct World {
     /// Answers name no CRC-64.
     pub without_crc: bool,
     /// Called at the start of every append, fault or not.
-    pub on_append: Option<Box<dyn FnMut(&mut Option<Object>) + Send>>,
+    pub on_append: Option<Watch>,
     append_faults: VecDeque<Fault>,
     head_faults: VecDeque<Error>,
     read_faults: VecDeque<Error>,
@@ -76,6 +76,7 @@ pub enum Op {
     Seal(u64),
 }
 
+type Watch = Box<dyn FnMut(&mut Option<Object>) + Send>;
 type Change = Box<dyn FnOnce(&mut Option<Object>) + Send>;
 type Edit = Box<dyn FnOnce(&mut AppendAnswer) + Send>;
 
@@ -299,11 +300,12 @@ impl SimStore {
             .collect()
     }
 
-    pub fn reads(&self) -> Vec<Range<u64>> {
+    /// The ranges read so far: start and end.
+    pub fn reads(&self) -> Vec<(u64, u64)> {
         self.ops()
             .into_iter()
             .filter_map(|op| match op {
-                Op::Read(range) => Some(range),
+                Op::Read(range) => Some((range.start, range.end)),
                 _ => None,
             })
             .collect()

@@ -1,0 +1,126 @@
+//! What a write costs at the handle, and what the pure parts below it cost.
+//!
+//! The store takes appends and throws them away, so that nothing of HTTP is measured.
+
+use std::hint::black_box;
+use std::ops::Range;
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use futures::stream::BoxStream;
+use oss_append::{
+    AppendAnswer, AppendRequest, AppendStore, Batch, ObjectInfo, ObjectPath, OssAppendWriter,
+    Result, crc64,
+};
+use tokio::io::AsyncWriteExt;
+use tokio::runtime::Runtime;
+
+/// Acknowledges every append at once.
+struct Discard(std::sync::Mutex<(u64, u64)>);
+
+impl AppendStore for Discard {
+    async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
+        let mut state = self.0.lock().unwrap();
+        let (len, crc) = (request.body.len(), request.body.crc64());
+        *state = (state.0 + len, crc64::combine(state.1, crc, len));
+        Ok(AppendAnswer::new(state.0, state.1))
+    }
+
+    async fn head(&self, _: &ObjectPath) -> Result<Option<ObjectInfo>> {
+        Ok(None)
+    }
+
+    async fn read_range(
+        &self,
+        _: &ObjectPath,
+        _: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes>>> {
+        unreachable!("nothing is ever in question")
+    }
+
+    async fn seal(&self, _: &ObjectPath, _: u64) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn open(runtime: &Runtime) -> OssAppendWriter {
+    let store = Discard(std::sync::Mutex::new((0, 0)));
+    let object = ObjectPath::new("bucket", "object").unwrap();
+    let builder = OssAppendWriter::builder(store, object).max_object_size(u64::MAX);
+    runtime.block_on(builder.open()).unwrap()
+}
+
+fn writes(c: &mut Criterion) {
+    let runtime = runtime();
+    let mut group = c.benchmark_group("write");
+    for size in [16, 120, 4096, 65_536] {
+        let mut writer = open(&runtime);
+        let data = vec![7; size];
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter_custom(|iterations| {
+                runtime.block_on(async {
+                    let start = std::time::Instant::now();
+                    for _ in 0..iterations {
+                        writer.write_all(black_box(&data)).await.unwrap();
+                    }
+                    let elapsed = start.elapsed();
+                    writer.sync().await.unwrap();
+                    elapsed
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
+fn shared_bytes(c: &mut Criterion) {
+    let runtime = runtime();
+    let mut group = c.benchmark_group("write_bytes");
+    for size in [4096, 65_536, 1 << 20] {
+        let mut writer = open(&runtime);
+        let data = Bytes::from(vec![7; size]);
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter_custom(|iterations| {
+                runtime.block_on(async {
+                    let start = std::time::Instant::now();
+                    for _ in 0..iterations {
+                        writer.write_bytes(black_box(&data).clone()).await.unwrap();
+                    }
+                    let elapsed = start.elapsed();
+                    writer.sync().await.unwrap();
+                    elapsed
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
+fn pure(c: &mut Criterion) {
+    let mut group = c.benchmark_group("crc64");
+    let data = Bytes::from(vec![7; 1 << 20]);
+    group.throughput(Throughput::Bytes(data.len() as u64));
+    group.bench_function("checksum 1 MiB", |b| {
+        b.iter(|| crc64::checksum(black_box(&data)));
+    });
+    group.bench_function("freeze a batch of 1 MiB", |b| {
+        b.iter(|| Batch::from(black_box(&data).clone()));
+    });
+    group.finish();
+    c.bench_function("crc64/combine", |b| {
+        b.iter(|| crc64::combine(black_box(17), black_box(4711), black_box(1 << 20)));
+    });
+}
+
+criterion_group!(benches, writes, shared_bytes, pure);
+criterion_main!(benches);
