@@ -138,7 +138,7 @@ async fn exactly_as_many_foreign_bytes_are_never_taken_for_ours() {
     assert_eq!(conflict_cause(&error), ConflictCause::Foreign);
     assert_eq!(error.landed(), Some(Landed::No));
     assert_eq!(store.text(), "hello WORLD");
-    assert_eq!(store.reads(), [6..11]);
+    assert_eq!(store.reads(), [(6, 11)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -272,7 +272,7 @@ async fn without_checksums_the_read_back_decides() {
     store.world().without_crc = true;
     let mut appender = appender(&store).open().await.unwrap();
     appender.append("world").await.unwrap();
-    assert_eq!(store.reads(), [6..11]);
+    assert_eq!(store.reads(), [(6, 11)]);
     store.fault(Fault::lost_request().foreign_before("?"));
     let error = appender.append("!").await.unwrap_err();
     assert_eq!(conflict_cause(&error), ConflictCause::Foreign);

@@ -109,7 +109,7 @@ async fn a_flush_in_mid_replay_is_proven_by_reading_back() {
     let stats = writer.stats();
     assert_eq!((stats.durable, stats.compared, stats.buffered), (0, 20, 0));
     writer.flush().await.unwrap();
-    assert_eq!(store.reads(), [0..20]);
+    assert_eq!(store.reads(), [(0, 20)]);
     assert_eq!(writer.durable_position(), 20);
     writer.write_all(&INPUT.as_bytes()[20..]).await.unwrap();
     writer.shutdown().await.unwrap();
@@ -145,7 +145,7 @@ async fn a_read_back_that_breaks_goes_on_where_it_was() {
     assert_eq!(appender.durable_position(), 10);
     appender.verify().await.unwrap();
     assert_eq!(appender.durable_position(), 20);
-    assert_eq!(store.reads(), [0..10, (10, 20), (10, 20)]);
+    assert_eq!(store.reads(), [(0, 10), (10, 20), (10, 20)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,7 +171,7 @@ async fn a_checkpoint_without_checksum_is_compared_by_reading_back() {
     writer.write_all(&INPUT.as_bytes()[10..]).await.unwrap();
     writer.shutdown().await.unwrap();
     assert_eq!(store.text(), INPUT);
-    assert_eq!(store.reads(), [10..25]);
+    assert_eq!(store.reads(), [(10, 25)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,7 +271,7 @@ async fn a_replay_without_checksums_reads_everything_back() {
     }
     writer.shutdown().await.unwrap();
     assert_eq!(store.text(), INPUT);
-    assert_eq!(store.reads()[..3], [0..8, (8, 16), (16, 20)]);
+    assert_eq!(store.reads()[..3], [(0, 8), (8, 16), (16, 20)]);
 }
 
 #[tokio::test(start_paused = true)]
