@@ -117,3 +117,18 @@ async fn a_malformed_fault_is_explained() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("no action"), "{message}");
 }
+
+#[tokio::test]
+async fn a_malformed_temporary_key_is_refused_without_showing_it() {
+    let output = Command::new(env!("CARGO_BIN_EXE_oss-append"))
+        .args(["emulator", "--sts", "id:hush"])
+        .output()
+        .await
+        .unwrap();
+    assert!(!output.status.success());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        message.contains("ID:SECRET:TOKEN") && !message.contains("hush"),
+        "{message}"
+    );
+}
