@@ -1,10 +1,9 @@
 //! `oss-append emulator`: the embedded OSS server as a command.
 
 use std::error::Error;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use bytesize::ByteSize;
 use clap::Args;
@@ -35,10 +34,10 @@ pub(crate) struct Arguments {
     access_key_secret: String,
     /// A temporary access key with its token. Repeatable.
     #[arg(long, value_name = "ID:SECRET:TOKEN")]
-    sts: Vec<Sts>,
+    sts: Vec<String>,
     /// A temporary access key whose token has expired. Repeatable.
     #[arg(long, value_name = "ID:SECRET:TOKEN")]
-    expired_sts: Vec<Sts>,
+    expired_sts: Vec<String>,
     /// The directory that keeps the objects; without it they are in memory.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -59,22 +58,12 @@ pub(crate) struct Arguments {
 /// What is logged unless RUST_LOG says otherwise: one line a request.
 const DEFAULT_LOG: &str = "info,oss_append::emulator=debug";
 
-#[derive(Clone)]
-struct Sts {
-    id: String,
-    secret: String,
-    token: String,
-}
-
-impl FromStr for Sts {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut parts = text.splitn(3, ':').map(str::to_owned);
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(id), Some(secret), Some(token)) => Ok(Self { id, secret, token }),
-            _ => Err("it is not of the form ID:SECRET:TOKEN"),
-        }
+/// Splits `ID:SECRET:TOKEN`. The error does not repeat it, unlike one of clap would.
+fn temporary_key(text: &str) -> Result<(&str, &str, &str), &'static str> {
+    let mut parts = text.splitn(3, ':');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(id), Some(secret), Some(token)) => Ok((id, secret, token)),
+        _ => Err("a temporary key is not of the form ID:SECRET:TOKEN"),
     }
 }
 
@@ -83,6 +72,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
 
     let mut builder = Emulator::builder()
@@ -92,10 +82,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     for bucket in arguments.bucket {
         builder = builder.bucket(bucket);
     }
-    for Sts { id, secret, token } in arguments.sts {
+    for key in &arguments.sts {
+        let (id, secret, token) = temporary_key(key)?;
         builder = builder.sts(id, secret, token);
     }
-    for Sts { id, secret, token } in arguments.expired_sts {
+    for key in &arguments.expired_sts {
+        let (id, secret, token) = temporary_key(key)?;
         builder = builder.expired_sts(id, secret, token);
     }
     if let Some(directory) = arguments.dir {
