@@ -667,9 +667,9 @@ def _():
     append("presigned/expired.log", 0, b"abc")
     now = datetime.datetime.now(datetime.timezone.utc)
     url = client.presign(
-        oss.GetObjectRequest(bucket=BUCKET, key="presigned/expired.log"), expiration=now + datetime.timedelta(seconds=1)
+        oss.GetObjectRequest(bucket=BUCKET, key="presigned/expired.log"), expiration=now + datetime.timedelta(seconds=2)
     ).url
-    time.sleep(2.1)
+    time.sleep(3.1)
     status, _, body = fetch(url)
     equal(status, 403, "status")
     true(b"<Code>AccessDenied</Code>" in body, repr(body))
