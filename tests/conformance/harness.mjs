@@ -57,7 +57,8 @@ export class Suite {
       console.log(`ok ${this.title}: ${promise}`);
     } catch (error) {
       this.failed += 1;
-      const line = /(js_ali_oss\.mjs:\d+)/.exec(error.stack ?? '')?.[1] ?? '?';
+      // the outermost frame is the body's
+      const line = error.stack?.match(/js_ali_oss\.mjs:\d+/g)?.at(-1) ?? '?';
       const reason = `${error.name}: ${error.message}`.replace(/\s+/g, ' ');
       console.log(`FAIL ${this.title}: ${promise} (${line}) ${reason}`);
     }

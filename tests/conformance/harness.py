@@ -76,8 +76,9 @@ class Suite:
                 body()
             except Exception as error:  # whatever the SDK throws is a failed check, not the end of the suite
                 self.failed += 1
-                here = [frame for frame in traceback.extract_tb(error.__traceback__) if "conformance" in frame.filename]
-                line = f"{Path(here[-1].filename).name}:{here[-1].lineno}" if here else "?"
+                # the frame after this one is the body's
+                here = traceback.extract_tb(error.__traceback__)[1:2]
+                line = f"{Path(here[0].filename).name}:{here[0].lineno}" if here else "?"
                 reason = " ".join(f"{type(error).__name__}: {error}".split())
                 print(f"FAIL {self.title}: {promise} ({line}) {reason}", flush=True)
             else:
