@@ -1,4 +1,46 @@
-//! Stream bytes into Alibaba Cloud OSS objects with AppendObject.
+//! Stream bytes into Alibaba Cloud OSS objects with AppendObject, exactly once and in order.
+//!
+//! [`OssAppendWriter`] is a tokio `AsyncWrite`: it takes bytes of any size, gathers them into
+//! batches, and issues one append when a batch is large or old enough, while the next is already
+//! filling. It keeps the position, checks every answer by length and CRC-64, and after any failure,
+//! a lost answer included, looks at the object to find out what really happened.
+//!
+//! ```no_run
+//! use oss_append::{OssAppendWriter, OssClient};
+//! use tokio::io::AsyncWriteExt;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = OssClient::from_env()?;
+//! let object = "oss://my-bucket/logs/app.log".parse()?;
+//! let mut writer = OssAppendWriter::builder(client, object).open().await?;
+//! writer.write_all(b"hello\n").await?;
+//! writer.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The layers
+//! | type | what it does |
+//! |---|---|
+//! | [`OssAppendWriter`] | batching: *when* to append; back-pressure, flush, receipts of what is durable |
+//! | [`ObjectAppender`] | exactness: *what happened* to an append; retries, reconciles, replay |
+//! | [`AppendStore`] | the small trait between exactness and the wire, for stores of your own |
+//! | [`OssClient`] | one signed HTTP request each |
+//! | [`credentials`] | where access keys come from |
+//! | `emulator` | an embedded OSS server, with the feature of that name |
+//!
+//! # The words
+//! - *batch*: the bytes of one append, frozen from its first attempt until its fate is known
+//! - *position*: the object's length as last proven
+//! - *durable*: acknowledged by OSS, or proven by a look to be in the object
+//! - *reconcile*: to settle an ambiguous failure or a position mismatch by looking at the object
+//! - *foreign*: written to the same object by somebody else
+//! - *linger*: the longest time that a byte waits in the buffer for its append
+//!
+//! # Logging
+//! The worker of a writer runs without a `tracing` subscriber, so that a writer that carries logs
+//! never logs its own work into itself. [`OssAppendWriter::stats`] tells how it is doing. Dropping
+//! a writer with undelivered bytes logs one warning.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations, unreachable_pub)]
@@ -36,3 +78,8 @@ pub use crate::store::{
 pub use crate::writer::{
     CopyProgress, LazyOssAppendWriter, OssAppendWriter, OssAppendWriterBuilder, Unsent, WriterStats,
 };
+
+/// Compiles and runs the README's examples.
+#[cfg(all(doctest, feature = "emulator"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
