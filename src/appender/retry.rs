@@ -25,7 +25,7 @@ pub(crate) struct Budget {
     pub(crate) attempts: u32,
     /// Failures since the last progress.
     failures: u32,
-    /// Whether the last failure was one that had been mended already.
+    /// Whether a failure since the last progress was one that had been mended.
     mended: bool,
 }
 
@@ -68,9 +68,6 @@ impl Budget {
         if progress.bytes() > self.high_water {
             self.high_water = progress.bytes();
             self.since = self.since.max(progress.last_change());
-        }
-        if result.is_ok() {
-            self.mended = false;
         }
         result
     }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) wanted: u64,
     /// The batch that the appender is working on.
     pub(super) in_flight: Option<Batch>,
+    /// When its oldest byte came.
+    pub(super) in_flight_since: Option<Time>,
     pub(super) phase: Phase,
     pub(super) handles: usize,
     /// The caller has taken back what is not durable.
@@ -101,6 +103,7 @@ impl Shared {
                 flush: FlushTargets::default(),
                 wanted: 0,
                 in_flight: None,
+                in_flight_since: None,
                 phase: Phase::Open,
                 handles: 0,
                 unsent_taken: false,
@@ -132,6 +135,23 @@ impl Shared {
 
     pub(super) fn new_waiter(&self) -> u64 {
         self.next_waiter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Pending: wakes the waiter at the next change.
+    pub(super) fn wait<T>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        waiter: u64,
+        cx: &Context<'_>,
+    ) -> Poll<T> {
+        let old = match state.waiters.get(&waiter) {
+            Some(waker) if waker.will_wake(cx.waker()) => None,
+            _ => state.waiters.insert(waiter, cx.waker().clone()),
+        };
+        // See `State::forget`.
+        drop(state);
+        drop(old);
+        Poll::Pending
     }
 
     /// How many bytes fit in now.
@@ -179,7 +199,10 @@ impl Shared {
             buffered: if failed > 0 { 0 } else { state.held() },
             compared: if failed > 0 { 0 } else { compared },
             failed,
-            oldest: state.buffer.since().map(|since| now.saturating_sub(since)),
+            oldest: state
+                .in_flight_since
+                .or_else(|| state.buffer.since())
+                .map(|since| now.saturating_sub(since)),
             appends: append.appends,
             retries: append.retries,
             reconciles: append.reconciles,
@@ -195,15 +218,11 @@ impl State {
         self.accepted - self.settled
     }
 
-    pub(super) fn register(&mut self, waiter: u64, cx: &Context<'_>) {
-        self.waiters
-            .entry(waiter)
-            .and_modify(|waker| waker.clone_from(cx.waker()))
-            .or_insert_with(|| cx.waker().clone());
-    }
-
-    pub(super) fn forget(&mut self, waiter: u64) {
-        self.waiters.remove(&waiter);
+    /// Forgets a waiter. Its waker must be dropped after the lock: it may be the last that holds a
+    /// task, and that task a handle of ours.
+    #[must_use]
+    pub(super) fn forget(&mut self, waiter: u64) -> Option<Waker> {
+        self.waiters.remove(&waiter)
     }
 
     pub(super) fn wake(&mut self) -> Wake {

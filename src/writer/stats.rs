@@ -20,7 +20,8 @@ pub struct WriterStats {
     pub compared: u64,
     /// Bytes that are not durable and that a failed writer does not send any more.
     pub failed: u64,
-    /// How long the oldest byte has been waiting for its append; `None` if none waits.
+    /// How long ago the oldest byte was accepted that is neither durable nor compared; `None` if
+    /// there is none. Grows during an outage.
     pub oldest: Option<Duration>,
     /// Appends that are proven to be in the object.
     pub appends: u64,

@@ -88,6 +88,7 @@ fn next_job(shared: &Shared) -> Job {
     };
     match shared.options.schedule.next(waiting, now) {
         Step::Append(max) => {
+            state.in_flight_since = state.buffer.since();
             let chunks = state.buffer.take(max);
             state.issued += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
             let issued = state.issued;
@@ -105,6 +106,7 @@ fn landed<S: AppendStore>(shared: &Shared, appender: &ObjectAppender<S>, len: u6
     let mut state = shared.lock();
     state.settled += len;
     state.durable = state.settled - lag(appender);
+    state.in_flight_since = None;
     if let Some(batch) = state.in_flight.take() {
         state.buffer.release(batch.into_chunks());
     }
@@ -127,6 +129,7 @@ fn end<S: AppendStore>(shared: &Shared, appender: ObjectAppender<S>, result: Res
     state.settled += flying - unsent.as_ref().map_or(0, Batch::len).min(flying);
     state.durable = state.settled - lag;
     state.in_flight = unsent;
+    state.in_flight_since = None;
     state.phase = match result {
         Ok(()) => Phase::Closed,
         Err(error) => Phase::Failed(error),

@@ -129,7 +129,7 @@ impl OssAppendWriter {
             waiter: self.shared.new_waiter(),
         };
         poll_fn(|cx| {
-            let mut state = self.shared.lock();
+            let state = self.shared.lock();
             if self.shared.start + state.durable >= position {
                 return Poll::Ready(Ok(()));
             }
@@ -137,8 +137,7 @@ impl OssAppendWriter {
             if matches!(state.phase, Phase::Closed) {
                 return Poll::Ready(state.check_open());
             }
-            state.register(waiting.waiter, cx);
-            Poll::Pending
+            self.shared.wait(state, waiting.waiter, cx)
         })
         .await
     }
@@ -151,6 +150,8 @@ impl OssAppendWriter {
     /// # Cancel safety
     /// Safe: the append stays on its way.
     pub async fn sync(&mut self) -> Result<()> {
+        // Not that of a flush which was given up: others may have written since.
+        self.flush_target = None;
         poll_fn(|cx| self.poll_flushed(cx, Duration::ZERO)).await
     }
 
@@ -205,13 +206,10 @@ impl OssAppendWriter {
     /// Waits for room for at least one byte, and tells how much there is.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64>> {
         ready!(self.poll_item(cx))?;
-        let mut state = self.shared.lock();
+        let state = self.shared.lock();
         state.check_open()?;
         match self.shared.room(&state) {
-            0 => {
-                state.register(self.waiter, cx);
-                Poll::Pending
-            }
+            0 => self.shared.wait(state, self.waiter, cx),
             room => Poll::Ready(Ok(room)),
         }
     }
@@ -231,8 +229,7 @@ impl OssAppendWriter {
             // What is in the way goes out now, however little it is.
             let accepted = state.accepted;
             self.shared.ask(&mut state, accepted, Duration::ZERO);
-            state.register(self.waiter, cx);
-            return Poll::Pending;
+            return self.shared.wait(state, self.waiter, cx);
         }
         self.flush_target = None;
         push(&self.shared, &mut state, bytes.clone());
@@ -292,8 +289,7 @@ impl OssAppendWriter {
             self.flush_target = None;
             return Poll::Ready(Ok(()));
         }
-        state.register(self.waiter, cx);
-        Poll::Pending
+        self.shared.wait(state, self.waiter, cx)
     }
 
     fn write_slices<'a>(
@@ -311,8 +307,7 @@ impl OssAppendWriter {
         }
         let whole = shared.whole_records;
         if room == 0 || (whole && room < len as u64) {
-            state.register(self.waiter, cx);
-            return Poll::Pending;
+            return self.shared.wait(state, self.waiter, cx);
         }
         let take = len.min(usize::try_from(room).unwrap_or(usize::MAX));
         let mut left = take;
@@ -399,10 +394,7 @@ impl AsyncWrite for OssAppendWriter {
         match &state.phase {
             Phase::Failed(error) => Poll::Ready(Err(error.clone().into())),
             Phase::Closed => Poll::Ready(Ok(())),
-            Phase::Open | Phase::Closing { .. } => {
-                state.register(self.waiter, cx);
-                Poll::Pending
-            }
+            Phase::Open | Phase::Closing { .. } => shared.wait(state, self.waiter, cx),
         }
     }
 }
@@ -416,7 +408,7 @@ impl Clone for OssAppendWriter {
 impl Drop for OssAppendWriter {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        state.forget(self.waiter);
+        let _waker = state.forget(self.waiter);
         state.handles -= 1;
         if let Some(item) = self.item.take()
             && matches!(state.phase, Phase::Open)
@@ -454,6 +446,6 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.shared.lock().forget(self.waiter);
+        let _waker = self.shared.lock().forget(self.waiter);
     }
 }
