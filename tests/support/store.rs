@@ -32,6 +32,10 @@ pub struct World {
     pub without_crc: bool,
     /// Called at the start of every append, fault or not.
     pub on_append: Option<Watch>,
+    /// Where faults come from when none is told.
+    pub chaos: Option<Chaos>,
+    /// Errors of HEAD and reads when none is told.
+    pub look_chaos: Option<Box<dyn FnMut() -> Option<Error> + Send>>,
     append_faults: VecDeque<Fault>,
     head_faults: VecDeque<Error>,
     read_faults: VecDeque<Error>,
@@ -76,6 +80,7 @@ pub enum Op {
     Seal(u64),
 }
 
+type Chaos = Box<dyn FnMut(&mut Vec<(u64, Bytes)>, &mut Option<Object>) -> Fault + Send>;
 type Watch = Box<dyn FnMut(&mut Option<Object>) + Send>;
 type Change = Box<dyn FnOnce(&mut Option<Object>) + Send>;
 type Edit = Box<dyn FnOnce(&mut AppendAnswer) + Send>;
@@ -203,6 +208,19 @@ pub fn grow(object: &mut Option<Object>, bytes: &[u8]) {
         .extend_from_slice(bytes);
 }
 
+/// Lets appends that were on their way arrive; those at the wrong position change nothing.
+pub fn land(late: &mut Vec<(u64, Bytes)>, object: &mut Option<Object>) {
+    for (position, body) in std::mem::take(late) {
+        let length = object.as_ref().map_or(0, |o| o.data.len() as u64);
+        let open = object
+            .as_ref()
+            .is_none_or(|o| !o.sealed && o.kind == ObjectKind::Appendable);
+        if length == position && open {
+            grow(object, &body);
+        }
+    }
+}
+
 pub fn broken() -> Error {
     Error::transport(TransportCause::Broken, "connection reset")
 }
@@ -264,12 +282,8 @@ impl SimStore {
     /// The appends that were on their way arrive; those at the wrong position change nothing.
     pub fn land_late(&self) {
         let mut world = self.world();
-        for (position, body) in std::mem::take(&mut world.late) {
-            let length = world.object.as_ref().map_or(0, |o| o.data.len() as u64);
-            if length == position {
-                grow(&mut world.object, &body);
-            }
-        }
+        let world = &mut *world;
+        land(&mut world.late, &mut world.object);
     }
 
     /// The object's content; empty if there is none.
@@ -348,7 +362,7 @@ impl World {
         }
         let mut result = match fault.apply {
             Apply::Whole => self.try_append(request.position, &body),
-            Apply::Prefix(len) => self.try_append(request.position, &body[..len]),
+            Apply::Prefix(len) => self.try_append(request.position, &body[..len.min(body.len())]),
             Apply::Nothing => Ok(AppendAnswer::default()),
             Apply::Late => {
                 self.late.push((request.position, body.into()));
@@ -395,7 +409,11 @@ impl AppendStore for SimStore {
                 if let Some(on_append) = &mut world.on_append {
                     on_append(&mut world.object);
                 }
-                let fault = world.append_faults.pop_front().unwrap_or(Fault::none());
+                let fault = match (world.append_faults.pop_front(), &mut world.chaos) {
+                    (Some(fault), _) => fault,
+                    (None, Some(chaos)) => chaos(&mut world.late, &mut world.object),
+                    (None, None) => Fault::none(),
+                };
                 world.append(&request, fault)
             }
         };
@@ -408,7 +426,8 @@ impl AppendStore for SimStore {
     async fn head(&self, _: &ObjectPath) -> Result<Option<ObjectInfo>> {
         self.log(Op::Head);
         let mut world = self.world();
-        if let Some(error) = world.down.clone().or_else(|| world.head_faults.pop_front()) {
+        let error = world.down.clone().or_else(|| world.head_faults.pop_front());
+        if let Some(error) = error.or_else(|| world.look_chaos.as_mut()?()) {
             return Err(error);
         }
         let without_crc = world.without_crc;
@@ -428,7 +447,8 @@ impl AppendStore for SimStore {
     ) -> Result<BoxStream<'static, Result<Bytes>>> {
         self.log(Op::Read(range.clone()));
         let mut world = self.world();
-        if let Some(error) = world.down.clone().or_else(|| world.read_faults.pop_front()) {
+        let error = world.down.clone().or_else(|| world.read_faults.pop_front());
+        if let Some(error) = error.or_else(|| world.look_chaos.as_mut()?()) {
             return Err(error);
         }
         let data = world.object.as_ref().map_or(&[][..], |o| &o.data);
