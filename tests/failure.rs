@@ -203,6 +203,19 @@ async fn a_delay_named_by_a_success_is_honoured_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_wait_that_oss_asks_for_uses_up_the_budget() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    store.fault(Fault::none().edit(|answer| answer.delay = Some(3600 * SEC)));
+    writer.write_all(b"x").await.unwrap();
+    writer.sync().await.unwrap();
+    let start = Instant::now();
+    writer.write_all(b"y").await.unwrap();
+    writer.sync().await.unwrap();
+    assert_eq!(start.elapsed(), 60 * SEC, "half of the delivery timeout");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_corrected_clock_and_new_credentials_are_tried_once() {
     let mut skewed = oss_append::ServiceError::new(403, "RequestTimeTooSkewed");
     skewed.clock_corrected = true;

@@ -168,15 +168,25 @@ async fn creation_options_are_sent_only_while_the_append_may_create() {
         writer.write_all(b"x").await.unwrap();
         writer.sync().await.unwrap();
     }
-    let creates: Vec<bool> = store
+    assert_eq!(creates(&store), [true, false]);
+
+    // An empty object exists as well.
+    let store = SimStore::holding("");
+    let mut writer = support::writer(&store).open().await.unwrap();
+    writer.write_all(b"x").await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!(creates(&store), [false]);
+}
+
+fn creates(store: &SimStore) -> Vec<bool> {
+    store
         .ops()
         .into_iter()
         .filter_map(|op| match op {
             Op::Append { creates, .. } => Some(creates),
             _ => None,
         })
-        .collect();
-    assert_eq!(creates, [true, false]);
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]

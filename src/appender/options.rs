@@ -108,7 +108,8 @@ macro_rules! appender_option_setters {
         }
 
         /// Gives an attempt up when nothing has moved for this long. A transfer that still moves
-        /// is never cut. Default: 30 s.
+        /// is never cut. Default: 30 s. An [`OssClient`](crate::OssClient) has a limit of this kind
+        /// too; the shorter one counts.
         pub fn attempt_timeout(mut self, timeout: ::std::time::Duration) -> Self {
             self.$($field).+.attempt_timeout = timeout;
             self
