@@ -1,15 +1,17 @@
 //! `oss-append emulator`: the embedded OSS server as a command.
 
-use std::error::Error;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::str::FromStr;
 
 use bytesize::ByteSize;
 use clap::Args;
 use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, Fault, REGION};
-use tracing_subscriber::EnvFilter;
+
+use crate::failure::Failure;
+use crate::signals::Signals;
+use crate::{logging, output};
 
 /// Run an OSS server on this machine.
 ///
@@ -78,12 +80,8 @@ impl FromStr for Sts {
     }
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    logging::init(DEFAULT_LOG);
 
     let mut builder = Emulator::builder()
         .listen(arguments.listen)
@@ -115,36 +113,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     }
 
     // Before the URL is printed: whoever reads it may already send a signal.
-    let ended = end()?;
-    let emulator = builder.start().await?;
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}", emulator.url())?;
-    stdout.flush()?;
-    drop(stdout);
-    ended.await;
+    let mut signals = Signals::new()?;
+    let emulator = builder.start().await.map_err(Failure::of_server)?;
+    output::print(emulator.url())?;
+    signals.next().await;
     emulator.shutdown().await;
-    Ok(())
-}
-
-/// Waits for the wish to end.
-#[cfg(unix)]
-fn end() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-/// Waits for the wish to end.
-#[cfg(not(unix))]
-fn end() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        // Without a handler the process ends anyway.
-        let _ = tokio::signal::ctrl_c().await;
-    })
+    Ok(ExitCode::SUCCESS)
 }
