@@ -95,9 +95,10 @@ impl Shared {
         whole_records: bool,
     ) -> Self {
         let capacity = usize::try_from(options.buffer_capacity).unwrap_or(usize::MAX);
+        let max_record = whole_records.then_some(options.schedule.max_append_size);
         Self {
             state: Mutex::new(State {
-                buffer: Buffer::new(capacity, whole_records),
+                buffer: Buffer::new(capacity, max_record),
                 accepted: 0,
                 issued: 0,
                 settled: 0,
