@@ -21,6 +21,9 @@ pub struct SimStore {
     world: Arc<Mutex<World>>,
 }
 
+/// What a test does to the object as an append arrives.
+type OnAppend = Box<dyn FnMut(&mut Option<Object>) + Send>;
+
 #[derive(Default)]
 pub struct World {
     pub object: Option<Object>,
@@ -31,7 +34,7 @@ pub struct World {
     /// Answers name no CRC-64.
     pub without_crc: bool,
     /// Called at the start of every append, fault or not.
-    pub on_append: Option<Box<dyn FnMut(&mut Option<Object>) + Send>>,
+    pub on_append: Option<OnAppend>,
     append_faults: VecDeque<Fault>,
     head_faults: VecDeque<Error>,
     read_faults: VecDeque<Error>,
