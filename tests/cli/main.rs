@@ -173,13 +173,13 @@ impl Running {
     async fn end(mut self) -> Ended {
         let (mut stdout, mut stderr) = (Vec::new(), self.said.into_bytes());
         let mut out = self.child.stdout.take().unwrap();
-        let (status, a, b) = tokio::join!(
+        let (status, _, _) = tokio::try_join!(
             self.child.wait(),
             out.read_to_end(&mut stdout),
             self.stderr.read_to_end(&mut stderr)
-        );
-        (a.unwrap(), b.unwrap());
-        Ended::new(status.unwrap(), stdout, &stderr)
+        )
+        .unwrap();
+        Ended::new(status, stdout, &stderr)
     }
 }
 

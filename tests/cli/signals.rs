@@ -99,6 +99,24 @@ async fn a_second_interrupt_gives_up_at_once() {
 }
 
 #[tokio::test]
+async fn what_was_given_up_may_be_missing() {
+    let emulator = emulator().await;
+    emulator.inject(Fault::new(Operation::AppendObject, Action::StallAnswer));
+    let mut running = Running::start(command(&emulator, ["append", "--linger=1ms", TARGET]));
+    running.write("hello").await;
+    struck(&emulator, "stall-answer", 1).await;
+    running.signal(Signal::INT);
+    running.hear(AGAIN).await;
+    running.signal(Signal::INT);
+    let ended = running.end().await.expect(130);
+    assert!(
+        ended
+            .stderr
+            .contains("5 more that were read may be missing")
+    );
+}
+
+#[tokio::test]
 async fn an_interrupt_ends_an_opening_that_gets_no_answer() {
     let emulator = emulator().await;
     emulator.inject(Fault::new(Operation::HeadObject, Action::Stall));

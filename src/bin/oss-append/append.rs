@@ -287,7 +287,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
                         break None;
                     }
                     stop.request();
-                    output::note(
+                    progress.note(
                         "interrupted: what was read is being made durable; again to give up",
                     );
                 }

@@ -68,7 +68,9 @@ impl Failure {
             code: code(error),
             message: describe(error),
         };
-        let denied = |answer: &ServiceError| answer.code == "AccessDenied";
+        // A request to the wrong endpoint is denied too, whatever the permissions are.
+        let denied =
+            |answer: &ServiceError| answer.code == "AccessDenied" && answer.endpoint.is_none();
         match error.service_error().is_some_and(denied) {
             true => failure.and(format!("the RAM permissions {permissions} are needed")),
             false => failure,
@@ -337,6 +339,10 @@ mod tests {
         let denied = exhausted(answered(403, "AccessDenied"));
         let message = Failure::of_request(&denied, "oss:GetObject").message;
         assert!(message.contains("oss:GetObject"), "{message}");
+        let mut elsewhere = ServiceError::new(403, "AccessDenied");
+        elsewhere.endpoint = Some("oss-cn-beijing.aliyuncs.com".into());
+        let message = Failure::of_request(&Error::service(elsewhere), "oss:GetObject").message;
+        assert!(!message.contains("oss:GetObject"), "{message}");
         let unsigned = answered(403, "SignatureDoesNotMatch");
         let message = Failure::of_request(&unsigned, "oss:GetObject").message;
         assert!(!message.contains("oss:GetObject"), "{message}");

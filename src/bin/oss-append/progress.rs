@@ -53,6 +53,14 @@ impl Progress {
             }
         }
     }
+
+    /// Prints a line, above the bar if there is one.
+    pub(crate) fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| output::note(text)),
+            None => output::note(text),
+        }
+    }
 }
 
 impl Drop for Progress {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use oss_append::OssAppendWriter;
+use oss_append::{Error, Landed, OssAppendWriter};
 use serde::Serialize;
 
 /// The JSON object of `--json`, and as [`Display`](fmt::Display) the line without it.
@@ -28,12 +28,17 @@ pub(crate) struct Summary {
     /// Bytes that were read and are not proven to be in the object.
     missing: u64,
     error: Option<String>,
+    /// The append that was under way may be in the object nevertheless.
+    #[serde(skip)]
+    in_doubt: bool,
 }
 
 impl Summary {
     pub(crate) fn new(writer: &OssAppendWriter, start: u64, elapsed: Duration) -> Self {
         let stats = writer.stats();
         let checkpoint = writer.checkpoint();
+        let landed = stats.last_error.as_ref().and_then(Error::landed);
+        let settled = stats.failed > 0 && landed != Some(Landed::InDoubt);
         Self {
             bucket: writer.object().bucket().into(),
             key: writer.object().key().into(),
@@ -48,6 +53,7 @@ impl Summary {
             interrupted: false,
             missing: stats.accepted - stats.durable,
             error: None,
+            in_doubt: !settled,
         }
     }
 
@@ -65,10 +71,12 @@ impl Summary {
     pub(crate) fn fate(&self) -> String {
         let durable = Counted(self.bytes, "byte");
         let end = self.end;
+        let are = if self.in_doubt { "may be" } else { "are" };
         match self.missing {
             0 => format!("{durable} durable, up to position {end}"),
             missing => format!(
-                "{durable} durable, {missing} more that were read are missing from position {end} on"
+                "{durable} durable, {missing} more that were read {are} missing from position \
+                 {end} on"
             ),
         }
     }
