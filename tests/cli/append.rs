@@ -201,3 +201,22 @@ async fn a_replay_of_a_complete_object_appends_nothing() {
     assert_eq!(summary["crc64"], crc64::checksum(&input).to_string());
     assert_eq!(content(&emulator), input);
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_stalled_server_costs_the_buffer_and_not_much_more() {
+    use oss_append::emulator::{Action, Fault};
+    let emulator = emulator().await;
+    emulator.inject(Fault::new(Operation::AppendObject, Action::Stall).forever());
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), &bytes(64 * MIB));
+    let arguments = ["append", "--progress=always", &path, TARGET];
+    let mut running = Running::start(command(&emulator, arguments));
+    running.hear("16.00 MiB buffered").await;
+    let status = format!("/proc/{}/status", running.child.id().unwrap());
+    let status = std::fs::read_to_string(status).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.unwrap().trim().strip_suffix(" kB").unwrap();
+    let peak = peak.parse::<usize>().unwrap() * 1024;
+    assert!(peak < (16 + 32) * MIB, "{peak}");
+}
