@@ -1,6 +1,8 @@
 //! Every row of the reconcile table, played through `ObjectAppender`: what happened to an append
 //! whose answer told nothing, and what is done about it.
 
+#![allow(clippy::single_range_in_vec_init, reason = "one read of one range")]
+
 mod support;
 
 use oss_append::{ConflictCause, ErrorKind, Landed, ObjectKind};

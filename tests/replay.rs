@@ -1,5 +1,7 @@
 //! Replay: what the object holds already is compared and skipped, the rest is appended.
 
+#![allow(clippy::single_range_in_vec_init, reason = "one read of one range")]
+
 mod support;
 
 use oss_append::{Checkpoint, ConflictCause, ErrorKind, crc64};

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use self::attempt::Pending;
 pub use self::open::ObjectAppenderBuilder;
 use self::options::AppenderOptions;
-use self::replay::Replay;
+use self::replay::{Checkpoint, Replay};
 use self::stats::{AppendStats, Counters};
 use crate::core::batch::Batch;
 use crate::core::position::Proven;
@@ -161,6 +161,20 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// The CRC-64 of the object up to [`position`](Self::position), where known.
     pub fn crc64(&self) -> Option<u64> {
         self.given.crc
+    }
+
+    /// The end of what is proven: [`durable_position`](Self::durable_position), with the CRC-64 of
+    /// the object up to there, where known. A later process can [replay] from here.
+    ///
+    /// [replay]: ObjectAppenderBuilder::replay
+    pub fn checkpoint(&self) -> Checkpoint {
+        let Proven { position, crc } = self.given;
+        match crc {
+            Some(crc) if position == self.durable_position() => {
+                Checkpoint::new(position).crc64(crc)
+            }
+            _ => Checkpoint::new(self.durable_position()),
+        }
     }
 
     /// What was done so far.

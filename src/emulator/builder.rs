@@ -23,7 +23,7 @@ use crate::store::check_bucket;
 
 /// The options of an [`Emulator`], from [`Emulator::builder`].
 #[must_use = "a builder does nothing until `start`"]
-pub struct Builder {
+pub struct EmulatorBuilder {
     listen: SocketAddr,
     buckets: Vec<String>,
     region: String,
@@ -36,7 +36,7 @@ pub struct Builder {
     faults: Vec<Fault>,
 }
 
-impl Builder {
+impl EmulatorBuilder {
     pub(super) fn new() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -202,9 +202,9 @@ impl Builder {
     }
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for EmulatorBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("EmulatorBuilder")
             .field("listen", &self.listen)
             .field("buckets", &self.buckets)
             .field("region", &self.region)

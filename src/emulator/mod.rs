@@ -68,7 +68,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use bytes::Bytes;
 
-pub use self::builder::Builder;
+pub use self::builder::EmulatorBuilder;
 pub use self::fault::{Action, ErrorAnswer, Fault, Faults, Late};
 pub use self::log::RequestRecord;
 pub use self::operation::Operation;
@@ -131,8 +131,8 @@ pub struct StoredObject {
 
 impl Emulator {
     /// The options of a new server.
-    pub fn builder() -> Builder {
-        Builder::new()
+    pub fn builder() -> EmulatorBuilder {
+        EmulatorBuilder::new()
     }
 
     /// Where the server listens.

@@ -14,6 +14,9 @@ const MAX_SEGMENT: usize = 256 * 1024;
 /// `Bytes` shorter than this are copied: a short piece would cost more to carry than to copy.
 const MIN_SHARED: usize = 4 * 1024;
 
+/// The most bytes of short records that are kept together.
+const MAX_GROUP: u64 = 4 * 1024;
+
 #[derive(Debug)]
 pub(super) struct Buffer {
     /// Full segments and shared `Bytes`, in order.
@@ -37,14 +40,29 @@ struct Chunk {
     since: Time,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct RecordEnds {
     taken: u64,
     ends: VecDeque<u64>,
+    /// Short records are kept together up to this length, so that a buffer full of them does not
+    /// hold a multiple of its bytes in ends.
+    group: u64,
+}
+
+impl RecordEnds {
+    fn push(&mut self, end: u64) {
+        let start = *self.ends.iter().nth_back(1).unwrap_or(&self.taken);
+        match self.ends.back_mut() {
+            Some(last) if end - start <= self.group => *last = end,
+            _ => self.ends.push_back(end),
+        }
+    }
 }
 
 impl Buffer {
-    pub(super) fn new(capacity: usize, whole_records: bool) -> Self {
+    /// A buffer of `capacity` bytes. With `max_record`, records stay whole: none of them is longer,
+    /// and at least as much is taken at a time unless that is all.
+    pub(super) fn new(capacity: usize, max_record: Option<u64>) -> Self {
         Self {
             chunks: VecDeque::new(),
             tail: BytesMut::new(),
@@ -52,7 +70,11 @@ impl Buffer {
             len: 0,
             pool: Vec::new(),
             max_pool: capacity / MAX_SEGMENT,
-            ends: whole_records.then(RecordEnds::default),
+            ends: max_record.map(|max| RecordEnds {
+                taken: 0,
+                ends: VecDeque::new(),
+                group: (max / 64).min(MAX_GROUP),
+            }),
         }
     }
 
@@ -102,7 +124,7 @@ impl Buffer {
     /// Notes that a record ends here.
     pub(super) fn end_record(&mut self) {
         if let Some(records) = &mut self.ends {
-            records.ends.push_back(records.taken + self.len);
+            records.push(records.taken + self.len);
         }
     }
 
@@ -235,7 +257,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_goes_in_comes_out_in_order(ops in prop::collection::vec(op(), 0..60)) {
-            let mut buffer = Buffer::new(1 << 20, false);
+            let mut buffer = Buffer::new(1 << 20, None);
             let (mut given, mut got, mut out) = (Vec::new(), Vec::new(), Vec::new());
             for op in ops {
                 match op {
@@ -266,10 +288,10 @@ mod tests {
 
         #[test]
         fn whole_records_are_never_cut(
-            records in prop::collection::vec(1..2000usize, 1..40),
+            records in prop::collection::vec(prop_oneof![1..20usize, 1..2000usize], 1..80),
             max in 2000..6000u64,
         ) {
-            let mut buffer = Buffer::new(1 << 20, true);
+            let mut buffer = Buffer::new(1 << 20, Some(2000));
             let mut ends = vec![0];
             for len in &records {
                 buffer.copy(&vec![7; *len], at(0));
@@ -287,8 +309,21 @@ mod tests {
     }
 
     #[test]
+    fn the_ends_of_short_records_take_little_memory() {
+        const RECORDS: u64 = 100_000;
+        let mut buffer = Buffer::new(1 << 20, Some(1 << 20));
+        for _ in 0..RECORDS {
+            buffer.copy(b"\n", at(0));
+            buffer.end_record();
+        }
+        let records = buffer.ends.as_ref().unwrap();
+        assert_eq!(records.ends.back(), Some(&RECORDS));
+        assert!(records.ends.len() as u64 <= 2 * RECORDS / MAX_GROUP + 1);
+    }
+
+    #[test]
     fn the_age_is_that_of_the_oldest_byte() {
-        let mut buffer = Buffer::new(1 << 20, false);
+        let mut buffer = Buffer::new(1 << 20, None);
         assert_eq!(buffer.since(), None);
         buffer.copy(b"a", at(3));
         buffer.copy(b"b", at(9));
@@ -301,7 +336,7 @@ mod tests {
 
     #[test]
     fn long_bytes_are_shared_and_not_copied() {
-        let mut buffer = Buffer::new(1 << 20, false);
+        let mut buffer = Buffer::new(1 << 20, None);
         let long = Bytes::from(vec![1; MIN_SHARED]);
         buffer.copy(b"a", at(0));
         buffer.share(long.clone(), at(0));
@@ -311,7 +346,7 @@ mod tests {
 
     #[test]
     fn segments_are_reused_and_an_idle_buffer_holds_none() {
-        let mut buffer = Buffer::new(1 << 20, false);
+        let mut buffer = Buffer::new(1 << 20, None);
         buffer.copy(&vec![0; 3 * MAX_SEGMENT], at(0));
         let parts = buffer.take(2 * MAX_SEGMENT as u64);
         buffer.release(parts);

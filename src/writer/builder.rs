@@ -130,6 +130,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             object,
             options,
             appender.position(),
+            appender.checkpoint(),
             appender.counters(),
             whole_records,
         ));

@@ -15,6 +15,7 @@ use super::buffer::Buffer;
 use super::builder::WriterOptions;
 use super::stats::WriterStats;
 use super::unsent::Unsent;
+use crate::appender::replay::Checkpoint;
 use crate::appender::stats::Counters;
 use crate::core::batch::Batch;
 use crate::core::flush::{FlushTargets, Time};
@@ -48,6 +49,8 @@ pub(super) struct State {
     pub(super) settled: u64,
     /// Bytes proven to be in the object.
     pub(super) durable: u64,
+    /// The end of what is proven, in the object's own positions.
+    pub(super) checkpoint: Checkpoint,
     pub(super) flush: FlushTargets,
     /// Somebody waits for everything before this to be durable.
     pub(super) wanted: u64,
@@ -89,17 +92,20 @@ impl Shared {
         object: ObjectPath,
         options: WriterOptions,
         start: u64,
+        checkpoint: Checkpoint,
         counters: Arc<Counters>,
         whole_records: bool,
     ) -> Self {
         let capacity = usize::try_from(options.buffer_capacity).unwrap_or(usize::MAX);
+        let max_record = whole_records.then_some(options.schedule.max_append_size);
         Self {
             state: Mutex::new(State {
-                buffer: Buffer::new(capacity, whole_records),
+                buffer: Buffer::new(capacity, max_record),
                 accepted: 0,
                 issued: 0,
                 settled: 0,
                 durable: 0,
+                checkpoint,
                 flush: FlushTargets::default(),
                 wanted: 0,
                 in_flight: None,

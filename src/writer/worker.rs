@@ -107,6 +107,7 @@ fn landed<S: AppendStore>(shared: &Shared, appender: &ObjectAppender<S>, len: u6
     state.settled += len;
     state.durable = state.settled - lag(appender);
     state.in_flight_since = None;
+    state.checkpoint = appender.checkpoint();
     if let Some(batch) = state.in_flight.take() {
         state.buffer.release(batch.into_chunks());
     }
@@ -122,12 +123,14 @@ fn lag<S: AppendStore>(appender: &ObjectAppender<S>) -> u64 {
 
 fn end<S: AppendStore>(shared: &Shared, appender: ObjectAppender<S>, result: Result<()>) {
     let lag = lag(&appender);
+    let checkpoint = appender.checkpoint();
     let unsent = appender.into_unsent().map(|(_, batch)| batch);
     let mut state = shared.lock();
     // Of the batch in flight, what is not unsent has landed: all of it, or a torn part.
     let flying = state.in_flight.take().map_or(0, |batch| batch.len());
     state.settled += flying - unsent.as_ref().map_or(0, Batch::len).min(flying);
     state.durable = state.settled - lag;
+    state.checkpoint = checkpoint;
     state.in_flight = unsent;
     state.in_flight_since = None;
     state.phase = match result {

@@ -14,6 +14,7 @@ use super::builder::OssAppendWriterBuilder;
 use super::shared::{Phase, Shared, State};
 use super::stats::WriterStats;
 use super::unsent::Unsent;
+use crate::appender::replay::Checkpoint;
 use crate::core::flush::FlushMode;
 use crate::error::{Error, Result};
 use crate::store::{AppendStore, ObjectPath};
@@ -108,6 +109,17 @@ impl OssAppendWriter {
     /// Everything before this position is durable. Counted as [`position`](Self::position).
     pub fn durable_position(&self) -> u64 {
         self.shared.start + self.shared.lock().durable
+    }
+
+    /// The object's length and CRC-64 as they were last proven: when it was opened, and after each
+    /// append since. A later process can
+    /// [replay](OssAppendWriterBuilder::replay) from here.
+    ///
+    /// The position is [`durable_position`](Self::durable_position), but in a shared object it
+    /// counts what others have appended before our last append, as the CRC-64 does. The CRC-64 is
+    /// `None` if the endpoint gives none, and while a replay is still comparing.
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.shared.lock().checkpoint
     }
 
     /// What was done so far, and what is held.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use oss_append::emulator::{Builder, Emulator, StoredObject};
+use oss_append::emulator::{Emulator, EmulatorBuilder, StoredObject};
 use oss_append::{Backoff, OssAppendWriter, OssAppendWriterBuilder, OssClient};
 
 pub async fn start() -> Emulator {
     start_with(Emulator::builder()).await
 }
 
-pub async fn start_with(builder: Builder) -> Emulator {
+pub async fn start_with(builder: EmulatorBuilder) -> Emulator {
     builder.bucket("bucket").start().await.unwrap()
 }
 

@@ -21,6 +21,8 @@ pub struct SimStore {
     world: Arc<Mutex<World>>,
 }
 
+/// What a test does to the object as an append arrives.
+
 #[derive(Default)]
 pub struct World {
     pub object: Option<Object>,

@@ -1,14 +1,16 @@
 //! `oss-append emulator`: the embedded OSS server as a command.
 
-use std::error::Error;
-use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use bytesize::ByteSize;
 use clap::Args;
 use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, Fault, REGION};
-use tracing_subscriber::EnvFilter;
+
+use crate::failure::Failure;
+use crate::signals::Signals;
+use crate::{logging, output};
 
 /// Run an OSS server on this machine.
 ///
@@ -59,21 +61,18 @@ pub(crate) struct Arguments {
 const DEFAULT_LOG: &str = "info,oss_append::emulator=debug";
 
 /// Splits `ID:SECRET:TOKEN`. The error does not repeat it, unlike one of clap would.
-fn temporary_key(text: &str) -> Result<(&str, &str, &str), &'static str> {
+fn temporary_key(text: &str) -> Result<(&str, &str, &str), Failure> {
     let mut parts = text.splitn(3, ':');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(id), Some(secret), Some(token)) => Ok((id, secret, token)),
-        _ => Err("a temporary key is not of the form ID:SECRET:TOKEN"),
+        _ => Err(Failure::usage(
+            "a temporary key is not of the form ID:SECRET:TOKEN",
+        )),
     }
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    logging::init(DEFAULT_LOG);
 
     let mut builder = Emulator::builder()
         .listen(arguments.listen)
@@ -107,36 +106,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     }
 
     // Before the URL is printed: whoever reads it may already send a signal.
-    let ended = end()?;
-    let emulator = builder.start().await?;
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}", emulator.url())?;
-    stdout.flush()?;
-    drop(stdout);
-    ended.await;
+    let mut signals = Signals::new()?;
+    let emulator = builder.start().await.map_err(Failure::of_server)?;
+    output::print(emulator.url())?;
+    signals.next().await;
     emulator.shutdown().await;
-    Ok(())
-}
-
-/// Waits for the wish to end.
-#[cfg(unix)]
-fn end() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-/// Waits for the wish to end.
-#[cfg(not(unix))]
-fn end() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        // Without a handler the process ends anyway.
-        let _ = tokio::signal::ctrl_c().await;
-    })
+    Ok(ExitCode::SUCCESS)
 }

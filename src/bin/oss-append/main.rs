@@ -1,14 +1,28 @@
 //! The `oss-append` command.
 
+mod append;
+mod cat;
+mod connection;
 mod emulator;
+mod failure;
+mod input;
+mod lines;
+mod logging;
+mod output;
+mod progress;
+mod signals;
+mod stat;
+mod summary;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::failure::Failure;
+
 /// Stream bytes into Alibaba Cloud OSS objects with AppendObject.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, max_term_width = 100, after_long_help = failure::HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -16,19 +30,29 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Append(append::Arguments),
+    Cat(cat::Arguments),
+    Stat(stat::Arguments),
     Emulator(emulator::Arguments),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Emulator(arguments) => emulator::run(arguments).await,
+fn main() -> ExitCode {
+    let command = Arguments::parse().command;
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::local(format!("no runtime: {error}")).report(),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("oss-append: {error}");
-            ExitCode::FAILURE
-        }
+    let result = runtime.block_on(run(command));
+    // A thread may still wait for standard input, and that may never come.
+    runtime.shutdown_background();
+    result.unwrap_or_else(Failure::report)
+}
+
+async fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Append(arguments) => append::run(arguments).await,
+        Command::Cat(arguments) => cat::run(arguments).await,
+        Command::Stat(arguments) => stat::run(arguments).await,
+        Command::Emulator(arguments) => emulator::run(arguments).await,
     }
 }

@@ -1,0 +1,125 @@
+//! `oss-append cat`: an object's bytes on standard output.
+
+use std::io;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::Args;
+use futures::StreamExt as _;
+use oss_append::client::GetObjectRequest;
+use oss_append::{Error, ObjectPath, OssClient};
+use tokio::io::AsyncWriteExt;
+
+use crate::connection::{self, ConnectionArguments};
+use crate::failure::{self, Failure};
+use crate::{logging, output};
+
+/// Write an object, or a range of its bytes, to standard output.
+///
+/// It ends quietly when nobody reads on.
+#[derive(Args)]
+#[command(after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", connection::HELP, failure::HELP))]
+pub(crate) struct Arguments {
+    /// The object, as oss://BUCKET/KEY; KEY is taken literally, nothing in it is decoded
+    #[arg(value_name = "oss://BUCKET/KEY")]
+    target: ObjectPath,
+    /// Which bytes, by position from 0: A-B with both included, A- to the end, or -N for the last
+    /// N [default: all]
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
+    range: Option<Range>,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  oss-append cat oss://logs/2026/app.log
+  oss-append cat --range -4096 oss://logs/2026/app.log";
+
+/// A range of bytes as in HTTP.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Range {
+    FromTo(u64, u64),
+    From(u64),
+    Last(u64),
+}
+
+impl FromStr for Range {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |digits: &str| {
+            let valid = digits.bytes().all(|byte| byte.is_ascii_digit());
+            digits.parse().ok().filter(|_| valid)
+        };
+        let malformed = "it is not of the form A-B, A- or -N";
+        let (first, last) = text.split_once('-').ok_or(malformed)?;
+        match (first, last) {
+            ("", last) => match number(last) {
+                Some(0) => Err("the last 0 bytes are none"),
+                Some(count) => Ok(Self::Last(count)),
+                None => Err(malformed),
+            },
+            (first, "") => number(first).map(Self::From).ok_or(malformed),
+            (first, last) => match (number(first), number(last)) {
+                (Some(first), Some(last)) if first <= last => Ok(Self::FromTo(first, last)),
+                (Some(_), Some(_)) => Err("it ends before it begins"),
+                _ => Err(malformed),
+            },
+        }
+    }
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    logging::init("off");
+    let connection = arguments.connection.open(&arguments.target).await?;
+    let result = cat(&connection.client(), &arguments.target, arguments.range).await;
+    connection.close().await;
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+async fn cat(client: &OssClient, object: &ObjectPath, range: Option<Range>) -> Result<(), Failure> {
+    let failed = |error: Error| Failure::of_request(&error, "oss:GetObject");
+    let get = client.get_object(object);
+    let get: GetObjectRequest = match range {
+        None => get,
+        Some(Range::FromTo(first, last)) => get.range(first..=last),
+        Some(Range::From(first)) => get.range(first..),
+        Some(Range::Last(count)) => {
+            let meta = client.head_object(object).send().await.map_err(failed)?;
+            if meta.length == 0 {
+                return Ok(());
+            }
+            // Bounded: the object may grow in between.
+            get.range(meta.length.saturating_sub(count)..meta.length)
+        }
+    };
+    let mut body = get.send().await.map_err(failed)?.body;
+    let mut stdout = tokio::io::stdout();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(failed)?;
+        if let Err(error) = stdout.write_all(&chunk).await {
+            return output::failed(error);
+        }
+    }
+    let flushed: io::Result<()> = stdout.flush().await;
+    flushed.or_else(output::failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_those_of_http() {
+        assert_eq!("0-0".parse(), Ok(Range::FromTo(0, 0)));
+        assert_eq!("2-10".parse(), Ok(Range::FromTo(2, 10)));
+        assert_eq!("7-".parse(), Ok(Range::From(7)));
+        assert_eq!("-7".parse(), Ok(Range::Last(7)));
+        for text in [
+            "", "-", "7", "5-4", "-0", "a-b", "+1-2", "1--2", "1-2,4-5", "--1",
+        ] {
+            assert!(text.parse::<Range>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Where a command's requests go: OSS by the environment and options, or a server of its own.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use oss_append::client::Addressing;
+use oss_append::emulator::{Emulator, REGION};
+use oss_append::{ObjectPath, OssClient, OssClientBuilder};
+
+use crate::failure::Failure;
+
+/// What the environment is asked for, for `--help`.
+pub(crate) const HELP: &str = "\
+Environment:
+  OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET
+                     the access key; never taken from the command line
+  OSS_SESSION_TOKEN  the security token of a temporary key
+  OSS_REGION         the bucket's region, unless --region is given
+  OSS_ENDPOINT       the endpoint, unless --endpoint is given
+  RUST_LOG           what is logged on standard error, such as debug; nothing by default";
+
+#[derive(Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct ConnectionArguments {
+    /// The bucket's region, such as cn-hangzhou [default: OSS_REGION, else that of the endpoint]
+    #[arg(long)]
+    region: Option<String>,
+    /// The endpoint: https://HOST, http://HOST:PORT, or HOST for https [default: OSS_ENDPOINT, else
+    /// the region's public endpoint]
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// Name the bucket in the path instead of the host name, as an endpoint that is an IP address
+    /// or localhost does anyway
+    #[arg(long)]
+    path_style: bool,
+    /// Start an OSS server in this process that keeps its objects in DIR, create the bucket there
+    /// if it is missing, and use that instead of OSS; no environment is needed
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["region", "endpoint", "path_style"])]
+    embedded: Option<PathBuf>,
+}
+
+/// A client, with its server if that is in this process.
+pub(crate) struct Connection {
+    client: OssClient,
+    embedded: Option<Emulator>,
+}
+
+impl ConnectionArguments {
+    /// Makes the client. Nothing is sent.
+    pub(crate) async fn open(&self, object: &ObjectPath) -> Result<Connection, Failure> {
+        let Some(directory) = &self.embedded else {
+            return Ok(Connection {
+                client: self.client()?,
+                embedded: None,
+            });
+        };
+        let emulator = Emulator::builder()
+            .directory(directory)
+            .bucket(object.bucket())
+            .start()
+            .await
+            .map_err(Failure::of_server)?;
+        Ok(Connection {
+            client: emulator.client().build()?,
+            embedded: Some(emulator),
+        })
+    }
+
+    fn client(&self) -> Result<OssClient, Failure> {
+        let mut builder = OssClientBuilder::from_env();
+        if let Some(region) = &self.region {
+            builder = builder.region(region);
+        }
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.endpoint(endpoint);
+        }
+        if self.path_style {
+            builder = builder.addressing(Addressing::Path);
+        }
+        let region_given =
+            self.region.is_some() || std::env::var("OSS_REGION").is_ok_and(|set| !set.is_empty());
+        builder.build().map_err(|error| {
+            let failure = Failure::from(error);
+            match region_given {
+                true => failure,
+                false => failure.and(format!(
+                    "set OSS_REGION or give --region (an emulator's is {REGION} unless it was \
+                     told otherwise)"
+                )),
+            }
+        })
+    }
+}
+
+impl Connection {
+    pub(crate) fn client(&self) -> OssClient {
+        self.client.clone()
+    }
+
+    /// Ends the server of this process, so that its directory is complete.
+    pub(crate) async fn close(self) {
+        if let Some(emulator) = self.embedded {
+            emulator.shutdown().await;
+        }
+    }
+}

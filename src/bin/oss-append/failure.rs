@@ -1,0 +1,350 @@
+//! How a command ends without success: the exit code, and the one line that says why.
+
+use std::error::Error as StdError;
+use std::process::ExitCode;
+
+use oss_append::{Error, ErrorKind, ServiceError};
+
+use crate::output;
+
+/// What the exit codes mean, for `--help`.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0    done
+  1    anything else: a local file cannot be read, no such object or bucket
+  2    usage: an option, the target or a record is not valid; nothing was sent for it
+  3    conflict: another writer, an object that exists already or holds other bytes than expected
+  4    the object takes no appends: it is not appendable, sealed or full
+  5    credentials or permission
+  6    OSS was not reached, or retrying did not help in time
+  130  interrupted by SIGINT (^C) or SIGTERM before the end of the input";
+
+const OTHER: u8 = 1;
+const USAGE: u8 = 2;
+const CONFLICT: u8 = 3;
+const TAKES_NO_APPENDS: u8 = 4;
+const NOT_ALLOWED: u8 = 5;
+const NOT_REACHED: u8 = 6;
+/// As a shell reports a process that SIGINT has ended.
+const INTERRUPTED: u8 = 130;
+
+/// The exit code after an interrupt.
+pub(crate) fn interrupted() -> ExitCode {
+    ExitCode::from(INTERRUPTED)
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// Something on this machine failed.
+    pub(crate) fn local(message: impl Into<String>) -> Self {
+        Self {
+            code: OTHER,
+            message: message.into(),
+        }
+    }
+
+    /// What was given cannot be right.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self {
+            code: USAGE,
+            message: message.into(),
+        }
+    }
+
+    /// The server in this process cannot be started: its directory or address is not free.
+    pub(crate) fn of_server(error: Error) -> Self {
+        Self::local(describe(&error))
+    }
+
+    /// A request that failed. Names the RAM `permissions` it takes if OSS says that one is missing.
+    pub(crate) fn of_request(error: &Error, permissions: &str) -> Self {
+        let failure = Self {
+            code: code(error),
+            message: describe(error),
+        };
+        // A request to the wrong endpoint is denied too, whatever the permissions are.
+        let denied =
+            |answer: &ServiceError| answer.code == "AccessDenied" && answer.endpoint.is_none();
+        match error.service_error().is_some_and(denied) {
+            true => failure.and(format!("the RAM permissions {permissions} are needed")),
+            false => failure,
+        }
+    }
+
+    /// Says more.
+    #[must_use]
+    pub(crate) fn and(mut self, more: impl AsRef<str>) -> Self {
+        self.message = format!("{}; {}", self.message, more.as_ref());
+        self
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Prints the line, and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        output::note(&self.message);
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            code: code(&error),
+            message: describe(&error),
+        }
+    }
+}
+
+/// The exit code of an error. This is the mapping that [`HELP`] documents.
+fn code(error: &Error) -> u8 {
+    match error.kind() {
+        ErrorKind::InvalidInput { .. } => USAGE,
+        ErrorKind::Conflict(_)
+        | ErrorKind::Checksum { .. }
+        | ErrorKind::ReplayDiffers { .. }
+        | ErrorKind::ReplayTooShort { .. } => CONFLICT,
+        ErrorKind::NotAppendable { .. } | ErrorKind::Sealed | ErrorKind::ObjectFull { .. } => {
+            TAKES_NO_APPENDS
+        }
+        ErrorKind::Credentials { .. } => NOT_ALLOWED,
+        ErrorKind::Service(answer) => code_of_answer(answer),
+        ErrorKind::Transport { .. } => NOT_REACHED,
+        ErrorKind::RetriesExhausted { .. } => match cause(error).map(code) {
+            Some(NOT_ALLOWED) => NOT_ALLOWED,
+            _ => NOT_REACHED,
+        },
+        _ => OTHER,
+    }
+}
+
+fn code_of_answer(answer: &ServiceError) -> u8 {
+    match (answer.code.as_str(), answer.status) {
+        ("PositionNotEqualToLength" | "FileAlreadyExists", _) => CONFLICT,
+        ("ObjectNotAppendable" | "AppendSealedObjectNotAllowed" | "FileImmutable", _) => {
+            TAKES_NO_APPENDS
+        }
+        (_, 401 | 403) => NOT_ALLOWED,
+        // What an append would be retried for.
+        (_, 408 | 429 | 500..) => NOT_REACHED,
+        _ => OTHER,
+    }
+}
+
+fn cause(error: &Error) -> Option<&Error> {
+    error.source()?.downcast_ref()
+}
+
+/// The error with its causes, in one line.
+fn describe(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut last = error;
+    let mut next = error.source();
+    // The reason of a transport error is its innermost cause already.
+    while !matches!(last.kind(), ErrorKind::Transport { .. })
+        && let Some(cause) = next
+    {
+        match cause.downcast_ref::<Error>() {
+            Some(ours) => {
+                // The object was named before.
+                if let Some(operation) = ours.operation()
+                    && last.operation() != Some(operation)
+                {
+                    text = format!("{text}: {operation}");
+                }
+                text = format!("{text}: {}", ours.kind());
+                last = ours;
+            }
+            None => {
+                let said = cause.to_string();
+                if !text.contains(&said) {
+                    text = format!("{text}: {said}");
+                }
+            }
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::time::Duration;
+
+    use oss_append::{Conflict, ConflictCause, ObjectPath, TransportCause};
+
+    fn answered(status: u16, code: &str) -> Error {
+        Error::service(ServiceError::new(status, code))
+    }
+
+    fn exhausted(cause: Error) -> Error {
+        Error::new(ErrorKind::RetriesExhausted {
+            attempts: 3,
+            stalled: Duration::from_secs(2),
+        })
+        .with_source(cause)
+    }
+
+    #[test]
+    fn bad_input_is_2() {
+        assert_eq!(code(&Error::invalid_input("x")), USAGE);
+        assert_eq!(code(&"oss://b".parse::<ObjectPath>().unwrap_err()), USAGE);
+    }
+
+    #[test]
+    fn conflicts_of_content_are_3() {
+        for cause in [
+            ConflictCause::Foreign,
+            ConflictCause::Gone,
+            ConflictCause::Replaced,
+            ConflictCause::Exists,
+        ] {
+            let conflict = ErrorKind::Conflict(Conflict::new(cause, 1, Some(2)));
+            let caused_by_an_answer =
+                Error::new(conflict).with_source(answered(409, "PositionNotEqualToLength"));
+            assert_eq!(code(&caused_by_an_answer), CONFLICT);
+        }
+        for kind in [
+            ErrorKind::Checksum {
+                expected_position: 1,
+                found_position: 2,
+                expected_crc64: None,
+                found_crc64: None,
+            },
+            ErrorKind::ReplayDiffers { start: 0, end: 9 },
+            ErrorKind::ReplayTooShort {
+                given: 1,
+                object: 9,
+            },
+        ] {
+            assert_eq!(code(&Error::new(kind)), CONFLICT);
+        }
+        assert_eq!(code(&answered(409, "FileAlreadyExists")), CONFLICT);
+    }
+
+    #[test]
+    fn an_object_that_takes_no_appends_is_4() {
+        for kind in [
+            ErrorKind::NotAppendable { object_type: None },
+            ErrorKind::Sealed,
+            ErrorKind::ObjectFull {
+                limit: 5_000_000_000,
+                length: 4_999_999_999,
+                batch: 2,
+            },
+        ] {
+            assert_eq!(code(&Error::new(kind)), TAKES_NO_APPENDS);
+        }
+        assert_eq!(
+            code(&answered(409, "ObjectNotAppendable")),
+            TAKES_NO_APPENDS
+        );
+    }
+
+    #[test]
+    fn credentials_and_permission_are_5_behind_retries_too() {
+        assert_eq!(code(&Error::credentials("x")), NOT_ALLOWED);
+        for (status, name) in [
+            (401, ""),
+            (403, "AccessDenied"),
+            (403, "SignatureDoesNotMatch"),
+            (403, "InvalidAccessKeyId"),
+            (403, ""),
+        ] {
+            assert_eq!(code(&answered(status, name)), NOT_ALLOWED);
+            assert_eq!(code(&exhausted(answered(status, name))), NOT_ALLOWED);
+        }
+        assert_eq!(code(&exhausted(Error::credentials("x"))), NOT_ALLOWED);
+    }
+
+    #[test]
+    fn an_unreachable_service_is_6() {
+        for cause in [
+            TransportCause::Connect,
+            TransportCause::Tls,
+            TransportCause::Timeout,
+            TransportCause::Broken,
+        ] {
+            let error = Error::transport(cause, "x");
+            assert_eq!(code(&error), NOT_REACHED);
+            assert_eq!(code(&exhausted(error)), NOT_REACHED);
+        }
+        assert_eq!(code(&answered(503, "ServiceUnavailable")), NOT_REACHED);
+        assert_eq!(code(&exhausted(answered(404, "x"))), NOT_REACHED);
+    }
+
+    #[test]
+    fn anything_else_is_1() {
+        for error in [
+            answered(404, "NoSuchKey"),
+            answered(404, "NoSuchBucket"),
+            answered(416, "InvalidRange"),
+            answered(400, "OperationNotSupported"),
+            Error::new(ErrorKind::Closed),
+            Error::new(ErrorKind::WorkerLost),
+            Error::new(ErrorKind::Reader {
+                kind: io::ErrorKind::PermissionDenied,
+            }),
+            Error::new(ErrorKind::BadAnswer {
+                status: 200,
+                reason: "x".into(),
+                request_id: None,
+            }),
+        ] {
+            assert_eq!(code(&error), OTHER, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_line_has_the_causes_and_says_nothing_twice() {
+        let object = ObjectPath::new("logs", "a.log").unwrap();
+        let mut refused = ServiceError::new(503, "ServiceUnavailable");
+        refused.request_id = Some("5C3D".into());
+        let refused = Error::service(refused)
+            .with_operation("head")
+            .with_object(&object);
+        let error = exhausted(refused)
+            .with_operation("append")
+            .with_object(&object)
+            .with_position(7);
+        assert_eq!(
+            describe(&error),
+            "append of oss://logs/a.log at position 7: gave up after 3 attempts and 2.0 s without \
+             progress: head: OSS answered 503 ServiceUnavailable (request id 5C3D)"
+        );
+
+        let reset = Error::transport(TransportCause::Broken, "reset by peer")
+            .with_source(io::Error::other("error sending request"));
+        assert_eq!(describe(&reset), "reset by peer");
+
+        let file = Error::new(ErrorKind::Reader {
+            kind: io::ErrorKind::Other,
+        })
+        .with_source(io::Error::other("the disk is gone"));
+        assert_eq!(describe(&file), "the reader failed: the disk is gone");
+    }
+
+    #[test]
+    fn a_denied_request_names_the_permissions() {
+        let denied = exhausted(answered(403, "AccessDenied"));
+        let message = Failure::of_request(&denied, "oss:GetObject").message;
+        assert!(message.contains("oss:GetObject"), "{message}");
+        let mut elsewhere = ServiceError::new(403, "AccessDenied");
+        elsewhere.endpoint = Some("oss-cn-beijing.aliyuncs.com".into());
+        let message = Failure::of_request(&Error::service(elsewhere), "oss:GetObject").message;
+        assert!(!message.contains("oss:GetObject"), "{message}");
+        let unsigned = answered(403, "SignatureDoesNotMatch");
+        let message = Failure::of_request(&unsigned, "oss:GetObject").message;
+        assert!(!message.contains("oss:GetObject"), "{message}");
+    }
+}

@@ -1,0 +1,115 @@
+//! How far an append is: a bar on a terminal, else lines.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use oss_append::OssAppendWriter;
+use tokio::task::JoinHandle;
+
+use crate::output;
+
+/// Whether progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// If standard error is a terminal
+    Auto,
+    /// In any case; as a line a second if standard error is no terminal
+    Always,
+    /// Not at all
+    Never,
+}
+
+const BAR_INTERVAL: Duration = Duration::from_millis(100);
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Shows progress until it is dropped.
+pub(crate) struct Progress {
+    task: Option<JoinHandle<()>>,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Begins to show how far `writer` is, of `total` bytes where that is known.
+    pub(crate) fn start(when: When, writer: &OssAppendWriter, total: Option<u64>) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let writer = writer.clone();
+        match (when, terminal) {
+            (When::Never, _) | (When::Auto, false) => Self {
+                task: None,
+                bar: None,
+            },
+            (When::Always, false) => Self {
+                task: Some(tokio::spawn(lines(writer))),
+                bar: None,
+            },
+            (When::Auto | When::Always, true) => {
+                let bar = new_bar(total);
+                Self {
+                    task: Some(tokio::spawn(draw(bar.clone(), writer))),
+                    bar: Some(bar),
+                }
+            }
+        }
+    }
+
+    /// Prints a line, above the bar if there is one.
+    pub(crate) fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| output::note(text)),
+            None => output::note(text),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn new_bar(total: Option<u64>) -> ProgressBar {
+    let template = match total {
+        Some(_) => "{bar:24} {msg}, {binary_bytes_per_sec}, {eta} left",
+        None => "{spinner} {msg}, {binary_bytes_per_sec}, {elapsed}",
+    };
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr())
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+async fn draw(bar: ProgressBar, writer: OssAppendWriter) {
+    let mut ticks = tokio::time::interval(BAR_INTERVAL);
+    loop {
+        ticks.tick().await;
+        bar.set_position(writer.stats().durable);
+        bar.set_message(message(&writer));
+        bar.tick();
+    }
+}
+
+async fn lines(writer: OssAppendWriter) {
+    let start = Instant::now();
+    let mut ticks = tokio::time::interval(LINE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let seconds = start.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
+        let rate = (writer.stats().durable as f64 / seconds) as u64;
+        output::note(format!("{}, {}/s", message(&writer), HumanBytes(rate)));
+    }
+}
+
+fn message(writer: &OssAppendWriter) -> String {
+    let stats = writer.stats();
+    let mut message = format!("{} durable", HumanBytes(stats.durable));
+    if stats.compared > 0 {
+        message += &format!(" + {} compared", HumanBytes(stats.compared));
+    }
+    message + &format!(" + {} buffered", HumanBytes(stats.buffered))
+}

@@ -1,0 +1,134 @@
+//! `oss-append stat`: what an object is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::Args;
+use jiff::Timestamp;
+use oss_append::client::ObjectMeta;
+use oss_append::{ObjectKind, ObjectPath};
+use serde::Serialize;
+
+use crate::connection::{self, ConnectionArguments};
+use crate::failure::{self, Failure};
+use crate::{logging, output};
+
+/// Show what an object is: its length, type, CRC-64 and metadata.
+#[derive(Args)]
+#[command(after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", connection::HELP, failure::HELP))]
+pub(crate) struct Arguments {
+    /// The object, as oss://BUCKET/KEY; KEY is taken literally, nothing in it is decoded
+    #[arg(value_name = "oss://BUCKET/KEY")]
+    target: ObjectPath,
+    /// Print one JSON object: bucket, key, length, type, crc64 (a decimal string), etag,
+    /// content_type, sealed, last_modified, storage_class, metadata, next_append_position; null
+    /// for what OSS does not tell
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+const EXAMPLES: &str = "\
+Example:
+  oss-append stat --json oss://logs/2026/app.log";
+
+#[derive(Serialize)]
+struct Stat {
+    bucket: String,
+    key: String,
+    length: u64,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// More than a JSON number can hold.
+    crc64: Option<String>,
+    etag: Option<String>,
+    content_type: Option<String>,
+    sealed: bool,
+    last_modified: Option<String>,
+    storage_class: Option<String>,
+    metadata: BTreeMap<String, String>,
+    next_append_position: Option<u64>,
+}
+
+impl Stat {
+    fn new(object: &ObjectPath, meta: ObjectMeta) -> Self {
+        let kind = match meta.kind {
+            ObjectKind::Appendable => Some("Appendable".to_owned()),
+            ObjectKind::Other(name) => Some(name).filter(|name| !name.is_empty()),
+            _ => None,
+        };
+        Self {
+            bucket: object.bucket().into(),
+            key: object.key().into(),
+            length: meta.length,
+            kind,
+            crc64: meta.crc64.map(|crc| crc.to_string()),
+            etag: meta.etag.map(|etag| etag.trim_matches('"').to_owned()),
+            content_type: meta.content_type,
+            sealed: meta.sealed,
+            last_modified: meta.last_modified.and_then(show_time),
+            storage_class: meta.storage_class,
+            metadata: meta.metadata,
+            next_append_position: meta.next_append_position,
+        }
+    }
+}
+
+fn show_time(time: SystemTime) -> Option<String> {
+    Some(Timestamp::try_from(time).ok()?.to_string())
+}
+
+/// One property a line.
+impl fmt::Display for Stat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |name: &str, value: &dyn fmt::Display| {
+            let value = output::one_line(&value.to_string());
+            writeln!(f, "{name:<22}{value}")
+        };
+        let sealed = if self.sealed { "yes" } else { "no" };
+        line(
+            "object",
+            &format_args!("oss://{}/{}", self.bucket, self.key),
+        )?;
+        line("length", &self.length)?;
+        line("type", &known(&self.kind))?;
+        line("crc64", &known(&self.crc64))?;
+        line("etag", &known(&self.etag))?;
+        line("content type", &known(&self.content_type))?;
+        line("sealed", &sealed)?;
+        line("last modified", &known(&self.last_modified))?;
+        line("storage class", &known(&self.storage_class))?;
+        if let Some(position) = self.next_append_position {
+            line("next append position", &position)?;
+        }
+        for (name, value) in &self.metadata {
+            line(&format!("meta {name}"), value)?;
+        }
+        Ok(())
+    }
+}
+
+fn known(value: &Option<String>) -> &str {
+    value.as_deref().unwrap_or("-")
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    logging::init("off");
+    let connection = arguments.connection.open(&arguments.target).await?;
+    let asked = connection
+        .client()
+        .head_object(&arguments.target)
+        .send()
+        .await;
+    connection.close().await;
+    let meta = asked.map_err(|error| Failure::of_request(&error, "oss:GetObject"))?;
+    let stat = Stat::new(&arguments.target, meta);
+    match arguments.json {
+        true => output::print_json(&stat)?,
+        false => output::print(stat.to_string().trim_end())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

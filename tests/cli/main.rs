@@ -1,0 +1,224 @@
+//! The command `oss-append`, run as users run it, against an embedded server.
+
+mod append;
+mod embedded;
+mod read;
+mod shared;
+#[cfg(unix)]
+mod signals;
+mod trouble;
+mod usage;
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+
+use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, Operation};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdin, Command};
+
+const TARGET: &str = "oss://bucket/a/object.log";
+const KEY: &str = "a/object.log";
+const MIB: usize = 1024 * 1024;
+
+async fn emulator() -> Emulator {
+    Emulator::builder().bucket("bucket").start().await.unwrap()
+}
+
+/// The command without any configuration.
+fn bare<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oss-append"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("OSS_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// The command, configured for this server.
+fn command<A: AsRef<OsStr>>(
+    emulator: &Emulator,
+    arguments: impl IntoIterator<Item = A>,
+) -> Command {
+    let mut command = bare(arguments);
+    command
+        .env("OSS_ENDPOINT", emulator.url())
+        .env("OSS_REGION", emulator.region())
+        .env("OSS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+        .env("OSS_ACCESS_KEY_SECRET", ACCESS_KEY_SECRET);
+    command
+}
+
+/// How a command ended.
+#[derive(Debug)]
+struct Ended {
+    code: i32,
+    stdout: Vec<u8>,
+    stderr: String,
+}
+
+impl Ended {
+    fn new(status: ExitStatus, stdout: Vec<u8>, stderr: &[u8]) -> Self {
+        let stderr = String::from_utf8(stderr.to_vec()).unwrap();
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        assert!(!stderr.contains(ACCESS_KEY_SECRET), "{stderr}");
+        Self {
+            code: status.code().expect("it ended by itself"),
+            stdout,
+            stderr,
+        }
+    }
+
+    /// The one JSON object on standard output.
+    #[track_caller]
+    fn json(&self) -> Value {
+        let value: Value = serde_json::from_slice(&self.stdout).expect("one JSON value");
+        assert!(value.is_object(), "{value}");
+        value
+    }
+
+    #[track_caller]
+    fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:?}");
+        self
+    }
+
+    /// Standard error is one line, with all of `parts` in it.
+    #[track_caller]
+    fn says(self, parts: &[&str]) -> Self {
+        assert!(self.stderr.starts_with("oss-append: "), "{}", self.stderr);
+        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
+        for part in parts {
+            assert!(self.stderr.contains(part), "{part:?} in {}", self.stderr);
+        }
+        self
+    }
+}
+
+/// Runs the command to its end, with this standard input.
+async fn run(mut command: Command, input: impl AsRef<[u8]>) -> Ended {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let feed = async move {
+        // It may end before it has read everything.
+        let _ = stdin.write_all(input.as_ref()).await;
+    };
+    let (output, ()) = tokio::join!(child.wait_with_output(), feed);
+    let output = output.unwrap();
+    Ended::new(output.status, output.stdout, &output.stderr)
+}
+
+/// Runs `append --json` with these options.
+async fn append(emulator: &Emulator, options: &[&str], input: impl AsRef<[u8]>) -> Ended {
+    let arguments = [&["append", "--json", TARGET], options].concat();
+    run(command(emulator, arguments), input).await
+}
+
+/// A command that runs while the test goes on.
+struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stderr: BufReader<ChildStderr>,
+    said: String,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        Self {
+            stdin: child.stdin.take(),
+            stderr: BufReader::new(child.stderr.take().unwrap()),
+            said: String::new(),
+            child,
+        }
+    }
+
+    async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        let stdin = self.stdin.as_mut().unwrap();
+        stdin.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    fn close_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Waits for a line on standard error that has `part` in it.
+    async fn hear(&mut self, part: &str) {
+        loop {
+            let start = self.said.len();
+            let read = self.stderr.read_line(&mut self.said).await.unwrap();
+            assert!(read > 0, "no {part:?} in {}", self.said);
+            if self.said[start..].contains(part) {
+                return;
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        let id = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(id, signal).unwrap();
+    }
+
+    /// Waits for the end, without ending the input.
+    async fn end(mut self) -> Ended {
+        let (mut stdout, mut stderr) = (Vec::new(), self.said.into_bytes());
+        let mut out = self.child.stdout.take().unwrap();
+        let (status, _, _) = tokio::try_join!(
+            self.child.wait(),
+            out.read_to_end(&mut stdout),
+            self.stderr.read_to_end(&mut stderr)
+        )
+        .unwrap();
+        Ended::new(status, stdout, &stderr)
+    }
+}
+
+/// Waits until this many appends have succeeded.
+async fn appended(emulator: &Emulator, count: usize) {
+    let succeeded = |operation, status| operation == Operation::AppendObject && status == Some(200);
+    emulator
+        .wait_for(|requests| {
+            let done = requests.iter().filter(|r| succeeded(r.operation, r.status));
+            done.count() >= count
+        })
+        .await;
+}
+
+/// Waits until a fault of this name has struck this many times.
+async fn struck(emulator: &Emulator, fault: &str, count: usize) {
+    emulator
+        .wait_for(|requests| {
+            let by_it = requests.iter().filter(|r| r.fault == Some(fault));
+            by_it.count() >= count
+        })
+        .await;
+}
+
+/// Bytes of which no two pieces are the same.
+fn bytes(length: usize) -> Vec<u8> {
+    (0_u32..)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .take(length)
+        .collect()
+}
+
+#[track_caller]
+fn content(emulator: &Emulator) -> Vec<u8> {
+    emulator.object("bucket", KEY).unwrap().bytes.to_vec()
+}
+
+fn file(directory: &Path, content: &[u8]) -> String {
+    let path = directory.join("input");
+    std::fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
+}
