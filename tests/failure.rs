@@ -153,6 +153,74 @@ async fn an_outage_within_the_budget_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_transfer_that_moves_is_not_cut_and_counts_as_progress() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    // Five minutes on the way, and then lost.
+    store.fault(Fault::lost_request().moving(30, 10 * SEC));
+    writer.write_all(b"slow").await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!(store.text(), "slow");
+    assert_eq!(store.appends().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn moving_no_further_than_before_is_no_progress() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    for _ in 0..100 {
+        store.fault(Fault::lost_request().moving(3, 5 * SEC));
+    }
+    writer.write_all(b"slow").await.unwrap();
+    let start = Instant::now();
+    let error = ours(writer.shutdown().await.unwrap_err());
+    assert!(matches!(error.kind(), ErrorKind::RetriesExhausted { .. }));
+    assert!(start.elapsed() <= 150 * SEC, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_budget_does_not_run_while_nobody_is_at_work() {
+    let store = SimStore::new();
+    let mut appender = support::appender(&store).open().await.unwrap();
+    store.fault(Fault::never());
+    let dropped = tokio::time::timeout(SEC, appender.append("x")).await;
+    assert!(dropped.is_err());
+    tokio::time::sleep(300 * SEC).await;
+    store.fault(Fault::refused());
+    appender.settle().await.unwrap();
+    assert_eq!(store.text(), "x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_takes_no_appends_is_not_tried_again() {
+    // The look shows an object that could be appended to, and yet OSS refuses.
+    let kinds: [(u16, &str, fn(&ErrorKind) -> bool); 3] = [
+        (409, "ObjectNotAppendable", |kind| {
+            matches!(kind, ErrorKind::NotAppendable { .. })
+        }),
+        (400, "AppendSealedObjectNotAllowed", |kind| {
+            matches!(kind, ErrorKind::Sealed)
+        }),
+        (409, "FileImmutable", |kind| {
+            matches!(kind, ErrorKind::Service(_))
+        }),
+    ];
+    for (status, code, expected) in kinds {
+        let store = SimStore::new();
+        let mut writer = writer(&store).open().await.unwrap();
+        for _ in 0..100 {
+            store.fault(Fault::error(status, code));
+        }
+        writer.write_all(b"x").await.unwrap();
+        let error = ours(writer.shutdown().await.unwrap_err());
+        assert!(expected(error.kind()), "{error}");
+        assert_eq!(error.service_error().unwrap().code, code);
+        assert_eq!(error.landed(), Some(Landed::No));
+        assert_eq!(store.appends().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn retries_are_bounded_by_time_and_not_by_count() {
     let store = SimStore::new();
     let mut writer = writer(&store)

@@ -94,6 +94,8 @@ pub struct Fault {
     after: Option<Change>,
     edit: Option<Edit>,
     answer: Answer,
+    /// Before that, one byte of the body moves this often.
+    moves: Option<(u32, Duration)>,
 }
 
 enum Apply {
@@ -117,6 +119,7 @@ impl Fault {
             after: None,
             edit: None,
             answer,
+            moves: None,
         }
     }
 
@@ -194,6 +197,12 @@ impl Fault {
     /// Somebody else appends just after.
     pub fn foreign_after(self, bytes: &'static str) -> Self {
         self.after(move |object| grow(object, bytes.as_bytes()))
+    }
+
+    /// Before anything else, the body moves byte by byte: `count` times, one `every` so long.
+    pub fn moving(mut self, count: u32, every: Duration) -> Self {
+        self.moves = Some((count, every));
+        self
     }
 
     /// Changes the answer.
@@ -401,6 +410,13 @@ impl AppendStore for SimStore {
         let latency = self.world().latency;
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
+        }
+        let moves = self.world().append_faults.front().and_then(|f| f.moves);
+        if let Some((count, every)) = moves {
+            for _ in 0..count {
+                tokio::time::sleep(every).await;
+                request.progress.advance(1);
+            }
         }
         let (result, answered) = {
             let mut world = self.world();
