@@ -111,9 +111,13 @@ pub(super) fn qos_delay(headers: &HeaderMap) -> Option<Duration> {
 
 /// A request that got no complete answer.
 pub(super) fn transport(error: reqwest::Error) -> Error {
+    let server = error.url().map(server);
     // The URL of a presigned request is a secret.
     let error = error.without_url();
-    let reason = innermost(&error);
+    let reason = match server {
+        Some(server) => format!("{server}: {}", innermost(&error)),
+        None => innermost(&error),
+    };
     let cause = if error.is_connect() {
         match refused_certificate(&error) {
             true => TransportCause::Tls,
@@ -135,6 +139,15 @@ pub(super) fn stalled(idle: Duration) -> Error {
         TransportCause::Timeout,
         format!("nothing moved for {:.1} s", idle.as_secs_f64()),
     )
+}
+
+/// Host and port of a URL.
+fn server(url: &reqwest::Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
 }
 
 fn innermost(error: &reqwest::Error) -> String {
