@@ -2,9 +2,8 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
-
 use oss_append::{ErrorKind, Landed};
+use support::log::Log;
 use support::store::SimStore;
 use support::{MS, SEC, ours, writer};
 use tokio::io::AsyncWriteExt;
@@ -47,30 +46,10 @@ async fn a_dropped_writer_is_not_sealed() {
     assert_eq!((object.data.as_slice(), object.sealed), (&b"x"[..], false));
 }
 
-/// Collects what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 fn logged(during: impl FnOnce()) -> String {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, during);
-    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+    tracing::subscriber::with_default(log.subscriber(tracing::Level::INFO), during);
+    log.text()
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,20 +6,14 @@ mod support;
 use bytes::Bytes;
 use futures::FutureExt;
 use support::store::{Fault, SimStore};
-use support::{MS, SEC, writer};
+use support::{MS, SEC, small_writer, writer};
 use tokio::io::AsyncWriteExt;
 
 #[tokio::test(start_paused = true)]
 async fn a_full_buffer_takes_a_part_and_then_is_pending() {
     let store = SimStore::new();
     store.world().latency = SEC;
-    let mut writer = writer(&store)
-        .batch_size(10)
-        .max_append_size(50)
-        .buffer_capacity(100)
-        .open()
-        .await
-        .unwrap();
+    let mut writer = small_writer(&store).open().await.unwrap();
     assert_eq!(writer.write(&[1; 70]).await.unwrap(), 70);
     assert_eq!(writer.write(&[2; 70]).await.unwrap(), 30);
     assert!(writer.write(&[3; 70]).now_or_never().is_none());
@@ -92,13 +86,7 @@ async fn bytes_that_need_the_whole_buffer_do_not_wait_for_the_linger() {
 #[tokio::test(start_paused = true)]
 async fn bytes_beyond_the_capacity_go_through_piece_by_piece() {
     let store = SimStore::new();
-    let mut writer = writer(&store)
-        .batch_size(10)
-        .max_append_size(50)
-        .buffer_capacity(100)
-        .open()
-        .await
-        .unwrap();
+    let mut writer = small_writer(&store).open().await.unwrap();
     let large: Vec<u8> = (0..1000_u32).map(|n| (n % 251) as u8).collect();
     writer.write_bytes(large.clone().into()).await.unwrap();
     writer.shutdown().await.unwrap();

@@ -3,30 +3,16 @@
 mod support;
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
 
 use oss_append::credentials::{Credentials, StaticCredentials};
 use oss_append::emulator::{Action, Emulator, Fault, Operation};
 use oss_append::{OssAppendWriter, OssClient};
+use support::log::Log;
 use support::object;
 use tokio::io::AsyncWriteExt;
 
 const SECRET: &str = "MARKED-SECRET-0123456789";
 const TOKEN: &str = "MARKED-TOKEN-0123456789";
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 fn note(out: &mut String, error: &oss_append::Error) {
     let _ = writeln!(out, "{error} {error:?} {error:#?}");
@@ -54,13 +40,7 @@ fn client(emulator: &Emulator, id: &str, secret: &str, token: Option<&str>) -> O
 #[tokio::test]
 async fn no_secret_shows_in_debug_errors_or_logs_at_trace_level() {
     let log = Log::default();
-    let sink = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || sink.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = tracing::subscriber::set_default(log.subscriber(tracing::Level::TRACE));
 
     let emulator = Emulator::builder()
         .bucket("bucket")
@@ -114,7 +94,7 @@ async fn no_secret_shows_in_debug_errors_or_logs_at_trace_level() {
     let error = unreachable.head_object(&object()).send().await.unwrap_err();
     note(&mut out, &error);
 
-    out.push_str(&String::from_utf8(log.0.lock().unwrap().clone()).unwrap());
+    out.push_str(&log.text());
     assert!(
         out.contains("SignatureDoesNotMatch"),
         "the paths were taken"

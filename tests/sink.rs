@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{FutureExt, SinkExt, StreamExt, stream};
 use oss_append::ErrorKind;
 use support::store::{Fault, SimStore, service};
-use support::{MS, SEC, ours, writer};
+use support::{MS, SEC, ours, small_writer, writer};
 use tokio::io::AsyncWriteExt;
 
 fn items(count: u32) -> Vec<Bytes> {
@@ -35,13 +35,7 @@ async fn forwarded_items_land_in_order() {
 #[tokio::test(start_paused = true)]
 async fn an_item_larger_than_the_buffer_goes_through() {
     let store = SimStore::new();
-    let mut writer = writer(&store)
-        .batch_size(10)
-        .max_append_size(50)
-        .buffer_capacity(100)
-        .open()
-        .await
-        .unwrap();
+    let mut writer = small_writer(&store).open().await.unwrap();
     let large = Bytes::from((0..1000_u32).map(|n| (n % 251) as u8).collect::<Vec<_>>());
     writer.send(large.clone()).await.unwrap();
     writer.feed(Bytes::from("end")).await.unwrap();
@@ -53,13 +47,7 @@ async fn an_item_larger_than_the_buffer_goes_through() {
 async fn an_item_without_room_survives_the_drop_of_its_handle() {
     let store = SimStore::new();
     store.world().latency = MS;
-    let mut writer = writer(&store)
-        .batch_size(10)
-        .max_append_size(50)
-        .buffer_capacity(100)
-        .open()
-        .await
-        .unwrap();
+    let mut writer = small_writer(&store).open().await.unwrap();
     writer.feed(Bytes::from(vec![1; 99])).await.unwrap();
     writer.feed(Bytes::from(vec![2; 99])).await.unwrap();
     assert_eq!(writer.stats().accepted, 99);
@@ -71,13 +59,7 @@ async fn an_item_without_room_survives_the_drop_of_its_handle() {
 #[tokio::test(start_paused = true)]
 async fn an_item_without_room_is_given_back_by_a_failed_writer() {
     let store = SimStore::new();
-    let mut writer = writer(&store)
-        .batch_size(10)
-        .max_append_size(50)
-        .buffer_capacity(100)
-        .open()
-        .await
-        .unwrap();
+    let mut writer = small_writer(&store).open().await.unwrap();
     store.fault(Fault::error(403, "AccessDenied"));
     writer.feed(Bytes::from(vec![1; 99])).await.unwrap();
     writer.feed(Bytes::from(vec![2; 99])).await.unwrap();

@@ -13,7 +13,7 @@ use crate::core::batch::Batch;
 use crate::core::position::{Answered, Proven, judge_answer};
 use crate::core::reconcile::{Question, Sharing, Verdict, by_content, by_head};
 use crate::core::recovery::{Recovery, recovery};
-use crate::error::{Error, ErrorKind, Landed, Result};
+use crate::error::{Error, ErrorKind, Landed, Result, TransportCause};
 use crate::progress::Progress;
 use crate::store::{AppendAnswer, AppendRequest, AppendStore, ObjectInfo};
 
@@ -284,31 +284,13 @@ impl<S: AppendStore> ObjectAppender<S> {
                 let refusal = refusal(pending.cause.take());
                 return Err(self.fail(refusal, Some(Landed::No)));
             }
-            Verdict::NotApplied => {
-                let cause = pending.take_cause();
-                let paused = pending
-                    .budget
-                    .pause(&self.options, &self.counters, cause)
-                    .await;
-                if let Err(error) = paused {
-                    return Err(self.fail(error, None));
-                }
-                pending.look = false;
-            }
+            Verdict::NotApplied => self.try_again().await?,
             Verdict::Rebase(end) => {
                 // The object is longer than our position: no earlier attempt can land any more.
                 pending.unknown = false;
                 pending.start = end.position;
                 self.given = end;
-                let cause = pending.take_cause();
-                let paused = pending
-                    .budget
-                    .pause(&self.options, &self.counters, cause)
-                    .await;
-                if let Err(error) = paused {
-                    return Err(self.fail(error, None));
-                }
-                pending.look = false;
+                self.try_again().await?;
             }
             Verdict::Fail(kind, landed) => {
                 let mut error = Error::new(kind);
@@ -319,6 +301,28 @@ impl<S: AppendStore> ObjectAppender<S> {
             }
             Verdict::ReadBack(_) => unreachable!("`look` has read back"),
         }
+        Ok(())
+    }
+
+    /// Pauses after a look that showed that the batch was not applied, then lets it be sent again.
+    async fn try_again(&mut self) -> Result<()> {
+        let Some(pending) = &mut self.pending else {
+            return Ok(());
+        };
+        let cause = pending.cause.take().unwrap_or_else(|| {
+            Error::transport(
+                TransportCause::Broken,
+                "the append was given up before its answer came",
+            )
+        });
+        let paused = pending
+            .budget
+            .pause(&self.options, &self.counters, cause)
+            .await;
+        if let Err(error) = paused {
+            return Err(self.fail(error, None));
+        }
+        pending.look = false;
         Ok(())
     }
 
@@ -388,20 +392,9 @@ impl<S: AppendStore> ObjectAppender<S> {
     }
 }
 
-impl Pending {
-    fn take_cause(&mut self) -> Error {
-        self.cause.take().unwrap_or_else(|| {
-            Error::transport(
-                crate::error::TransportCause::Broken,
-                "the append was given up before its answer came",
-            )
-        })
-    }
-}
-
-fn shrunk() -> Error {
+pub(super) fn shrunk() -> Error {
     Error::transport(
-        crate::error::TransportCause::Broken,
+        TransportCause::Broken,
         "the object ended before the range that was asked for",
     )
 }

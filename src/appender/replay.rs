@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use futures::StreamExt;
 
 use super::ObjectAppender;
+use super::attempt::shrunk;
 use super::retry::Budget;
 use crate::core::batch::Batch;
 use crate::core::crc64::Crc64;
 use crate::core::position::Proven;
-use crate::error::{Error, ErrorKind, Landed, Result, TransportCause};
+use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::progress::Progress;
 use crate::store::AppendStore;
 
@@ -199,10 +200,7 @@ impl<S: AppendStore> ObjectAppender<S> {
         while let Some(&(len, expected)) = replay.unverified.front() {
             let next = async { body.next().await.transpose() };
             let Some(mut chunk) = budget.attempt(&self.options, &progress, next).await? else {
-                return Err(Error::transport(
-                    TransportCause::Broken,
-                    "the object ended before the range that was asked for",
-                ));
+                return Err(shrunk());
             };
             progress.advance(chunk.len() as u64);
             let mut span = (len, expected);

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod emulated;
+pub mod log;
 pub mod store;
 
 use std::time::Duration;
@@ -27,6 +28,14 @@ pub fn appender(store: &SimStore) -> ObjectAppenderBuilder<SimStore> {
 
 pub fn writer(store: &SimStore) -> OssAppendWriterBuilder<SimStore> {
     OssAppendWriter::builder(store.clone(), object())
+}
+
+/// A writer with a buffer of 100 bytes.
+pub fn small_writer(store: &SimStore) -> OssAppendWriterBuilder<SimStore> {
+    writer(store)
+        .batch_size(10)
+        .max_append_size(50)
+        .buffer_capacity(100)
 }
 
 /// The error of this crate inside an `io::Error`.
