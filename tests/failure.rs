@@ -237,6 +237,39 @@ async fn retries_are_bounded_by_time_and_not_by_count() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_pauses_between_attempts_grow() {
+    fastrand::seed(1);
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    for _ in 0..9 {
+        store.fault(Fault::refused());
+    }
+    writer.write_all(b"x").await.unwrap();
+    let start = Instant::now();
+    writer.shutdown().await.unwrap();
+    assert!(
+        start.elapsed() > 9 * 100 * MS,
+        "no pause of the first length at most: {:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_shorter_than_the_first_pause_still_retries() {
+    let store = SimStore::new();
+    let mut writer = writer(&store)
+        .delivery_timeout(50 * MS)
+        .backoff(Backoff::new(100 * MS, SEC))
+        .open()
+        .await
+        .unwrap();
+    store.fault(Fault::refused());
+    writer.write_all(b"x").await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!(store.text(), "x");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_wait_that_oss_asks_for_is_honoured() {
     let store = SimStore::new();
     let mut writer = writer(&store).open().await.unwrap();
@@ -341,6 +374,19 @@ async fn a_refusal_after_an_ambiguous_attempt_leaves_it_in_doubt() {
     let error = ours(writer.shutdown().await.unwrap_err());
     assert_eq!(error.landed(), Some(Landed::InDoubt));
     assert_eq!(writer.into_unsent().unwrap().in_doubt, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_append_may_have_been_applied() {
+    // Found by simulation: 429 after the append was applied, then a refusal for good.
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    store.fault(Fault::applied_error(429, ""));
+    store.fault(Fault::error(403, "AccessDenied"));
+    writer.write_all(b"x").await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!(store.text(), "x");
+    assert_eq!(store.appends().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

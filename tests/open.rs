@@ -225,3 +225,30 @@ async fn sealing_twice_succeeds() {
     let error = appender.append("y").await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Sealed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_seal_whose_answer_is_lost_is_found_by_a_look() {
+    let store = SimStore::holding("x");
+    let mut appender = appender(&store).open().await.unwrap();
+    store.fail_seal(true, broken());
+    appender.seal().await.unwrap();
+    assert_eq!(store.ops(), [Op::Head, Op::Seal(1), Op::Head]);
+
+    let store = SimStore::holding("x");
+    let mut appender = support::appender(&store).open().await.unwrap();
+    store.fail_seal(false, service(503, "ServiceUnavailable"));
+    appender.seal().await.unwrap();
+    assert!(store.world().object.as_ref().unwrap().sealed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seal_that_is_not_enabled_fails_and_leaves_the_appender_well() {
+    let store = SimStore::holding("x");
+    let mut appender = appender(&store).open().await.unwrap();
+    store.fail_seal(false, service(400, "OperationNotSupported"));
+    let error = appender.seal().await.unwrap_err();
+    assert_eq!(error.service_error().unwrap().code, "OperationNotSupported");
+    assert_eq!(error.operation(), Some("seal"));
+    appender.append("y").await.unwrap();
+    assert_eq!(store.text(), "xy");
+}

@@ -52,8 +52,8 @@ impl FlushTargets {
     /// that a flush forced. An append that is due already is never put off by this.
     pub(crate) fn ask(&mut self, target: u64, now: Time, min_interval: Duration) {
         let earliest = match self.last_forced {
-            Some(last) if !min_interval.is_zero() => now.max(last + min_interval),
-            _ => now,
+            Some(last) => now.max(last.saturating_add(min_interval)),
+            None => now,
         };
         self.due = Some(self.due.map_or(earliest, |due| due.min(earliest)));
         self.target = self.target.max(target);

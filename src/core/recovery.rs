@@ -54,8 +54,8 @@ fn of_answer(answer: &ServiceError) -> Recovery {
         _ => {}
     }
     match answer.status {
-        429 => Recovery::Retry,
-        408 | 409 | 500.. => Recovery::Reconcile,
+        // No source says that OSS throttles before it applies, and something between may repeat.
+        408 | 409 | 429 | 500.. => Recovery::Reconcile,
         _ => Recovery::Fail,
     }
 }
@@ -72,6 +72,11 @@ mod tests {
     fn a_409_is_decided_by_its_code() {
         assert_eq!(
             answered(409, "PositionNotEqualToLength"),
+            Recovery::Reconcile
+        );
+        // Whatever status stands beside it.
+        assert_eq!(
+            answered(400, "PositionNotEqualToLength"),
             Recovery::Reconcile
         );
         assert_eq!(answered(409, "ObjectNotAppendable"), Recovery::Refused);
@@ -106,11 +111,11 @@ mod tests {
             (502, ""),
             (504, ""),
             (408, ""),
+            (429, ""),
             (400, "RequestTimeout"),
         ] {
             assert_eq!(answered(status, code), Recovery::Reconcile, "{status}");
         }
-        assert_eq!(answered(429, ""), Recovery::Retry);
         assert_eq!(answered(400, "InvalidDigest"), Recovery::Retry);
     }
 

@@ -41,6 +41,8 @@ pub struct World {
     append_faults: VecDeque<Fault>,
     head_faults: VecDeque<Error>,
     read_faults: VecDeque<Error>,
+    /// Whether the seal is applied, and what is answered.
+    seal_faults: VecDeque<(bool, Error)>,
     /// Every further append and head fails with this.
     pub down: Option<Error>,
     /// Appends that are still on their way.
@@ -82,7 +84,9 @@ pub enum Op {
     Seal(u64),
 }
 
-type Chaos = Box<dyn FnMut(&mut Vec<(u64, Bytes)>, &mut Option<Object>) -> Fault + Send>;
+type Late = Vec<(u64, Bytes)>;
+/// Gets the appends on their way, the object and the request's body.
+type Chaos = Box<dyn FnMut(&mut Late, &mut Option<Object>, &[u8]) -> Fault + Send>;
 type Watch = Box<dyn FnMut(&mut Option<Object>) + Send>;
 type Change = Box<dyn FnOnce(&mut Option<Object>) + Send>;
 type Edit = Box<dyn FnOnce(&mut AppendAnswer) + Send>;
@@ -276,6 +280,12 @@ impl SimStore {
         self
     }
 
+    /// The next seal is applied or not, and answered with this.
+    pub fn fail_seal(&self, applied: bool, error: Error) -> &Self {
+        self.world().seal_faults.push_back((applied, error));
+        self
+    }
+
     /// Everything fails from now on.
     pub fn go_down(&self, error: Error) {
         self.world().down = Some(error);
@@ -334,6 +344,26 @@ impl SimStore {
                 _ => None,
             })
             .collect()
+    }
+
+    /// What is to become of this append; `None` if everything is down.
+    fn next_fault(&self, request: &AppendRequest) -> Option<Fault> {
+        let mut world = self.world();
+        let world = &mut *world;
+        if world.down.is_some() {
+            return None;
+        }
+        if let Some(on_append) = &mut world.on_append {
+            on_append(&mut world.object);
+        }
+        Some(match (world.append_faults.pop_front(), &mut world.chaos) {
+            (Some(fault), _) => fault,
+            (None, Some(chaos)) => {
+                let body = request.body.chunks().concat();
+                chaos(&mut world.late, &mut world.object, &body)
+            }
+            (None, None) => Fault::none(),
+        })
     }
 
     fn log(&self, op: Op) {
@@ -411,30 +441,16 @@ impl AppendStore for SimStore {
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        let moves = self.world().append_faults.front().and_then(|f| f.moves);
-        if let Some((count, every)) = moves {
+        let Some(fault) = self.next_fault(&request) else {
+            return Err(self.world().down.clone().expect("a reason to be down"));
+        };
+        if let Some((count, every)) = fault.moves {
             for _ in 0..count {
                 tokio::time::sleep(every).await;
                 request.progress.advance(1);
             }
         }
-        let (result, answered) = {
-            let mut world = self.world();
-            if let Some(down) = &world.down {
-                (Err(down.clone()), true)
-            } else {
-                let world = &mut *world;
-                if let Some(on_append) = &mut world.on_append {
-                    on_append(&mut world.object);
-                }
-                let fault = match (world.append_faults.pop_front(), &mut world.chaos) {
-                    (Some(fault), _) => fault,
-                    (None, Some(chaos)) => chaos(&mut world.late, &mut world.object),
-                    (None, None) => Fault::none(),
-                };
-                world.append(&request, fault)
-            }
-        };
+        let (result, answered) = self.world().append(&request, fault);
         if !answered {
             std::future::pending::<()>().await;
         }
@@ -485,6 +501,12 @@ impl AppendStore for SimStore {
         let mut world = self.world();
         if let Some(down) = &world.down {
             return Err(down.clone());
+        }
+        if let Some((applied, error)) = world.seal_faults.pop_front() {
+            if let (true, Some(object)) = (applied, &mut world.object) {
+                object.sealed = true;
+            }
+            return Err(error);
         }
         match &mut world.object {
             None => Err(service(404, "NoSuchKey")),

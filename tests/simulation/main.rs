@@ -1,0 +1,18 @@
+//! Random programs against random faults, each from a seed, on a store in memory under a paused
+//! clock. Success means that the object holds exactly what was accepted; failure means that durable
+//! and unsent bytes together do.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `OSS_APPEND_SCHEDULES` | how many schedules each test runs | 11,000 exclusive, 11,000 shared |
+//! | `OSS_APPEND_SEED` | the first seed | 1 |
+//!
+//! A failure is shrunk to the smallest plan that still fails, and names its seed.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod exclusive;
+mod faults;
+mod runner;
+mod shared;
