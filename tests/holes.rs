@@ -224,6 +224,20 @@ async fn hole_09_the_loser_of_a_race_to_create_is_told() {
             (&b"theirs"[..], "default")
         );
     }
+
+    // Only an empty object of theirs cannot be told from one of our own: it takes our bytes, and
+    // keeps their properties.
+    let emulator = emulated::start().await;
+    let mut writer = emulated::writer(&emulator)
+        .object_options(private())
+        .open()
+        .await
+        .unwrap();
+    emulator.append_foreign("bucket", "object", "").unwrap();
+    writer.write_all(b"ours").await.unwrap();
+    writer.shutdown().await.unwrap();
+    let object = emulated::stored(&emulator);
+    assert_eq!((&object.bytes[..], &*object.acl), (&b"ours"[..], "default"));
 }
 
 #[tokio::test(start_paused = true)]
