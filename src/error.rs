@@ -515,6 +515,11 @@ impl fmt::Display for Conflict {
             found,
         } = self;
         match cause {
+            ConflictCause::Foreign if *found == Some(*expected) => write!(
+                f,
+                "another writer has appended to the object: its length is {expected}, as it should \
+                 be, but with bytes that are not ours"
+            ),
             ConflictCause::Foreign => write!(
                 f,
                 "another writer has appended to the object: its length should be {expected} and \
@@ -642,6 +647,15 @@ mod tests {
             "append of oss://logs/a/b.log at position 42: OSS answered 403 AccessDenied: You have \
              no right (EC 0003-00000001, request id 5C3D9778CC1C2AEDF85B); this append is not in \
              the object"
+        );
+    }
+
+    #[test]
+    fn a_foreign_append_of_the_same_length_does_not_read_like_a_contradiction() {
+        assert_eq!(
+            Conflict::new(ConflictCause::Foreign, 6, Some(6)).to_string(),
+            "another writer has appended to the object: its length is 6, as it should be, but with \
+             bytes that are not ours"
         );
     }
 

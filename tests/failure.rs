@@ -6,7 +6,7 @@ mod support;
 use std::io;
 
 use bytes::Bytes;
-use oss_append::{Backoff, ErrorKind, Landed, TransportCause};
+use oss_append::{Backoff, Checkpoint, ErrorKind, Landed, TransportCause};
 use support::store::{Fault, SimStore, service, unreachable};
 use support::{MS, SEC, conflict_cause, ours, writer};
 use tokio::io::AsyncWriteExt;
@@ -387,6 +387,30 @@ async fn a_throttled_append_may_have_been_applied() {
     writer.shutdown().await.unwrap();
     assert_eq!(store.text(), "x");
     assert_eq!(store.appends().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_doubt_is_written_again_in_a_replay_and_not_doubled() {
+    for fault in [Fault::lost_answer(), Fault::lost_request()] {
+        let store = SimStore::holding("old ");
+        let mut failed = writer(&store).batch_size(4).open().await.unwrap();
+        store.fault(fault).fail_head(service(403, "AccessDenied"));
+        failed.write_all(b"good, and the rest").await.unwrap();
+        failed.flush().await.unwrap_err();
+        let unsent = failed.into_unsent().unwrap();
+        assert!(unsent.in_doubt > 0);
+
+        let mut writer = writer(&store)
+            .replay(Checkpoint::new(unsent.position))
+            .open()
+            .await
+            .unwrap();
+        for chunk in unsent.chunks {
+            writer.write_bytes(chunk).await.unwrap();
+        }
+        writer.shutdown().await.unwrap();
+        assert_eq!(store.text(), "old good, and the rest");
+    }
 }
 
 #[tokio::test(start_paused = true)]

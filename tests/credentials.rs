@@ -1,0 +1,141 @@
+//! What becomes of a writer whose temporary credentials expire in mid-stream.
+
+mod support;
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use futures::future::BoxFuture;
+use oss_append::credentials::{Credentials, CredentialsProvider, StaticCredentials};
+use oss_append::emulator::{Action, Emulator, Fault, Operation};
+use oss_append::{Landed, OssAppendWriter};
+use support::emulated::{content, start_with};
+use support::{object, ours};
+use tokio::io::AsyncWriteExt;
+
+/// The `number`th of the keys that one server hands out.
+fn key(number: usize) -> [String; 3] {
+    ["id", "secret", "token"].map(|part| format!("{part}-{number}"))
+}
+
+/// Hands out the next key when the one before is refused, as a caching provider does.
+#[derive(Debug, Default)]
+struct Renewing {
+    number: Mutex<usize>,
+}
+
+impl CredentialsProvider for Renewing {
+    fn credentials(&self) -> BoxFuture<'_, oss_append::Result<Credentials>> {
+        Box::pin(async {
+            let [id, secret, token] = key(*self.number.lock().unwrap());
+            Ok(Credentials::new(id, secret).with_session_token(token))
+        })
+    }
+
+    fn invalidate(&self, refused: &Credentials) {
+        let mut number = self.number.lock().unwrap();
+        if refused.access_key_id() == key(*number)[0] {
+            *number += 1;
+        }
+    }
+}
+
+/// A server that knows the first key.
+async fn start() -> Emulator {
+    let [id, secret, token] = key(0);
+    start_with(Emulator::builder().sts(id, secret, token)).await
+}
+
+/// The key of this number is replaced by the next.
+fn expire(emulator: &Emulator, number: usize) {
+    let [id, secret, token] = key(number + 1);
+    emulator.add_sts(id, secret, token);
+    emulator.expire_sts(&key(number)[0]);
+}
+
+async fn open(emulator: &Emulator, provider: impl CredentialsProvider) -> OssAppendWriter {
+    let client = emulator.client().credentials(provider).build().unwrap();
+    OssAppendWriter::builder(client, object())
+        .batch_size(1000)
+        .max_append_size(1000)
+        .open()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn credentials_that_expire_in_mid_stream_are_renewed_and_nothing_is_lost() {
+    const ROUNDS: usize = 5;
+    let emulator = start().await;
+    let provider = Arc::new(Renewing::default());
+    let mut writer = open(&emulator, provider.clone()).await;
+    let data: Vec<u8> = (0..ROUNDS as u32 * 1000)
+        .flat_map(u32::to_le_bytes)
+        .collect();
+    for (number, piece) in data.chunks(4000).enumerate() {
+        let (before, after) = piece.split_at(500);
+        writer.write_all(before).await.unwrap();
+        writer.sync().await.unwrap();
+        expire(&emulator, number);
+        writer.write_all(after).await.unwrap();
+    }
+    writer.shutdown().await.unwrap();
+    assert!(content(&emulator) == data);
+    assert_eq!(
+        *provider.number.lock().unwrap(),
+        ROUNDS,
+        "each renewed once"
+    );
+}
+
+#[tokio::test]
+async fn credentials_that_expire_before_the_look_are_renewed_and_nothing_is_doubled() {
+    let emulator = start().await;
+    let mut writer = open(&emulator, Renewing::default()).await;
+    emulator.inject(Fault::new(Operation::AppendObject, Action::HoldAnswer));
+    writer.write_all(b"once").await.unwrap();
+    let sync = async { writer.sync().await.unwrap() };
+    let trouble = async {
+        let held = |seen: &[oss_append::emulator::RequestRecord]| {
+            seen.iter().any(|request| request.fault.is_some())
+        };
+        emulator.wait_for(held).await;
+        expire(&emulator, 0);
+        // The answer is lost with its connection.
+        emulator.pause().await;
+        emulator.resume().await.unwrap();
+    };
+    tokio::join!(sync, trouble);
+    writer.shutdown().await.unwrap();
+    assert_eq!(content(&emulator), b"once");
+}
+
+#[tokio::test]
+async fn expired_credentials_that_nobody_renews_fail_the_writer_and_keep_its_bytes() {
+    let emulator = start().await;
+    let [id, secret, token] = key(0);
+    let fixed = StaticCredentials::with_session_token(id, secret, token);
+    let mut writer = open(&emulator, fixed).await;
+    writer.write_all(b"durable, ").await.unwrap();
+    writer.sync().await.unwrap();
+    expire(&emulator, 0);
+    writer.write_all(b"and not").await.unwrap();
+    let error = writer.shutdown().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    let error = ours(error);
+    let said = error.service_error().unwrap();
+    assert_eq!((said.status, &*said.code), (403, "SecurityTokenExpired"));
+    assert_eq!(error.landed(), Some(Landed::No));
+    let unsent = writer.into_unsent().unwrap();
+    assert_eq!((unsent.position, unsent.in_doubt), (9, 0));
+
+    // What was given back goes on where it is missing, with better credentials.
+    let renewing = Renewing::default();
+    let mut writer = open(&emulator, renewing).await;
+    assert_eq!(writer.position(), unsent.position);
+    for chunk in unsent.chunks {
+        writer.write_bytes(chunk).await.unwrap();
+    }
+    writer.shutdown().await.unwrap();
+    assert_eq!(content(&emulator), b"durable, and not");
+}
