@@ -107,7 +107,8 @@ impl ObjectOptions {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the name has anything but letters,
-    /// digits and `-`, if the value is not printable ASCII, or if all metadata together pass 8 KiB.
+    /// digits and `-`, if the value is not printable ASCII or begins or ends with a space, or if all
+    /// metadata together pass 8 KiB.
     pub fn meta(mut self, name: impl AsRef<str>, value: impl Into<String>) -> Result<Self> {
         let (name, value) = (name.as_ref().to_ascii_lowercase(), value.into());
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
@@ -118,6 +119,11 @@ impl ObjectOptions {
         if !value.bytes().all(|b| (0x20..0x7f).contains(&b)) {
             return Err(Error::invalid_input(format!(
                 "the value of metadata {name:?} is not printable ASCII"
+            )));
+        }
+        if value.starts_with(' ') || value.ends_with(' ') {
+            return Err(Error::invalid_input(format!(
+                "the value of metadata {name:?} begins or ends with a space, which HTTP drops"
             )));
         }
         self.meta.insert(name, value);
@@ -298,7 +304,14 @@ mod tests {
     fn metadata_names_are_checked_and_folded() {
         let options = ObjectOptions::new().meta("Origin-1", "x").unwrap();
         assert_eq!(options.meta["origin-1"], "x");
-        for (name, value) in [("under_score", "x"), ("", "x"), ("a", "x\r\ny"), ("a", "ü")] {
+        for (name, value) in [
+            ("under_score", "x"),
+            ("", "x"),
+            ("a", "x\r\ny"),
+            ("a", "ü"),
+            ("a", " x"),
+            ("a", "x "),
+        ] {
             assert!(ObjectOptions::new().meta(name, value).is_err(), "{name:?}");
         }
         assert!(ObjectOptions::new().meta("a", "x".repeat(8191)).is_ok());

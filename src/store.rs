@@ -280,6 +280,7 @@ pub enum ObjectKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn paths_are_taken_literally() {
@@ -318,5 +319,18 @@ mod tests {
         assert!(ObjectPath::new("bucket", "k".repeat(1023)).is_ok());
         assert!(ObjectPath::new("bucket", "k".repeat(1024)).is_err());
         assert!(ObjectPath::new("bucket", "é".repeat(512)).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_target_is_shown_as_it_was_given_or_refused(any: String, key in any::<String>()) {
+            for target in [any, format!("oss://bucket/{key}"), format!("oss://{key}/bucket")] {
+                if let Ok(object) = target.parse::<ObjectPath>() {
+                    prop_assert_eq!(object.to_string(), target);
+                }
+            }
+        }
     }
 }

@@ -165,7 +165,7 @@ impl<S: AppendStore> ObjectAppender<S> {
 
     fn note_wish(&mut self, delay: Option<Duration>) {
         let most = self.options.delivery_timeout / 2;
-        self.not_before = delay.map(|delay| Instant::now() + delay.min(most));
+        self.not_before = delay.and_then(|delay| Instant::now().checked_add(delay.min(most)));
     }
 
     fn check_room(&self) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The time that requests are signed with: this machine's, corrected by what the server says.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -64,9 +65,19 @@ pub(crate) fn parse_http_date(text: &str) -> Option<Timestamp> {
     DateTimeParser::new().parse_timestamp(text.trim()).ok()
 }
 
+/// Reads an HTTP date; `None` for one that this system has no form for.
+pub(crate) fn system_time(text: &str) -> Option<SystemTime> {
+    let since = parse_http_date(text)?.duration_since(Timestamp::UNIX_EPOCH);
+    match since.is_negative() {
+        true => SystemTime::UNIX_EPOCH.checked_sub(since.unsigned_abs()),
+        false => SystemTime::UNIX_EPOCH.checked_add(since.unsigned_abs()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -113,5 +124,39 @@ mod tests {
         let parsed = parse_http_date("Sat, 16 Dec 2023 16:20:57 GMT").unwrap();
         assert_eq!(parsed, at(NOW));
         assert_eq!(parse_http_date("yesterday"), None);
+    }
+
+    #[test]
+    fn dates_before_1970_and_far_away_are_read() {
+        let day = std::time::Duration::from_secs(24 * 3600);
+        assert_eq!(
+            system_time("Wed, 31 Dec 1969 00:00:00 GMT"),
+            SystemTime::UNIX_EPOCH.checked_sub(day)
+        );
+        assert!(system_time("Thu, 31 Dec 9998 00:00:00 GMT").is_some());
+        // Not on every system.
+        let _ = system_time("Sat, 01 Jan 0000 00:00:00 GMT");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_date_whatever_panics_or_moves_the_clock_far(
+            any: String,
+            date in "[SM][au][tn], [0-9]{1,2} (Dec|Feb|Xyz) [0-9]{1,6} [0-9]{2}:[0-9]{2}:[0-9]{2} (GMT|Z|[+-][0-9]{4})",
+            second in -377_705_023_201_i64..=253_402_207_200,
+        ) {
+            let clock = Clock::default();
+            let dates = [parse_http_date(&any), parse_http_date(&date), Some(at(second))];
+            for server in dates.into_iter().flatten() {
+                let _ = system_time(&date);
+                let signed = clock.signing_time(at(NOW));
+                clock.correct(signed, server, at(NOW));
+                let now = clock.signing_time(at(NOW)).time;
+                prop_assert!((now.as_second() - NOW).abs() <= ABSURD_SECONDS);
+                prop_assert_eq!(iso8601_basic(now).len(), 16);
+            }
+        }
     }
 }

@@ -99,8 +99,8 @@ impl Destination {
 
     fn url(&self, region: Option<&str>, cloud_box: Option<&str>) -> Result<Url> {
         let text = match (&self.endpoint, region, cloud_box) {
-            (Some(endpoint), ..) if endpoint.contains("://") => endpoint.clone(),
-            (Some(endpoint), ..) => format!("https://{endpoint}"),
+            (Some(endpoint), ..) if endpoint.contains("://") => endpoint.trim().to_owned(),
+            (Some(endpoint), ..) => format!("https://{}", endpoint.trim()),
             (None, Some(region), Some(id)) => format!("https://{id}.{region}.oss-cloudbox{SUFFIX}"),
             (None, Some(region), None) => match self.kind {
                 EndpointKind::Public => format!("https://oss-{region}{SUFFIX}"),
@@ -127,11 +127,17 @@ impl Destination {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(problem("has a scheme that is neither https nor http"));
         }
-        if !url.username().is_empty() || url.password().is_some() {
+        // The text and not the URL is asked: that has folded `/./` and dropped line breaks.
+        let host = text.split_once("://").map_or(&*text, |(_, host)| host);
+        let host = host.strip_suffix('/').unwrap_or(host);
+        if host.contains('@') {
             return Err(problem("has a user name or password"));
         }
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        if host.contains(['/', '\\', '?', '#']) {
             return Err(problem("has a path or query"));
+        }
+        if text.contains(|c: char| c.is_control() || c.is_whitespace()) {
+            return Err(problem("has a space or control character"));
         }
         Ok(url)
     }
@@ -243,6 +249,7 @@ fn is_localhost(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn region(region: &str) -> Destination {
         Destination {
@@ -398,6 +405,9 @@ mod tests {
             endpoint("https://oss-cn-hangzhou.aliyuncs.com?query"),
             endpoint("https://user:hush@oss-cn-hangzhou.aliyuncs.com"),
             endpoint("https://"),
+            endpoint("https://@oss-cn-hangzhou.aliyuncs.com"),
+            endpoint("https://oss-cn-hangzhou.aliyuncs.com/./"),
+            endpoint("https://oss-cn-hangzhou\n.aliyuncs.com"),
             endpoint("logs.oss-cn-hangzhou.aliyuncs.com"),
         ] {
             let error = destination.resolve().unwrap_err();
@@ -406,6 +416,37 @@ mod tests {
                 crate::ErrorKind::InvalidInput { .. }
             ));
             assert!(!error.to_string().contains("hush"), "{error}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn an_endpoint_is_a_host_or_refused(
+            any: String,
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                "http", "https", "ftp", "://", ":", "/", "//", "\\", "@", "?", "#", "%2f", "%40", "..",
+                ".", "[::1]", "[", "]", "127.0.0.1", "0x7f.1", "oss-cn-a", ".aliyuncs.com", "host",
+                "日", ":80", ":99999", " ", "\n", "\t", "\0", "-", "oss", "user",
+            ]), 0..7),
+            region in prop::option::of("[a-z./@ 日-]{0,9}"),
+        ) {
+            for text in [any, pieces.concat()] {
+                let destination = Destination { region: region.clone(), ..endpoint(&text) };
+                let Ok(resolved) = destination.resolve() else { continue };
+                let text = text.trim();
+                let host = text.split_once("://").map_or(text, |(_, host)| host);
+                let host = host.strip_suffix('/').unwrap_or(host);
+                prop_assert!(!host.contains(['/', '\\', '@', '?', '#']), "{:?}", text);
+                prop_assert!(["http", "https"].contains(&&*resolved.scheme));
+                prop_assert!(is_label(&resolved.region) || destination.region.is_none());
+                if let Ok(url) = resolved.url("bucket", Some("key"), "append") {
+                    prop_assert!(url.username().is_empty() && url.password().is_none());
+                    prop_assert!(url.path().ends_with("/key"));
+                    prop_assert_eq!(url.query(), Some("append"));
+                }
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 
 use super::clock;
-use super::document::{clean, document_in_header, parse_document};
+use super::document::{Hidden, document_in_header, parse_document};
 use super::response::{decimal, header_text};
 use crate::error::{Error, ServiceError, TransportCause};
 
@@ -36,20 +36,33 @@ impl Refusal {
     }
 }
 
-/// Reads an error answer. `now` turns a date of `Retry-After` into a duration.
-pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Refusal {
-    let document = parse_document(&String::from_utf8_lossy(body))
-        .or_else(|| parse_document(&document_in_header(headers)?));
+/// The longest wait that a server is believed to want.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
+
+/// Reads an error answer. `now` turns a date of `Retry-After` into a duration. What stands between
+/// client and server may repeat the request in its answer: what is `hidden` is left out.
+pub(super) fn refusal(
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+    hidden: &Hidden<'_>,
+) -> Refusal {
+    let document = parse_document(&String::from_utf8_lossy(body), hidden)
+        .or_else(|| parse_document(&document_in_header(headers)?, hidden));
     let found = document.is_some();
     let document = document.unwrap_or_default();
-    let text = |name| header_text(headers, name);
+    let text = |name| Some(hidden.show(&header_text(headers, name)?));
 
     let message = match document.message {
         Some(message) => message,
         None if found => String::new(),
-        None => no_document(body, headers),
+        None => no_document(body, headers, hidden),
     };
-    let location = text("location").map(|location| without_query(&location).to_owned());
+    let location = || {
+        let location = header_text(headers, "location").filter(|_| (300..400).contains(&status));
+        Some(hidden.show(&address_alone(&location?)?))
+    };
     let error = ServiceError {
         status,
         code: document.code.unwrap_or_default(),
@@ -59,7 +72,8 @@ pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &[u8], now: Timest
         ec: document.ec.or_else(|| text("x-oss-ec")),
         endpoint: document
             .endpoint
-            .or(location.filter(|_| (300..400).contains(&status))),
+            .and_then(|endpoint| address_alone(&endpoint))
+            .or_else(location),
         next_append_position: text("x-oss-next-append-position").and_then(|n| decimal(&n)),
         retry_after: retry_after(headers, now),
         clock_corrected: false,
@@ -79,34 +93,47 @@ pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &[u8], now: Timest
 
 /// Says what there is instead of a document. The body itself is not repeated: what stands between
 /// client and server may echo the request's headers in it.
-fn no_document(body: &[u8], headers: &HeaderMap) -> String {
+fn no_document(body: &[u8], headers: &HeaderMap, hidden: &Hidden<'_>) -> String {
     let kind = header_text(headers, "content-type").filter(|_| !body.is_empty());
     match kind {
-        Some(kind) => format!("no OSS error document in the answer, but {}", clean(&kind)),
+        Some(kind) => format!(
+            "no OSS error document in the answer, but {}",
+            hidden.show(&kind)
+        ),
         None => "no OSS error document in the answer".into(),
     }
 }
 
-fn without_query(url: &str) -> &str {
-    url.split(['?', '#']).next().unwrap_or_default()
+/// A URL or host without user name, password, query and fragment, which may be secrets.
+fn address_alone(text: &str) -> Option<String> {
+    let text = text.split(['?', '#']).next()?;
+    match reqwest::Url::parse(text) {
+        Ok(mut url) if url.has_host() => {
+            url.set_username("").ok()?;
+            url.set_password(None).ok()?;
+            Some(url.into())
+        }
+        _ => Some(text.to_owned()).filter(|text| !text.contains('@')),
+    }
 }
 
-/// How long to wait: the longer of `Retry-After` and `x-oss-qos-delay-time`.
+/// How long to wait: the longer of `Retry-After` and `x-oss-qos-delay-time`, within reason.
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let standard = header_text(headers, "retry-after").and_then(|text| {
-        if let Ok(seconds) = text.parse() {
-            return Some(Duration::from_secs(seconds));
+        if let Some(seconds) = decimal(&text) {
+            return Some(Duration::from_secs(seconds).min(MAX_WAIT));
         }
         let until = clock::parse_http_date(&text)?;
-        Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
+        let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+        Some(wait.min(MAX_WAIT))
     });
     standard.max(qos_delay(headers))
 }
 
-/// How long OSS wants a throttled client to wait.
+/// How long OSS wants a throttled client to wait, within reason.
 pub(super) fn qos_delay(headers: &HeaderMap) -> Option<Duration> {
-    let millis = header_text(headers, "x-oss-qos-delay-time")?.parse().ok()?;
-    Some(Duration::from_millis(millis))
+    let millis = decimal(&header_text(headers, "x-oss-qos-delay-time")?)?;
+    Some(Duration::from_millis(millis).min(MAX_WAIT))
 }
 
 /// A request that got no complete answer.
@@ -173,6 +200,11 @@ mod tests {
     use base64::Engine as _;
     use base64::prelude::BASE64_STANDARD;
     use http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn refusal(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Refusal {
+        super::refusal(status, headers, body, now, &Hidden::default())
+    }
 
     fn now() -> Timestamp {
         "2023-12-16T16:20:57Z".parse().unwrap()
@@ -337,6 +369,121 @@ mod tests {
             let body = format!("<Error><Code>{code}</Code></Error>");
             let refusal = refusal(403, &HeaderMap::new(), body.as_bytes(), now());
             assert_eq!(refusal.refuses_credentials(), refused, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_absurd_wait_is_not_believed() {
+        for (pairs, wait) in [
+            ([("retry-after", "18446744073709551615")], Some(MAX_WAIT)),
+            ([("retry-after", "18446744073709551616")], None),
+            ([("retry-after", "-1")], None),
+            ([("retry-after", "+1")], None),
+            ([("retry-after", "1e9")], None),
+            (
+                [("retry-after", "Thu, 31 Dec 9998 23:59:59 GMT")],
+                Some(MAX_WAIT),
+            ),
+            (
+                [("retry-after", "Mon, 01 Jan 0001 00:00:00 GMT")],
+                Some(Duration::ZERO),
+            ),
+            (
+                [("x-oss-qos-delay-time", "18446744073709551615")],
+                Some(MAX_WAIT),
+            ),
+            ([("x-oss-qos-delay-time", "+1")], None),
+        ] {
+            assert_eq!(retry_after(&headers(&pairs), now()), wait, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn where_to_go_is_told_without_credentials() {
+        for (location, endpoint) in [
+            (
+                "https://id:hush@example.com/a?x#y",
+                Some("https://example.com/a"),
+            ),
+            ("https:/id:hush@example.com", Some("https://example.com/")),
+            (
+                "https:\\\\id:hush@example.com",
+                Some("https://example.com/"),
+            ),
+            ("//id:hush@example.com/a", None),
+            ("id:hush@example.com", None),
+            ("mailto:hush@example.com", None),
+            ("/a/b?hush", Some("/a/b")),
+            ("example.com:443/a#hush", Some("example.com:443/a")),
+        ] {
+            let in_header = refusal(302, &headers(&[("location", location)]), b"", now()).error;
+            assert_eq!(in_header.endpoint.as_deref(), endpoint, "{location}");
+            let body = format!("<Error><Endpoint>{location}</Endpoint></Error>");
+            let in_document = read(302, &body).endpoint;
+            assert_eq!(in_document.as_deref(), endpoint, "{location}");
+        }
+    }
+
+    #[test]
+    fn what_a_header_says_is_one_line_of_bounded_length() {
+        let long = "\u{85}\u{202e}\t".to_owned() + &"x".repeat(100_000);
+        let names = ["x-oss-request-id", "x-oss-ec", "location", "content-type"];
+        let headers = headers(&names.map(|name| (name, &*long)));
+        let text = Error::service(refusal(302, &headers, b"?", now()).error).to_string();
+        assert!(text.len() < 5000, "{}", text.len());
+        assert!(!text.contains(['\u{85}', '\u{202e}', '\t']));
+    }
+
+    #[test]
+    fn secrets_in_an_answer_are_left_out() {
+        let body = b"<Error><Code>A-hush</Code><Message>token: hush</Message><HostId>hush</HostId>\
+            <RequestId>hush</RequestId><EC>hush</EC><Endpoint>hush.example</Endpoint></Error>";
+        let encoded = BASE64_STANDARD.encode(body);
+        let echo = [
+            ("location", "https://example.com/hush"),
+            ("content-type", "text/hush"),
+            ("x-oss-request-id", "hush"),
+            ("x-oss-ec", "hush"),
+        ];
+        let in_header = headers(&[("x-oss-err", &encoded)]);
+        let hidden = Hidden::new(["hush"]);
+        for (headers, body) in [
+            (&headers(&echo), &body[..]),
+            (&headers(&echo), b"not XML: hush"),
+            (&in_header, b""),
+        ] {
+            let error = super::refusal(302, headers, body, now(), &hidden).error;
+            assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_answer_whatever_makes_a_strange_error(
+            status in 100_u16..1000,
+            values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 8),
+            number in prop::sample::select(vec![
+                "18446744073709551616", "-0", "", " ", "0x1", "Sat, 99 Dec 2023 16:20:57 GMT",
+                "Sat, 16 Dec 99999 16:20:57 GMT", "Thu, 01 Jan 1970 00:00:00 +9999",
+            ]),
+            body in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let names = [
+                "x-oss-err", "x-oss-request-id", "x-oss-ec", "location", "retry-after",
+                "x-oss-qos-delay-time", "x-oss-next-append-position", "date",
+            ];
+            let mut map = headers(&[("retry-after", number), ("date", number)]);
+            for (name, value) in names.iter().zip(&values) {
+                if let Ok(value) = HeaderValue::from_bytes(value) {
+                    map.append(*name, value);
+                }
+            }
+            let refusal = refusal(status, &map, &body, now());
+            prop_assert!(refusal.error.retry_after <= Some(MAX_WAIT));
+            let text = Error::service(refusal.error).to_string();
+            prop_assert!(!text.contains(char::is_control), "{:?}", text);
         }
     }
 }

@@ -1,7 +1,5 @@
 //! One signed request: from its parts to the answer or the error.
 
-use std::time::Duration;
-
 use http::Method;
 use jiff::Timestamp;
 use reqwest::Url;
@@ -9,6 +7,7 @@ use reqwest::Url;
 use super::OssClient;
 use super::body::BatchBody;
 use super::clock::{self, SigningTime};
+use super::document::Hidden;
 use super::failure;
 use super::headers::{self, Headers};
 use super::response::{Answer, read_bounded};
@@ -121,6 +120,7 @@ impl<'a> Call<'a> {
         let progress = self.progress.clone();
         let request = self.into_request(client, &credentials, signed)?;
         let url = request.url().clone();
+        let signature = signature(&request);
 
         let idle = client.inner.attempt_timeout;
         let response = progress
@@ -140,7 +140,12 @@ impl<'a> Call<'a> {
         if response.status().is_success() {
             return Ok(Answer { response });
         }
-        Err(refused(client, response, &credentials, signed, idle).await)
+        let hidden = Hidden::new([
+            credentials.access_key_secret(),
+            credentials.session_token().unwrap_or_default(),
+            &signature,
+        ]);
+        Err(refused(client, response, &credentials, &hidden, signed).await)
     }
 
     fn into_request(
@@ -215,20 +220,28 @@ pub(super) async fn credentials(client: &OssClient) -> Result<Credentials> {
     Ok(credentials)
 }
 
+/// The signature of a signed request.
+fn signature(request: &reqwest::Request) -> String {
+    let header = request.headers().get(headers::AUTHORIZATION);
+    let text = header.map_or("".into(), |value| String::from_utf8_lossy(value.as_bytes()));
+    text.rsplit('=').next().unwrap_or_default().to_owned()
+}
+
 async fn refused(
     client: &OssClient,
     response: reqwest::Response,
     credentials: &Credentials,
+    hidden: &Hidden<'_>,
     signed: SigningTime,
-    timeout: Duration,
 ) -> Error {
     let inner = &*client.inner;
+    let timeout = inner.attempt_timeout;
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     let body = read_bounded(response, failure::MAX_DOCUMENT, timeout).await;
     let local = Timestamp::now();
     let now = inner.clock.signing_time(local).time;
-    let mut refusal = failure::refusal(status, &headers, &body, now);
+    let mut refusal = failure::refusal(status, &headers, &body, now, hidden);
     if let Some(server) = refusal.clock_refused {
         refusal.error.clock_corrected = inner.clock.correct(signed, server, local);
     }

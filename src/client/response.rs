@@ -9,12 +9,16 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::{BoxStream, Stream, StreamExt as _};
 use http::HeaderMap;
 
+use super::document::clean;
 use super::failure;
 use super::request::Context;
 use crate::error::{Error, ErrorKind, Result, TransportCause};
 
 /// The most bytes of a body that nobody wants, read so that its connection can be used again.
 const MAX_DRAINED: usize = 64 * 1024;
+
+/// More than any object has.
+pub(super) const MAX_LENGTH: u64 = i64::MAX as u64;
 
 /// The longest time that is spent on a body that nobody wants.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -54,12 +58,28 @@ impl Answer {
         }
     }
 
+    /// A length or position. One that no object can have is an error: what is added to it must not
+    /// wrap.
+    pub(super) fn length(&self, name: &str) -> Result<Option<u64>> {
+        match self.number(name)? {
+            Some(length) if length > MAX_LENGTH => {
+                Err(self.bad(format!("the value of {name} is no length")))
+            }
+            length => Ok(length),
+        }
+    }
+
+    /// The id of the request, fit for a log.
+    pub(super) fn request_id(&self) -> Option<String> {
+        Some(clean(&self.text("x-oss-request-id")?))
+    }
+
     /// An error about an answer that the protocol does not allow.
     pub(super) fn bad(&self, reason: impl Into<String>) -> Error {
         Error::new(ErrorKind::BadAnswer {
             status: self.status(),
             reason: reason.into(),
-            request_id: self.text("x-oss-request-id"),
+            request_id: self.request_id(),
         })
     }
 

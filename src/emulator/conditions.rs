@@ -104,6 +104,7 @@ fn lists(tags: &str, etag: &str) -> bool {
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use proptest::prelude::*;
 
     /// The range of a 10-byte object; an error is the status.
     fn of(text: &str, standard: bool) -> Result<Option<Range<u64>>, u16> {
@@ -148,6 +149,26 @@ mod tests {
         ] {
             for standard in [false, true] {
                 assert_eq!(of(text, standard), Ok(None), "{text}");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_range_lies_within_the_object(
+            text in "(bytes=)?[0-9 +-]{0,24}-[0-9 ]{0,24}", length: u64, standard: bool,
+        ) {
+            let mut headers = HeaderMap::new();
+            headers.insert("range", HeaderValue::from_str(&text).unwrap());
+            if standard {
+                headers.insert("x-oss-range-behavior", HeaderValue::from_static("standard"));
+            }
+            for length in [length, length % 16, 0, u64::MAX] {
+                if let Ok(Some(range)) = range(&headers, length) {
+                    prop_assert!(range.start < range.end && range.end <= length);
+                }
             }
         }
     }

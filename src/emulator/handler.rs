@@ -416,7 +416,9 @@ fn error_refusal(error: &ErrorAnswer) -> Refusal {
         "This error was injected into the emulator.",
     );
     if let Some(delay) = error.retry_after {
-        let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+        let seconds = delay
+            .as_secs()
+            .saturating_add(u64::from(delay.subsec_nanos() > 0));
         refusal = refusal.header("retry-after", seconds);
     }
     if let Some(delay) = error.qos_delay {

@@ -20,6 +20,9 @@ use super::wire::{Link, Wire};
 /// How long requests under way have to end in a shutdown.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Of one request. User metadata alone may be hundreds of headers.
+const MAX_HEADERS: usize = 1024;
+
 /// The server's socket and its connections.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -126,6 +129,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, stop: Stop) {
         service_fn(|request| handler::serve(Arc::clone(&shared), Arc::clone(&link), request));
     let serving = http1::Builder::new()
         .auto_date_header(false)
+        .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(wire), service);
     let mut serving = std::pin::pin!(serving);
     tokio::select! {

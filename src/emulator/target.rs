@@ -178,6 +178,7 @@ impl Query {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn target(host: &str, path: &str) -> (Option<String>, Option<String>) {
         let target = Target::parse(host, path, |bucket| bucket == "known").unwrap();
@@ -246,6 +247,26 @@ mod tests {
                 key: Some(key),
             };
             assert_eq!(target.checked_key().unwrap_err().ec, Some(ec));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_host_path_or_query_whatever_panics(any: String, other: String, raw in "[%a-fé/&=+.]{0,20}") {
+            for (host, path) in [(&any, &other), (&raw, &any), (&other, &raw)] {
+                let _ = Target::parse(host, path, |bucket| bucket.len() == 3);
+                let _ = Query::parse(path);
+            }
+        }
+
+        #[test]
+        fn a_key_is_what_was_escaped(key: String, strictly: bool) {
+            use crate::client::sign::{encode_path, encode_strict};
+            let escaped = if strictly { encode_strict(&key) } else { encode_path(&key) };
+            let found = Target::parse("127.0.0.1", &format!("/known/{escaped}"), |_| true).unwrap();
+            prop_assert_eq!(found.key.unwrap_or_default(), key);
         }
     }
 }

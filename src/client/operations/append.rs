@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use http::Method;
 
 use crate::client::OssClient;
-use crate::client::clock::parse_http_date;
+use crate::client::clock::system_time;
 use crate::client::failure::qos_delay;
 use crate::client::request::{Call, Context};
 use crate::core::batch::Batch;
@@ -110,11 +110,11 @@ async fn send_append(client: &OssClient, request: AppendRequest) -> Result<Appen
     call.headers.set_request(&options, Some(&body));
     let answer = call.body(body, progress).send(client).await?;
     let result = AppendAnswer {
-        next_position: answer.number("x-oss-next-append-position")?,
+        next_position: answer.length("x-oss-next-append-position")?,
         crc64: answer.number("x-oss-hash-crc64ecma")?,
         etag: answer.text("etag"),
         version_id: answer.text("x-oss-version-id"),
-        request_id: answer.text("x-oss-request-id"),
+        request_id: answer.request_id(),
         delay: qos_delay(answer.headers()),
     };
     answer.finish().await;
@@ -173,9 +173,8 @@ impl SealAppendObjectRequest {
         let result = SealAppendObjectResult {
             sealed_time: answer
                 .text("x-oss-sealed-time")
-                .and_then(|date| parse_http_date(&date))
-                .map(SystemTime::from),
-            request_id: answer.text("x-oss-request-id"),
+                .and_then(|date| system_time(&date)),
+            request_id: answer.request_id(),
         };
         answer.finish().await;
         Ok(result)

@@ -10,7 +10,7 @@ use http::Method;
 use super::head::ObjectMeta;
 use crate::client::OssClient;
 use crate::client::request::{Call, Context};
-use crate::client::response::{Answer, ObjectBody, decimal};
+use crate::client::response::{Answer, MAX_LENGTH, ObjectBody, decimal};
 use crate::error::{Error, Result};
 use crate::options::RequestOptions;
 use crate::store::ObjectPath;
@@ -158,7 +158,7 @@ impl Wanted {
     /// The range that the answer has, and the length of the whole object.
     fn granted(self, answer: &Answer) -> Result<(Range<u64>, u64)> {
         if answer.status() != 206 {
-            let Some(length) = answer.number("content-length")? else {
+            let Some(length) = answer.length("content-length")? else {
                 return Err(answer.bad("it names no content length"));
             };
             if self.start > 0 {
@@ -168,14 +168,12 @@ impl Wanted {
         }
         let text = answer.text("content-range").unwrap_or_default();
         let Some((range, length)) = parse_content_range(&text) else {
-            return Err(answer.bad(format!("its content range {text:?} is malformed")));
+            return Err(answer.bad("its content range is malformed"));
         };
         let fits = range.start == self.start && self.end.is_none_or(|end| range.end <= end);
         match fits {
             true => Ok((range, length)),
-            false => Err(answer.bad(format!(
-                "its content range {text:?} is not what was asked for"
-            ))),
+            false => Err(answer.bad("its content range is not what was asked for")),
         }
     }
 }
@@ -185,12 +183,13 @@ fn parse_content_range(text: &str) -> Option<(Range<u64>, u64)> {
     let (range, length) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last, length) = (decimal(first)?, decimal(last)?, decimal(length)?);
-    (first <= last && last < length).then(|| (first..last + 1, length))
+    (first <= last && last < length && length <= MAX_LENGTH).then(|| (first..last + 1, length))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn ranges_are_asked_for_by_their_first_and_last_byte() {
@@ -218,8 +217,26 @@ mod tests {
             "bytes 4-2/10",
             "bytes 2-10/10",
             "2-4/10",
+            "bytes 0-18446744073709551614/18446744073709551615",
+            "bytes 0-18446744073709551615/18446744073709551616",
         ] {
             assert_eq!(parse_content_range(text), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_content_range_lies_within_a_length_that_can_be(
+            text in "(bytes )?[0-9*-]{0,22}-[0-9]{0,22}/[0-9*]{0,22}", any: String,
+        ) {
+            for text in [text, any] {
+                if let Some((range, length)) = parse_content_range(&text) {
+                    prop_assert!(range.start < range.end && range.end <= length);
+                    prop_assert!(length <= MAX_LENGTH);
+                }
+            }
         }
     }
 }

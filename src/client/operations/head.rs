@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use http::Method;
 
 use crate::client::OssClient;
-use crate::client::clock::parse_http_date;
+use crate::client::clock::system_time;
+use crate::client::document::clean;
 use crate::client::request::{Call, Context};
 use crate::client::response::Answer;
 use crate::error::Result;
@@ -80,14 +81,11 @@ impl ObjectMeta {
     /// Reads the headers of an answer about an object that has `length` bytes.
     pub(super) fn read(answer: &Answer, length: u64) -> Result<Self> {
         let text = |name| answer.text(name);
-        let date = |name| {
-            let date = parse_http_date(&answer.text(name)?)?;
-            Some(SystemTime::from(date))
-        };
-        let next_append_position = answer.number("x-oss-next-append-position")?;
+        let date = |name| system_time(&answer.text(name)?);
+        let next_append_position = answer.length("x-oss-next-append-position")?;
         let kind = match text("x-oss-object-type") {
             Some(kind) if kind.eq_ignore_ascii_case("Appendable") => ObjectKind::Appendable,
-            Some(kind) => ObjectKind::Other(kind),
+            Some(kind) => ObjectKind::Other(clean(&kind)),
             // OSS names a next position for appendable objects alone.
             None if next_append_position.is_some() => ObjectKind::Appendable,
             None => ObjectKind::Other(String::new()),
@@ -119,7 +117,7 @@ impl ObjectMeta {
             tag_count: answer.number("x-oss-tagging-count")?,
             version_id: text("x-oss-version-id"),
             metadata,
-            request_id: text("x-oss-request-id"),
+            request_id: answer.request_id(),
         })
     }
 
@@ -155,7 +153,7 @@ impl HeadObjectRequest {
         let answer = Call::object("head", Method::HEAD, &self.object)
             .send(&self.client)
             .await?;
-        let Some(length) = answer.number("content-length")? else {
+        let Some(length) = answer.length("content-length")? else {
             return Err(answer.bad("it names no content length"));
         };
         ObjectMeta::read(&answer, length)

@@ -244,6 +244,7 @@ fn text(value: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn every_form_is_read() {
@@ -311,6 +312,25 @@ mod tests {
     fn the_help_names_every_operation() {
         for name in Operation::short_names() {
             assert!(Fault::GRAMMAR.contains(name), "{name}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_text_whatever_panics(
+            any: String,
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                "append", "any", ":", "drop", "error", "delay", "torn", "redirect", "=", "503", "/X",
+                ",", "key", "times", "forever", "probability", "NaN", "-0", "inf", "1e-400", "seed",
+                "retry-after", "18446744073709551615s", "18446744073709551616", "%ff", "%", "%00",
+                "999999999999y", "1ns", " ", "日",
+            ]), 0..12),
+        ) {
+            for spec in [any.clone(), pieces.concat(), format!("append:{any}"), format!("any:drop,{any}")] {
+                let _ = spec.parse::<Fault>();
+            }
         }
     }
 }

@@ -261,6 +261,7 @@ fn read_keys(document: &[u8]) -> Option<(Vec<String>, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn keys_are_read_from_a_delete_document() {
@@ -271,5 +272,21 @@ mod tests {
         assert_eq!(keys, ["a&b c", "d<e"]);
         assert!(quiet);
         assert!(read_keys(b"<Delete><").is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_delete_document_whatever_panics(
+            any in prop::collection::vec(any::<u8>(), 0..60),
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                "<Delete>", "</Delete>", "<Object>", "<Key>", "</Key>", "&a;", "&#0;", "<!DOCTYPE x [",
+                "<![CDATA[", "]]>", "<?", "<", "/", ">", "k", "\0",
+            ]), 0..16),
+        ) {
+            let _ = read_keys(&any);
+            let _ = read_keys(pieces.concat().as_bytes());
+        }
     }
 }
