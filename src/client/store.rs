@@ -9,9 +9,9 @@ use futures::stream::{self, BoxStream};
 use super::OssClient;
 use super::operations::append::{AppendObjectRequest, SealAppendObjectRequest};
 use super::operations::get::GetObjectRequest;
-use super::operations::head::HeadObjectRequest;
-use crate::error::{Error, Result};
-use crate::store::{AppendAnswer, AppendRequest, AppendStore, ObjectInfo, ObjectPath};
+use super::operations::head::{HeadObjectRequest, ObjectMeta};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{AppendAnswer, AppendRequest, AppendStore, ObjectInfo, ObjectKind, ObjectPath};
 
 impl AppendStore for OssClient {
     async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
@@ -23,7 +23,10 @@ impl AppendStore for OssClient {
     async fn head(&self, object: &ObjectPath) -> Result<Option<ObjectInfo>> {
         let request = HeadObjectRequest::new(self.clone(), object.clone());
         match request.send().await {
-            Ok(meta) => Ok(Some(meta.into_info())),
+            Ok(meta) => {
+                check_origin(&meta, "head", object)?;
+                Ok(Some(meta.into_info()))
+            }
             Err(error) if is_missing_object(&error) => Ok(None),
             Err(error) => Err(error),
         }
@@ -39,7 +42,10 @@ impl AppendStore for OssClient {
         }
         let request = GetObjectRequest::new(self.clone(), object.clone()).range(range);
         match request.send().await {
-            Ok(answer) => Ok(answer.body.boxed()),
+            Ok(answer) => {
+                check_origin(&answer.meta, "get", object)?;
+                Ok(answer.body.boxed())
+            }
             Err(error) if is_behind_the_end(&error) => Ok(stream::empty().boxed()),
             Err(error) => Err(error),
         }
@@ -51,6 +57,22 @@ impl AppendStore for OssClient {
             .await
             .map(drop)
     }
+}
+
+/// Refuses a success that is not of OSS, such as a login portal's page: it says nothing about the
+/// object.
+fn check_origin(meta: &ObjectMeta, operation: &'static str, object: &ObjectPath) -> Result<()> {
+    let has_type = meta.kind != ObjectKind::Other(String::new());
+    if has_type || meta.request_id.is_some() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::BadAnswer {
+        status: 200,
+        reason: "it has no object type and no request id, so it is not of OSS".into(),
+        request_id: None,
+    })
+    .with_operation(operation)
+    .with_object(object))
 }
 
 /// The EC of `NoSuchKey`.

@@ -3,6 +3,7 @@
 
 pub mod emulated;
 pub mod log;
+pub mod proxy;
 pub mod store;
 
 use std::time::Duration;
