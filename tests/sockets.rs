@@ -717,8 +717,8 @@ impl Chaos {
 
     /// All trouble is over: what was accepted can be completed by a replay.
     async fn aftermath(mut self) {
-        // However slow the machine is.
-        self.attempt_timeout = 30 * SEC;
+        // However slow the machine is. A pooled connection may be one that stalls.
+        self.attempt_timeout = 3 * SEC;
         self.delivery_timeout = 120 * SEC;
         self.emulator.faults().clear();
         self.proxy.always(|_| Fate::Pass);
