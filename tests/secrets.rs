@@ -9,7 +9,8 @@ use oss_append::emulator::{Action, Emulator, Fault, Operation};
 use oss_append::{OssAppendWriter, OssClient};
 use support::log::Log;
 use support::object;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 const SECRET: &str = "MARKED-SECRET-0123456789";
 const TOKEN: &str = "MARKED-TOKEN-0123456789";
@@ -104,5 +105,85 @@ async fn no_secret_shows_in_debug_errors_or_logs_at_trace_level() {
     for line in out.lines() {
         assert!(!line.contains("MARKED"), "{line}");
         assert!(!line.contains("Signature="), "{line}");
+    }
+}
+
+/// Answers each connection's request with one of these, in which `{}` is the request, escaped, and
+/// `{secret}` the secret, and closes.
+async fn echo(answers: Vec<&'static str>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+                stream.read_buf(&mut request).await.unwrap();
+            }
+            let request = String::from_utf8(request).unwrap().replace("&", "&amp;");
+            assert!(request.contains(TOKEN) && request.contains("Signature="));
+            let answer = answer.replace("{}", &request).replace("{secret}", SECRET);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn no_secret_shows_in_answers_that_repeat_the_request() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.subscriber(tracing::Level::TRACE));
+    let answers = vec![
+        "HTTP/1.1 502 Bad\r\nContent-Type: text/html\r\n\r\n<html>{} {secret}</html>",
+        "HTTP/1.1 403 No\r\n\r\n<Error><Code>Echo</Code><Message>{} {secret}</Message></Error>",
+        "HTTP/1.1 403 No\r\n\r\n<Error><Code>Echo</Code><StringToSign>{}</StringToSign>\
+         <SignatureProvided>{}</SignatureProvided><HostId>{}</HostId><EC>{}</EC>\
+         <RequestId>{}</RequestId><Endpoint>{}</Endpoint></Error>",
+        "HTTP/1.1 307 Go\r\nLocation: http://id:{secret}@example.com/?{secret}\r\n\r\n",
+        "HTTP/1.1 400 No\r\nx-oss-request-id: {secret}\r\nx-oss-ec: {secret}\r\n\r\n",
+        "{}",
+        "HTTP/1.1 200 OK\r\nx-oss-next-append-position: {secret}\r\n\r\n{}",
+    ];
+    let requests = answers.len();
+    let url = echo(answers).await;
+    let of = |endpoint: &str| {
+        OssClient::builder()
+            .endpoint(endpoint)
+            .region("cn-hangzhou")
+            .credentials(StaticCredentials::with_session_token("id", SECRET, TOKEN))
+            .build()
+            .unwrap()
+    };
+    let client = of(&url);
+    let mut out = String::new();
+    for _ in 0..requests {
+        let error = client
+            .append_object(&object(), "x")
+            .send()
+            .await
+            .unwrap_err();
+        note(&mut out, &error);
+    }
+    // Nobody listens any more; TLS to a port without it is no better.
+    for client in [client, of(&url.replace("http:", "https:"))] {
+        let error = client.head_object(&object()).send().await.unwrap_err();
+        note(&mut out, &error);
+        let life = std::time::Duration::ZERO;
+        let method = oss_append::client::PresignMethod::Get;
+        note(
+            &mut out,
+            &client.presign(method, &object(), life).await.unwrap_err(),
+        );
+    }
+    out.push_str(&log.text());
+    assert!(
+        out.contains("403 Echo") && out.contains("Signature=***"),
+        "{out}"
+    );
+    for line in out.lines() {
+        assert!(!line.contains("MARKED"), "{line}");
+        for after in line.split("Signature=").skip(1) {
+            assert!(after.starts_with("***"), "{line}");
+        }
     }
 }

@@ -1,0 +1,44 @@
+//! Hostile input over real sockets: keys and properties of any kind, answers without end or
+//! reason, and requests that are none.
+
+mod answers;
+mod endless;
+mod keys;
+mod panics;
+#[path = "../emulator/support.rs"]
+#[allow(dead_code, reason = "the emulator's tests use the rest")]
+mod raw;
+mod requests;
+mod source;
+
+use oss_append::credentials::StaticCredentials;
+use oss_append::{ObjectPath, OssClient};
+use proptest::test_runner::Config;
+
+fn object() -> ObjectPath {
+    ObjectPath::new("bucket", "object").unwrap()
+}
+
+fn client(endpoint: String) -> OssClient {
+    OssClient::builder()
+        .region("cn-hangzhou")
+        .endpoint(endpoint)
+        .credentials(StaticCredentials::new("id", "the-secret"))
+        .build()
+        .unwrap()
+}
+
+fn cases(cases: u32) -> Config {
+    Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
