@@ -414,6 +414,26 @@ async fn what_is_in_doubt_is_written_again_in_a_replay_and_not_doubled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_of_something_between_does_not_say_that_nothing_landed() {
+    // A proxy passed the append on, and then answered with a page of its own.
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    store.fault(Fault::applied_error(403, ""));
+    writer.write_all(b"x").await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!((store.text().as_str(), store.appends().len()), ("x", 1));
+
+    let store = SimStore::new();
+    let mut writer = support::writer(&store).open().await.unwrap();
+    store
+        .fault(Fault::applied_error(407, ""))
+        .fail_head(service(407, ""));
+    writer.write_all(b"x").await.unwrap();
+    let error = ours(writer.shutdown().await.unwrap_err());
+    assert_eq!(error.landed(), Some(Landed::InDoubt));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_working_writer_does_not_give_its_bytes_back() {
     let store = SimStore::new();
     let mut writer = writer(&store).open().await.unwrap();

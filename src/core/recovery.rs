@@ -14,7 +14,7 @@ pub(crate) enum Recovery {
     RetryMended,
     /// It may have been applied, or the object is not what we think: look at the object first.
     Reconcile,
-    /// The object takes no appends: look at it only to say whether an earlier attempt landed.
+    /// Refused for good: look at the object only to say whether an attempt landed.
     Refused,
 }
 
@@ -56,6 +56,8 @@ fn of_answer(answer: &ServiceError) -> Recovery {
     match answer.status {
         // No source says that OSS throttles before it applies, and something between may repeat.
         408 | 409 | 429 | 500.. => Recovery::Reconcile,
+        // Not the words of OSS: something between has answered, perhaps after passing it on.
+        _ if answer.code.is_empty() => Recovery::Refused,
         _ => Recovery::Fail,
     }
 }
@@ -96,10 +98,15 @@ mod tests {
             (404, "NoSuchBucket"),
             (400, "InvalidArgument"),
             (403, "RequestTimeTooSkewed"),
-            (301, ""),
-            (403, ""),
         ] {
             assert_eq!(answered(status, code), Recovery::Fail, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_something_between_is_looked_into() {
+        for status in [301, 307, 403, 404, 407] {
+            assert_eq!(answered(status, ""), Recovery::Refused, "{status}");
         }
     }
 
