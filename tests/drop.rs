@@ -2,11 +2,16 @@
 
 mod support;
 
-use oss_append::{ErrorKind, Landed};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+
+use futures::FutureExt;
+use oss_append::{ErrorKind, Landed, OssAppendWriter};
 use support::log::Log;
 use support::store::SimStore;
 use support::{MS, SEC, ours, writer};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 #[tokio::test(start_paused = true)]
 async fn the_worker_goes_on_with_what_was_accepted() {
@@ -119,6 +124,51 @@ fn a_writer_whose_runtime_ended_fails_and_gives_its_bytes_back() {
         assert_eq!(unsent.chunks.concat(), b"flying waiting");
         assert_eq!((unsent.position, unsent.in_doubt), (0, 6));
     });
+}
+
+#[test]
+fn a_writer_whose_runtime_ended_before_its_worker_began_fails() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let store = SimStore::new();
+    let mut writer = runtime.block_on(writer(&store).open()).unwrap();
+    drop(runtime);
+    let closed = writer.shutdown().now_or_never().expect("no wait for ever");
+    let error = ours(closed.unwrap_err());
+    assert_eq!(error.kind(), &ErrorKind::WorkerLost);
+    assert_eq!(error.landed(), None);
+}
+
+/// A task of an executor that keeps it in its waker alone.
+struct Suspended(#[allow(dead_code, reason = "dropped with the waker")] OssAppendWriter);
+
+impl Wake for Suspended {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_dropped_clone_may_be_the_last_that_holds_a_task_with_another() {
+    let (done, finished) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let store = SimStore::new();
+        let writer = runtime.block_on(writer(&store).open()).unwrap();
+        let (mut clone, _kept) = (writer.clone(), writer.clone());
+        let waker = Waker::from(Arc::new(Suspended(writer)));
+        let closing = Pin::new(&mut clone).poll_shutdown(&mut Context::from_waker(&waker));
+        assert!(closing.is_pending());
+        drop(waker);
+        drop(clone);
+        done.send(()).unwrap();
+    });
+    finished
+        .recv_timeout(10 * SEC)
+        .expect("nobody waits for a lock of his own");
 }
 
 #[test]

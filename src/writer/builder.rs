@@ -118,12 +118,24 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     /// # Cancel safety
     /// Safe; with [`create_new`](Self::create_new) the empty object may have been created.
     pub async fn open(self) -> Result<OssAppendWriter> {
-        let object = self.appender.object().clone();
+        let object = self.object().clone();
         let context = |error: Error| error.with_operation("open").with_object(&object);
         let options = self.options().map_err(context)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
             context(Error::invalid_input("a writer needs a tokio runtime").with_source(error))
         })?;
+        let (writer, worker) = self.start(options).await?;
+        // The worker's own HTTP must never be logged into the object that it writes.
+        runtime.spawn(worker.with_subscriber(NoSubscriber::new()));
+        Ok(writer)
+    }
+
+    /// The writer, and the worker that somebody has to run.
+    pub(super) async fn start(
+        self,
+        options: WriterOptions,
+    ) -> Result<(OssAppendWriter, impl Future<Output = ()> + Send + use<S>)> {
+        let object = self.object().clone();
         let whole_records = self.appender.options.shared;
         let appender = self.appender.open().await?;
         let shared = Arc::new(Shared::new(
@@ -134,11 +146,8 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             appender.counters(),
             whole_records,
         ));
-        // The worker's own HTTP must never be logged into the object that it writes.
-        let worker =
-            worker::run(Arc::clone(&shared), appender).with_subscriber(NoSubscriber::new());
-        runtime.spawn(worker);
-        Ok(OssAppendWriter::new(shared))
+        let worker = worker::run(Arc::clone(&shared), appender);
+        Ok((OssAppendWriter::new(shared), worker))
     }
 
     /// A writer that opens the object at its first write, for callers that cannot await here.
@@ -146,7 +155,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         LazyOssAppendWriter::new(self.open())
     }
 
-    fn options(&self) -> Result<WriterOptions> {
+    pub(super) fn options(&self) -> Result<WriterOptions> {
         let batch_size = self
             .batch_size
             .unwrap_or(DEFAULT_BATCH_SIZE.min(self.max_append_size.unwrap_or(u64::MAX)));

@@ -3,10 +3,13 @@
 mod buffer;
 mod builder;
 mod copy;
+#[cfg(test)]
+mod handoff;
 mod lazy;
 mod shared;
 mod sink;
 mod stats;
+mod sync;
 mod unsent;
 mod worker;
 #[allow(clippy::module_inception)]

@@ -1,19 +1,19 @@
 //! What the handles and the worker of one writer share: one lock around the buffer, the watermarks
 //! and the waiters.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::buffer::Buffer;
 use super::builder::WriterOptions;
 use super::stats::WriterStats;
+use super::sync::{Mutex, MutexGuard, Notify};
 use super::unsent::Unsent;
 use crate::appender::replay::Checkpoint;
 use crate::appender::stats::Counters;
@@ -62,7 +62,7 @@ pub(super) struct State {
     pub(super) handles: usize,
     /// The caller has taken back what is not durable.
     pub(super) unsent_taken: bool,
-    waiters: HashMap<u64, Waker>,
+    waiters: BTreeMap<u64, Waker>,
 }
 
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ pub(super) enum Phase {
 /// The wakers to call once the lock is released.
 #[must_use]
 #[derive(Debug)]
-pub(super) struct Wake(HashMap<u64, Waker>);
+pub(super) struct Wake(BTreeMap<u64, Waker>);
 
 impl Wake {
     pub(super) fn all(self) {
@@ -113,7 +113,7 @@ impl Shared {
                 phase: Phase::Open,
                 handles: 0,
                 unsent_taken: false,
-                waiters: HashMap::new(),
+                waiters: BTreeMap::new(),
             }),
             object,
             options,

@@ -23,11 +23,17 @@ enum Job {
     },
 }
 
-pub(super) async fn run<S: AppendStore>(shared: Arc<Shared>, mut appender: ObjectAppender<S>) {
-    let lost = LostGuard(Arc::clone(&shared));
-    let result = work(&shared, &mut appender).await;
-    end(&shared, appender, result);
-    drop(lost);
+/// Works until the writer is closed or fails; dropped at any point, even before it was ever polled,
+/// it fails the writer.
+pub(super) fn run<S: AppendStore>(
+    shared: Arc<Shared>,
+    mut appender: ObjectAppender<S>,
+) -> impl Future<Output = ()> + Send {
+    let lost = LostGuard(shared);
+    async move {
+        let result = work(&lost.0, &mut appender).await;
+        end(&lost.0, appender, result);
+    }
 }
 
 async fn work<S: AppendStore>(shared: &Shared, appender: &mut ObjectAppender<S>) -> Result<()> {

@@ -419,8 +419,10 @@ impl Clone for OssAppendWriter {
 
 impl Drop for OssAppendWriter {
     fn drop(&mut self) {
+        // Declared first, so that it is dropped after the lock: see `State::forget`.
+        let _waker;
         let mut state = self.shared.lock();
-        let _waker = state.forget(self.waiter);
+        _waker = state.forget(self.waiter);
         state.handles -= 1;
         if let Some(item) = self.item.take()
             && matches!(state.phase, Phase::Open)
