@@ -261,7 +261,16 @@ impl<S: AppendStore> ObjectAppender<S> {
                     .budget
                     .pause(&self.options, &self.counters, error)
                     .await;
-                return paused.map_err(|error| self.fail(error, None));
+                let Err(mut error) = paused else {
+                    return Ok(());
+                };
+                // Why the look was needed at all.
+                if let Some(cause) = pending.cause.take()
+                    && std::error::Error::source(&error).is_none()
+                {
+                    error = error.with_source(cause);
+                }
+                return Err(self.fail(error, None));
             }
         };
         self.exists = seen.is_some();
