@@ -289,10 +289,6 @@ impl OssAppendWriter {
             self.shared.ask(&mut state, target, min_interval);
             target
         });
-        if min_interval.is_zero() && state.durable < target {
-            // A flush that was under way may be due later than this one.
-            self.shared.ask(&mut state, target, min_interval);
-        }
         if let Err(error) = state.check_failed() {
             self.flush_target = None;
             return Poll::Ready(Err(error));
