@@ -68,7 +68,8 @@ pub enum ErrorKind {
         /// The CRC-64 that the answer named.
         found_crc64: Option<u64>,
     },
-    /// What was written in a replay is not what the object already holds. Nothing was appended.
+    /// What was written in a replay is not what the object already holds. Found before anything
+    /// was appended, unless [`Error::landed`] is in doubt.
     ReplayDiffers {
         /// Where the replay began.
         start: u64,
@@ -467,8 +468,7 @@ impl fmt::Display for ErrorKind {
             }
             Self::ReplayDiffers { start, end } => write!(
                 f,
-                "what was written is not what the object holds between {start} and {end}; \
-                 nothing was appended"
+                "what was written is not what the object holds between {start} and {end}"
             ),
             Self::ReplayTooShort { given, object } => write!(
                 f,
