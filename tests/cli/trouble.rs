@@ -200,14 +200,11 @@ async fn another_writer_is_3_also_with_exactly_as_many_bytes() {
         let action = Action::ForeignBefore(foreign.into());
         emulator.inject(Fault::new(Operation::AppendObject, action).skip(1));
         let input = bytes(4 * BATCH);
-        let ended = append(&emulator, &SMALL, &input)
-            .await
-            .expect(3)
-            .says(&[
-                "another writer",
-                "65536 bytes durable",
-                "more that were read are missing from position 65536 on",
-            ]);
+        let ended = append(&emulator, &SMALL, &input).await.expect(3).says(&[
+            "another writer",
+            "65536 bytes durable",
+            "more that were read are missing from position 65536 on",
+        ]);
         assert_eq!(ended.json()["end"], BATCH);
         assert!(content(&emulator) == [&input[..BATCH], foreign].concat());
     }
