@@ -290,6 +290,32 @@ async fn the_wait_that_oss_asks_for_is_honoured() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_wait_that_oss_asks_for_is_waited_once() {
+    // Whether OSS says so of the append, of the look after it, or of both.
+    let no_wait = std::time::Duration::ZERO;
+    for (looks, seconds) in [(0, 7), (1, 14)] {
+        let store = SimStore::new();
+        let mut writer = writer(&store)
+            .backoff(Backoff::new(no_wait, no_wait))
+            .open()
+            .await
+            .unwrap();
+        let mut busy = oss_append::ServiceError::new(503, "ServiceUnavailable");
+        busy.retry_after = Some(7 * SEC);
+        let busy = oss_append::Error::service(busy);
+        store.fault(Fault::answered(busy.clone()));
+        for _ in 0..looks {
+            store.fail_head(busy.clone());
+        }
+        writer.write_all(b"x").await.unwrap();
+        let start = Instant::now();
+        writer.shutdown().await.unwrap();
+        assert_eq!((store.text().as_str(), store.appends().len()), ("x", 2));
+        assert_eq!(start.elapsed(), seconds * SEC);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_delay_named_by_a_success_is_honoured_too() {
     let store = SimStore::new();
     let mut writer = writer(&store).open().await.unwrap();

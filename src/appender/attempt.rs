@@ -324,9 +324,10 @@ impl<S: AppendStore> ObjectAppender<S> {
                 "the append was given up before its answer came",
             )
         });
+        // The wait that OSS asked for with the cause was over before the look.
         let paused = pending
             .budget
-            .pause(&self.options, &self.counters, cause)
+            .pause_at_least(Duration::ZERO, &self.options, &self.counters, cause)
             .await;
         if let Err(error) = paused {
             return Err(self.fail(error, None));

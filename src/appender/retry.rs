@@ -72,10 +72,24 @@ impl Budget {
         result
     }
 
-    /// Waits before the next attempt, or fails: with `error` if retrying cannot help, with
+    /// Waits before the next attempt, at least as long as OSS has asked for with `error`. Fails
+    /// with `error` if retrying cannot help, with
     /// [`RetriesExhausted`](ErrorKind::RetriesExhausted) if the time is up.
     pub(crate) async fn pause(
         &mut self,
+        options: &AppenderOptions,
+        counters: &Counters,
+        error: Error,
+    ) -> Result<()> {
+        let asked = error.service_error().and_then(|answer| answer.retry_after);
+        self.pause_at_least(asked.unwrap_or_default(), options, counters, error)
+            .await
+    }
+
+    /// As [`pause`](Self::pause), but waits at least `asked`, whatever `error` says.
+    pub(crate) async fn pause_at_least(
+        &mut self,
+        asked: Duration,
         options: &AppenderOptions,
         counters: &Counters,
         error: Error,
@@ -100,11 +114,8 @@ impl Budget {
             })
             .with_source(error));
         }
-        let asked = error.service_error().and_then(|answer| answer.retry_after);
-        let delay = options
-            .backoff
-            .delay(self.failures, fastrand::f64())
-            .max(asked.unwrap_or_default());
+        let backoff = options.backoff.delay(self.failures, fastrand::f64());
+        let delay = backoff.max(asked);
         // Never sleeps through the end of the budget: the closer it is, the more often is tried.
         tokio::time::sleep(delay.min(left / 2)).await;
         Ok(())
