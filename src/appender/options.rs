@@ -69,6 +69,11 @@ macro_rules! appender_option_setters {
         /// it at once if not.
         ///
         /// Default: the object is continued at its end, or created by the first append.
+        ///
+        /// The object is looked at and then appended to, and OSS takes an append at position 0 of
+        /// an empty object as well as of none. So an empty object that somebody else creates
+        /// between the look and the first append goes unnoticed: who may write is decided by the
+        /// first bytes, but the object may have the other's properties.
         pub fn create_new(mut self) -> Self {
             self.$($field).+.mode = $crate::appender::options::OpenMode::CreateNew;
             self
