@@ -1,5 +1,7 @@
 //! Who sent a request: signatures V4 and V1, in the header or in the query, verified.
 
+#[cfg(test)]
+mod hostile;
 pub(super) mod keys;
 mod v1;
 mod v4;
