@@ -108,6 +108,13 @@ impl Attributes {
         }
     }
 
+    /// Whether only those headers are set that a request can set.
+    pub(super) fn are_sound(&self) -> bool {
+        let encrypts = |name: &String| name.starts_with("x-oss-server-side-");
+        self.headers.keys().all(|name| KEPT.contains(&&**name))
+            && self.encryption.keys().all(encrypts)
+    }
+
     /// Reads and checks a request's headers.
     pub(super) fn from_headers(headers: &HeaderMap) -> Result<Self, Refusal> {
         let mut attributes = Self::plain();

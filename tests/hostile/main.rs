@@ -9,6 +9,7 @@ mod panics;
 #[allow(dead_code, reason = "the emulator's tests use the rest")]
 mod raw;
 mod requests;
+mod sidecars;
 mod source;
 
 use oss_append::credentials::StaticCredentials;

@@ -10,9 +10,12 @@
 //!
 //! `HASH` is the SHA-256 of the key, so any key is a safe file name. The JSON decides: data beyond
 //! its length is no part of the object, and a data file that no JSON names is removed at the
-//! start. Data is written before the JSON that counts it, and the JSON is replaced by renaming, so
-//! that a kill at any moment leaves the object as it was before or after a request.
+//! start. A JSON that was cut or changed, or that names a key or a data file that is not its own,
+//! is refused at the start. Data is written before the JSON that counts it, and the JSON is
+//! replaced by renaming, so that a kill at any moment leaves the object as it was before or after a
+//! request.
 
+use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -32,12 +35,49 @@ pub(super) struct Directory {
     lock: File,
 }
 
+/// A JSON file: a value, and the CRC-64 of its own JSON, so that no change of it goes unnoticed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Checked<T> {
+    crc64: u64,
+    value: T,
+}
+
 /// The JSON of an object.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Sidecar {
     pub(super) key: String,
     pub(super) data: String,
     pub(super) properties: Properties,
+}
+
+impl Sidecar {
+    /// Whether it is at its place, says nothing that a request could not have set, and names its
+    /// own data file, which has all of the object's bytes.
+    fn check(&self, path: &Path) -> io::Result<()> {
+        let hash = hash(&self.key);
+        if path.file_name() != Some(format!("{hash}.json").as_ref()) {
+            return Err(invalid(path, "it is not named after its key"));
+        }
+        let nonce = self.data.strip_prefix(&hash);
+        let nonce = nonce.and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".data"));
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if !nonce.is_some_and(|nonce| nonce.len() == 16 && nonce.bytes().all(hex)) {
+            return Err(invalid(path, "the data file is not its own"));
+        }
+        if !self.properties.attributes.are_sound() {
+            return Err(invalid(path, "it sets headers that no object has"));
+        }
+        let data = fs::metadata(path.with_file_name(&self.data))
+            .map_err(|error| invalid(path, format!("the data file {}: {error}", self.data)))?;
+        let (stored, length) = (data.len(), self.properties.length);
+        if stored < length {
+            return Err(invalid(
+                path,
+                format!("the data file has {stored} of {length} bytes"),
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// A bucket as it was found at the start.
@@ -183,10 +223,11 @@ impl Directory {
     }
 
     fn write_json(&self, path: &Path, value: &impl Serialize) -> io::Result<()> {
+        let crc64 = checksum(value)?;
         let temporary = self
             .spool()
             .join(format!("{:032x}.json", fastrand::u128(..)));
-        fs::write(&temporary, serde_json::to_vec(value)?)?;
+        fs::write(&temporary, serde_json::to_vec(&Checked { crc64, value })?)?;
         fs::rename(temporary, path)
     }
 }
@@ -199,19 +240,11 @@ fn load_objects(bucket: &Path) -> io::Result<Vec<Sidecar>> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("data") => data.push(path),
             Some("json") if path.file_name().is_some_and(|name| name != "bucket.json") => {
-                objects.push(read_json::<Sidecar>(&path)?);
+                let sidecar: Sidecar = read_json(&path)?;
+                sidecar.check(&path)?;
+                objects.push(sidecar);
             }
             _ => {}
-        }
-    }
-    for sidecar in &objects {
-        let path = bucket.join(&sidecar.data);
-        let (stored, length) = (fs::metadata(&path)?.len(), sidecar.properties.length);
-        if stored < length {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{} has {stored} of {length} bytes", path.display()),
-            ));
         }
     }
     let named: std::collections::HashSet<PathBuf> = objects
@@ -224,13 +257,23 @@ fn load_objects(bucket: &Path) -> io::Result<Vec<Sidecar>> {
     Ok(objects)
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
-    serde_json::from_slice(&fs::read(path)?).map_err(|error| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("{}: {error}", path.display()),
-        )
-    })
+fn read_json<T: Serialize + DeserializeOwned>(path: &Path) -> io::Result<T> {
+    let json = fs::read(path).map_err(|error| invalid(path, error))?;
+    let Checked { crc64, value } =
+        serde_json::from_slice::<Checked<T>>(&json).map_err(|error| invalid(path, error))?;
+    if crc64 != checksum(&value)? {
+        return Err(invalid(path, "its content is not that of its checksum"));
+    }
+    Ok(value)
+}
+
+fn checksum(value: &impl Serialize) -> io::Result<u64> {
+    Ok(crate::crc64::checksum(&serde_json::to_vec(value)?))
+}
+
+fn invalid(path: &Path, reason: impl Display) -> io::Error {
+    let text = format!("{}: {reason}", path.display());
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 fn hash(key: &str) -> String {
