@@ -265,6 +265,25 @@ async fn an_answer_that_was_not_asked_for_is_not_taken_for_the_next() {
 }
 
 #[tokio::test]
+async fn informational_answers_do_not_count() {
+    let early = |answer: Vec<u8>| {
+        let informational = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\
+            x-oss-next-append-position: 1\r\nx-oss-hash-crc64ecma: 1\r\n\r\n";
+        [informational.as_bytes(), &answer].concat()
+    };
+    survives(vec![Fate::changed(early, End::Keep), Fate::Pass]).await;
+    let endless = [
+        "HTTP/1.1 100 Continue\r\n\r\n".to_owned(),
+        format!(
+            "HTTP/1.1 103 Early Hints\r\nlink: {}\r\n\r\n",
+            "x".repeat(1024)
+        ),
+    ];
+    let fates = endless.map(|piece| Fate::Endless(piece.into()));
+    survives_within(300 * MS, fates.into()).await;
+}
+
+#[tokio::test]
 async fn a_page_of_a_gateway_that_failed_is_survived() {
     let mut fates = Vec::new();
     for status in [

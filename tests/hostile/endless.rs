@@ -1,10 +1,13 @@
 //! An answer without end costs neither memory nor the client's life.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 use oss_append::{AppendStore as _, ErrorKind, OssClient, TransportCause};
 
+use crate::memory::most_held;
 use crate::source::{PLENTY, Source};
-use crate::{client, object};
+use crate::{builder, client, object};
 
 const CHUNK: &[u8] = b"400\r\n";
 
@@ -128,5 +131,50 @@ async fn a_read_of_another_or_an_impossible_range_is_not_begun() {
             "{range}"
         );
         assert!(source.taken().await < PLENTY, "{range}");
+    }
+}
+
+/// Answers that announce the real one.
+fn informational() -> [String; 3] {
+    [
+        "HTTP/1.1 100 Continue\r\n\r\n".into(),
+        format!(
+            "HTTP/1.1 103 Early Hints\r\nlink: {}\r\n\r\n",
+            "x".repeat(1024)
+        ),
+        format!("HTTP/1.1 199 So\r\n{}\r\n", "a: b\r\n".repeat(900)),
+    ]
+}
+
+#[tokio::test]
+async fn informational_answers_without_end_are_no_sign_of_life() {
+    for piece in informational() {
+        let source = Source::of(usize::MAX, "", piece.as_bytes()).await;
+        let impatient = Duration::from_millis(300);
+        let client = builder(source.endpoint()).attempt_timeout(impatient);
+        let client = client.build().unwrap();
+        let error = client.append_object(&object(), "x").send().await;
+        match error.unwrap_err().kind() {
+            ErrorKind::Transport { cause, .. } => assert_eq!(*cause, TransportCause::Timeout),
+            other => panic!("{other:?}"),
+        }
+        // It is left at once, and not taken from for ever.
+        source.taken().await;
+    }
+}
+
+#[tokio::test]
+async fn informational_answers_are_not_kept() {
+    let [_, long, many] = informational();
+    for piece in [long, many] {
+        // At its end the source closes: there was no answer.
+        let plenty = 8 << 20;
+        let source = Source::of(plenty, "", piece.as_bytes()).await;
+        let client = client(source.endpoint());
+        let sent = most_held(async { client.append_object(&object(), "x").send().await });
+        let (error, held) = sent.await;
+        is_broken(&error.unwrap_err());
+        assert!(source.taken().await >= plenty);
+        assert!(held < 2 << 20, "{held} bytes were held");
     }
 }

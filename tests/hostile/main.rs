@@ -4,6 +4,7 @@
 mod answers;
 mod endless;
 mod keys;
+mod memory;
 mod panics;
 #[path = "../emulator/support.rs"]
 #[allow(dead_code, reason = "the emulator's tests use the rest")]
@@ -12,6 +13,7 @@ mod requests;
 mod sidecars;
 mod source;
 
+use oss_append::client::OssClientBuilder;
 use oss_append::credentials::StaticCredentials;
 use oss_append::{ObjectPath, OssClient};
 use proptest::test_runner::Config;
@@ -21,12 +23,14 @@ fn object() -> ObjectPath {
 }
 
 fn client(endpoint: String) -> OssClient {
+    builder(endpoint).build().unwrap()
+}
+
+fn builder(endpoint: String) -> OssClientBuilder {
     OssClient::builder()
         .region("cn-hangzhou")
         .endpoint(endpoint)
         .credentials(StaticCredentials::new("id", "the-secret"))
-        .build()
-        .unwrap()
 }
 
 fn cases(cases: u32) -> Config {

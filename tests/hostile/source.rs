@@ -24,6 +24,11 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) async fn start(head: &str, piece: &[u8]) -> Self {
+        Self::of(PLENTY, head, piece).await
+    }
+
+    /// One that has so much to give.
+    pub(crate) async fn of(plenty: usize, head: &str, piece: &[u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let taken = Arc::new(Taken::default());
@@ -31,7 +36,7 @@ impl Source {
         tokio::spawn(async move {
             // One request is made.
             if let Ok((mut stream, _)) = listener.accept().await {
-                pour(&mut stream, &head, &piece, &shared.bytes).await;
+                pour(&mut stream, &head, &piece, plenty, &shared.bytes).await;
                 shared.closed.notify_one();
             }
         });
@@ -42,14 +47,20 @@ impl Source {
         format!("http://{}", self.address)
     }
 
-    /// Waits until the client has closed the connection, or taken [`PLENTY`].
+    /// Waits until the client has closed the connection, or taken all that there is.
     pub(crate) async fn taken(&self) -> usize {
         self.taken.closed.notified().await;
         self.taken.bytes.load(Ordering::SeqCst)
     }
 }
 
-async fn pour(stream: &mut TcpStream, head: &[u8], piece: &[u8], taken: &AtomicUsize) {
+async fn pour(
+    stream: &mut TcpStream,
+    head: &[u8],
+    piece: &[u8],
+    plenty: usize,
+    taken: &AtomicUsize,
+) {
     let mut request = Vec::new();
     while !request.windows(4).any(|window| window == b"\r\n\r\n") {
         match stream.read_buf(&mut request).await {
@@ -63,7 +74,7 @@ async fn pour(stream: &mut TcpStream, head: &[u8], piece: &[u8], taken: &AtomicU
     if piece.is_empty() {
         std::future::pending::<()>().await;
     }
-    while taken.load(Ordering::SeqCst) < PLENTY && stream.write_all(piece).await.is_ok() {
+    while taken.load(Ordering::SeqCst) < plenty && stream.write_all(piece).await.is_ok() {
         taken.fetch_add(piece.len(), Ordering::SeqCst);
     }
 }

@@ -36,6 +36,8 @@ pub enum Fate {
     },
     /// The server does it. Its answer comes byte by byte.
     Trickle,
+    /// The server does not see it. This is answered again and again, until the client leaves.
+    Endless(Vec<u8>),
 }
 
 /// What becomes of the connection to the client.
@@ -247,6 +249,12 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> Result<()> {
                     tokio::time::sleep(Duration::from_micros(100)).await;
                 }
                 (Vec::new(), End::Keep)
+            }
+            Fate::Endless(piece) => {
+                read_body(&mut client, &mut body, length).await?;
+                loop {
+                    client.write_all(&piece).await?;
+                }
             }
         };
         client.write_all(&answer).await?;
