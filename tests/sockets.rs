@@ -1,8 +1,9 @@
 //! The promises over real sockets that break: between client and server stands a proxy that
 //! spoils exchanges.
 //!
-//! The chaos test runs random programs against random faults of proxy and server.
-//! `OSS_APPEND_CHAOS_RUNS` sets how many are run (default 200), `OSS_APPEND_SEED` the first seed.
+//! The chaos tests run random programs against random faults of proxy and server, of a writer that
+//! is alone and of several that share an object. `OSS_APPEND_CHAOS_RUNS` sets how many of each are
+//! run (default 200 and 100), `OSS_APPEND_SEED` the first seed.
 
 mod support;
 
@@ -466,8 +467,21 @@ fn from_env(name: &str, default: u64) -> u64 {
 
 #[tokio::test]
 async fn chaos() {
+    repeat("chaos", 200, run).await;
+}
+
+#[tokio::test]
+async fn chaos_shared() {
+    repeat("chaos_shared", 100, run_shared).await;
+}
+
+/// Runs one seed after the other, some at a time.
+async fn repeat<F>(test: &str, default: u64, run: fn(u64, reqwest::Client) -> F)
+where
+    F: Future<Output = Outcome> + Send + 'static,
+{
     let first = from_env("OSS_APPEND_SEED", 1);
-    let count = from_env("OSS_APPEND_CHAOS_RUNS", 200);
+    let count = from_env("OSS_APPEND_CHAOS_RUNS", default);
     // One client for all: to set one up takes longer than a run.
     let http = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -483,7 +497,7 @@ async fn chaos() {
             run.await.unwrap_or_else(|panic| {
                 eprintln!(
                     "reproduce: OSS_APPEND_SEED={seed} OSS_APPEND_CHAOS_RUNS=1 cargo test --test \
-                     sockets chaos"
+                     sockets -- --exact {test}"
                 );
                 std::panic::resume_unwind(panic.into_panic());
             })
@@ -493,7 +507,7 @@ async fn chaos() {
     let outcomes: Vec<Outcome> = stream::iter(runs).buffer_unordered(16).collect().await;
     let failed = outcomes.iter().filter(|run| !run.succeeded).count() as u64;
     let struck: u64 = outcomes.iter().map(|run| run.struck).sum();
-    println!("{count} runs, {failed} failed as they should, {struck} faults struck");
+    println!("{test}: {count} runs, {failed} failed as they should, {struck} faults struck");
     if count >= 100 {
         assert!(failed > 0 && failed < count && struck > count);
     }
@@ -522,19 +536,8 @@ struct Chaos {
 const FOREIGN: u8 = 0xff;
 
 async fn run(seed: u64, http: reqwest::Client) -> Outcome {
-    let emulator = start().await;
-    let proxy = Proxy::start(&emulator).await;
-    let mut chaos = Chaos {
-        rng: Rng::with_seed(seed),
-        emulator,
-        proxy,
-        http,
-        accepted: Vec::new(),
-        foreign: false,
-        attempt_timeout: 300 * MS,
-        delivery_timeout: 10 * SEC,
-    };
-    chaos.trouble();
+    let mut chaos = Chaos::new(seed, http).await;
+    chaos.trouble(false);
     let mut succeeded = true;
     for life in 0..1 + chaos.rng.usize(..3) {
         if !chaos.life(life).await {
@@ -542,21 +545,46 @@ async fn run(seed: u64, http: reqwest::Client) -> Outcome {
             break;
         }
     }
-    let struck = chaos.emulator.faults().struck() + chaos.proxy.struck().len() as u64;
+    let struck = chaos.struck();
     chaos.aftermath().await;
     Outcome { succeeded, struck }
 }
 
 impl Chaos {
+    async fn new(seed: u64, http: reqwest::Client) -> Self {
+        let emulator = start().await;
+        let proxy = Proxy::start(&emulator).await;
+        Self {
+            rng: Rng::with_seed(seed),
+            emulator,
+            proxy,
+            http,
+            accepted: Vec::new(),
+            foreign: false,
+            attempt_timeout: 300 * MS,
+            delivery_timeout: 10 * SEC,
+        }
+    }
+
+    /// How many faults have struck.
+    fn struck(&self) -> u64 {
+        self.emulator.faults().struck() + self.proxy.struck().len() as u64
+    }
+
     /// Lays out the faults.
-    fn trouble(&mut self) {
+    fn trouble(&mut self, shared: bool) {
         let rng = &mut self.rng;
         for _ in 0..rng.usize(..6) {
-            let fault = Fault::new(operation(rng), action(rng));
+            let action = match action(rng) {
+                // Impossible by OSS's rule, and only an exclusive writer puts up with it.
+                Action::Torn(_) if shared => Action::Drop,
+                action => action,
+            };
+            let fault = Fault::new(operation(rng), action);
             self.emulator.inject(fault.skip(rng.u64(..6)));
         }
-        // Rarely, so that most runs succeed.
-        if rng.u8(..12) == 0 {
+        // Rarely where it is a conflict, so that most runs succeed.
+        if rng.u8(..12) == 0 || (shared && rng.bool()) {
             let bytes = vec![FOREIGN; rng.usize(1..300)];
             let action = match rng.bool() {
                 true => Action::ForeignBefore(bytes.into()),
@@ -737,14 +765,19 @@ impl Chaos {
         }
     }
 
-    /// All trouble is over: what was accepted can be completed by a replay.
-    async fn aftermath(mut self) {
+    /// Ends all trouble.
+    async fn calm(&mut self) {
         // However slow the machine is. A pooled connection may be one that stalls.
         self.attempt_timeout = 3 * SEC;
         self.delivery_timeout = 120 * SEC;
         self.emulator.faults().clear();
         self.proxy.always(|_| Fate::Pass);
         self.emulator.release().await;
+    }
+
+    /// All trouble is over: what was accepted can be completed by a replay.
+    async fn aftermath(mut self) {
+        self.calm().await;
         let content = self.content();
         if content.contains(&FOREIGN) {
             return;
@@ -756,6 +789,193 @@ impl Chaos {
         writer.shutdown().await.unwrap();
         self.is_there("replay");
         self.emulator.shutdown().await;
+    }
+}
+
+/// The longest record of a writer that shares its object.
+const RECORD: usize = 1500;
+
+/// Several writers share one object, and then one more.
+async fn run_shared(seed: u64, http: reqwest::Client) -> Outcome {
+    let mut chaos = Chaos::new(seed, http).await;
+    chaos.trouble(true);
+    let writers = (0..2 + chaos.rng.usize(..3)).map(|id| {
+        let builder = chaos.shared_builder();
+        Sharer::new(id, chaos.rng.fork(), builder)
+    });
+    let mut writers: Vec<Sharer> = writers.collect();
+    let lives = writers
+        .iter_mut()
+        .map(|writer| writer.live(&chaos.emulator));
+    futures::future::join_all(lives).await;
+    let succeeded = writers.iter().all(|writer| writer.failure.is_none());
+    let struck = chaos.struck();
+
+    // What is behind it leaves no place for an append that is still under way.
+    chaos.calm().await;
+    let (rng, builder) = (chaos.rng.fork(), chaos.shared_builder());
+    let mut last = Sharer::new(writers.len(), rng, builder);
+    last.live(&chaos.emulator).await;
+    assert!(last.failure.is_none(), "{:?}", last.failure);
+    writers.push(last);
+
+    // Foreign bytes stand between records, never within one.
+    let content = chaos.content();
+    let parts = content.split(|byte| *byte == FOREIGN);
+    let records: Vec<&[u8]> = parts
+        .flat_map(|part| part.split_inclusive(|byte| *byte == b'\n'))
+        .collect();
+    let mut known = 0;
+    for writer in &writers {
+        let own = format!("{}:", writer.id);
+        let own = records
+            .iter()
+            .filter(|record| record.starts_with(own.as_bytes()));
+        let landed: Vec<&[u8]> = own.copied().collect();
+        known += landed.len();
+        writer.check(&landed);
+    }
+    let others = records.iter().filter(|record| !record.is_empty()).count() - known;
+    assert_eq!(others, 0, "torn records");
+    chaos.emulator.shutdown().await;
+    Outcome { succeeded, struck }
+}
+
+impl Chaos {
+    fn shared_builder(&mut self) -> OssAppendWriterBuilder<OssClient> {
+        let most = (RECORD + self.rng.usize(..2000)) as u64;
+        self.builder()
+            .shared(true)
+            .batch_size(self.rng.u64(1..most))
+            .max_append_size(most)
+            .buffer_capacity(2 * most)
+    }
+}
+
+/// One of the writers of an object, and what became of it.
+struct Sharer {
+    id: usize,
+    rng: Rng,
+    builder: Option<OssAppendWriterBuilder<OssClient>>,
+    /// Its records that were accepted, in order.
+    accepted: Vec<Vec<u8>>,
+    /// How many of their bytes are durable, and how many of the next may be.
+    durable: usize,
+    in_doubt: usize,
+    failure: Option<Error>,
+}
+
+impl Sharer {
+    fn new(id: usize, rng: Rng, builder: OssAppendWriterBuilder<OssClient>) -> Self {
+        Self {
+            id,
+            rng,
+            builder: Some(builder),
+            accepted: Vec::new(),
+            durable: 0,
+            in_doubt: 0,
+            failure: None,
+        }
+    }
+
+    /// Opens the object, writes records, and shuts down.
+    async fn live(&mut self, emulator: &Emulator) {
+        let builder = self.builder.take().expect("the first life");
+        let mut writer = match builder.open().await {
+            Ok(writer) => writer,
+            Err(error) => {
+                assert!(exhausted(&error), "{error}");
+                self.failure = Some(error);
+                return;
+            }
+        };
+        let start = writer.position();
+        let outcome = async {
+            for number in 0..self.rng.usize(1..15) {
+                self.step(&mut writer, number, emulator).await?;
+                let accepted: usize = self.accepted.iter().map(Vec::len).sum();
+                assert_eq!((writer.position() - start) as usize, accepted);
+            }
+            writer.shutdown().await.map_err(ours)
+        };
+        let outcome = outcome.await;
+        self.durable = (writer.durable_position() - start) as usize;
+        if let Err(error) = outcome {
+            assert!(exhausted(&error), "{error}");
+            self.failure = Some(error);
+            let unsent = writer.into_unsent().expect("a failed writer");
+            let rest = self.accepted.concat().split_off(self.durable);
+            assert!(unsent.chunks.concat() == rest, "not given back");
+            self.in_doubt = unsent.in_doubt as usize;
+        }
+    }
+
+    /// One step of a program. Adds the record if it is accepted.
+    async fn step(
+        &mut self,
+        writer: &mut OssAppendWriter,
+        number: usize,
+        emulator: &Emulator,
+    ) -> Result<(), Error> {
+        let mut record = format!("{}:{number}:", self.id).into_bytes();
+        record.resize(self.rng.usize(record.len()..RECORD - 1), b'x');
+        record.push(b'\n');
+        match self.rng.u8(..10) {
+            0..3 => {
+                let patience = Duration::from_millis(self.rng.u64(..30));
+                // Given up, it is not accepted.
+                let write = tokio::time::timeout(patience, writer.write(&record));
+                if let Ok(written) = write.await {
+                    assert_eq!(written.map_err(ours)?, record.len(), "a part was accepted");
+                    self.accepted.push(record);
+                }
+            }
+            3..6 => {
+                writer.write_bytes(record.clone().into()).await?;
+                self.accepted.push(record);
+            }
+            6 => {
+                writer.flush().await.map_err(ours)?;
+                assert_eq!(writer.durable_position(), writer.position());
+            }
+            7 => {
+                writer.sync().await?;
+                assert_eq!(writer.durable_position(), writer.position());
+            }
+            8 if self.id == 0 && self.rng.u8(..4) == 0 => {
+                emulator.pause().await;
+                tokio::time::sleep(10 * MS).await;
+                emulator.resume().await.unwrap();
+            }
+            _ => {
+                emulator.release().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Of its records those that are in the object: all that are durable, no other but those in
+    /// doubt, each whole, once, and in order.
+    fn check(&self, landed: &[&[u8]]) {
+        let (id, failure) = (self.id, &self.failure);
+        let (landed, accepted) = (landed.concat(), self.accepted.concat());
+        assert!(
+            accepted.starts_with(&landed),
+            "writer {id}: torn, doubled or moved"
+        );
+        assert!(
+            landed.len() >= self.durable,
+            "writer {id}: durable bytes are missing"
+        );
+        let more = landed.len() - self.durable;
+        assert!(
+            more <= self.in_doubt,
+            "writer {id}: {more} more bytes, {failure:?}"
+        );
+        assert!(
+            failure.is_some() || landed == accepted,
+            "writer {id}: not everything"
+        );
     }
 }
 
