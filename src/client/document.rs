@@ -6,6 +6,8 @@ use http::HeaderMap;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
+use crate::credentials::Credentials;
+
 /// The most characters of one field.
 const MAX_FIELD: usize = 1024;
 
@@ -43,6 +45,15 @@ pub(super) struct Hidden<'a>(Vec<&'a str>);
 impl<'a> Hidden<'a> {
     pub(super) fn new(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         Self(secrets.into_iter().filter(|s| !s.is_empty()).collect())
+    }
+
+    /// The secrets of a request.
+    pub(super) fn of(credentials: &'a Credentials, signature: &'a str) -> Self {
+        Self::new([
+            credentials.access_key_secret(),
+            credentials.session_token().unwrap_or_default(),
+            signature,
+        ])
     }
 
     /// [`clean`] text without the secrets.

@@ -138,13 +138,13 @@ impl<'a> Call<'a> {
             }));
         }
         if response.status().is_success() {
-            return Ok(Answer { response });
+            return Ok(Answer {
+                response,
+                credentials,
+                signature,
+            });
         }
-        let hidden = Hidden::new([
-            credentials.access_key_secret(),
-            credentials.session_token().unwrap_or_default(),
-            &signature,
-        ]);
+        let hidden = Hidden::of(&credentials, &signature);
         Err(refused(client, response, &credentials, &hidden, signed).await)
     }
 

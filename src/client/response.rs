@@ -9,9 +9,10 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::{BoxStream, Stream, StreamExt as _};
 use http::HeaderMap;
 
-use super::document::clean;
+use super::document::Hidden;
 use super::failure;
 use super::request::Context;
+use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind, Result, TransportCause};
 
 /// The most bytes of a body that nobody wants, read so that its connection can be used again.
@@ -32,6 +33,9 @@ pub(super) fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
 /// An answer with a status of success.
 pub(super) struct Answer {
     pub(super) response: reqwest::Response,
+    /// What the request was signed with, which the answer may repeat.
+    pub(super) credentials: Credentials,
+    pub(super) signature: String,
 }
 
 impl Answer {
@@ -69,9 +73,14 @@ impl Answer {
         }
     }
 
+    /// A header's value, fit for an error or a log.
+    pub(super) fn shown(&self, name: &str) -> Option<String> {
+        Some(Hidden::of(&self.credentials, &self.signature).show(&self.text(name)?))
+    }
+
     /// The id of the request, fit for a log.
     pub(super) fn request_id(&self) -> Option<String> {
-        Some(clean(&self.text("x-oss-request-id")?))
+        self.shown("x-oss-request-id")
     }
 
     /// An error about an answer that the protocol does not allow.

@@ -9,7 +9,6 @@ use http::Method;
 
 use crate::client::OssClient;
 use crate::client::clock::system_time;
-use crate::client::document::clean;
 use crate::client::request::{Call, Context};
 use crate::client::response::Answer;
 use crate::error::Result;
@@ -85,7 +84,7 @@ impl ObjectMeta {
         let next_append_position = answer.length("x-oss-next-append-position")?;
         let kind = match text("x-oss-object-type") {
             Some(kind) if kind.eq_ignore_ascii_case("Appendable") => ObjectKind::Appendable,
-            Some(kind) => ObjectKind::Other(clean(&kind)),
+            Some(_) => ObjectKind::Other(answer.shown("x-oss-object-type").unwrap_or_default()),
             // OSS names a next position for appendable objects alone.
             None if next_append_position.is_some() => ObjectKind::Appendable,
             None => ObjectKind::Other(String::new()),
