@@ -56,6 +56,10 @@ pub mod emulator;
 mod error;
 mod options;
 mod progress;
+// Until the writer that rolls is there, nothing uses what is not public.
+#[cfg(feature = "rolling")]
+#[allow(dead_code)]
+mod rolling;
 mod store;
 mod writer;
 
@@ -72,6 +76,9 @@ pub use crate::error::{
 };
 pub use crate::options::{Encryption, ObjectAcl, ObjectOptions, RequestOptions, StorageClass};
 pub use crate::progress::Progress;
+#[cfg(feature = "rolling")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
+pub use crate::rolling::KeyTemplate;
 pub use crate::store::{
     AppendAnswer, AppendRequest, AppendStore, ObjectInfo, ObjectKind, ObjectPath,
 };

@@ -132,7 +132,8 @@ pub(crate) fn check_bucket(bucket: &str) -> Result<()> {
     )))
 }
 
-fn check_key(key: &str) -> Result<()> {
+/// Checks an object's key by OSS's rules.
+pub(crate) fn check_key(key: &str) -> Result<()> {
     let problem = if key.is_empty() {
         "is empty".into()
     } else if key.len() > ObjectPath::MAX_KEY_LEN {
