@@ -80,7 +80,8 @@ pub use crate::progress::Progress;
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 pub use crate::rolling::KeyTemplate;
 pub use crate::store::{
-    AppendAnswer, AppendRequest, AppendStore, ObjectInfo, ObjectKind, ObjectPath,
+    AppendAnswer, AppendRequest, AppendStore, KeyPage, ListedKey, ObjectInfo, ObjectKind,
+    ObjectPath,
 };
 pub use crate::writer::{
     CopyProgress, LazyOssAppendWriter, OssAppendWriter, OssAppendWriterBuilder, Unsent, WriterStats,

@@ -42,6 +42,24 @@ pub trait AppendStore: Send + Sync + 'static {
 
     /// Seals the object, whose length must be `position`. Sealing a sealed object succeeds.
     fn seal(&self, object: &ObjectPath, position: u64) -> impl Future<Output = Result<()>> + Send;
+
+    /// The keys that begin with `prefix`, in the order of their bytes, behind `after`: one page.
+    /// `None`: this store cannot list, which is what the method does unless it is implemented.
+    ///
+    /// To ask for the next page behind the [`next`](KeyPage::next) of each comes to the end. A key
+    /// that is there all the while is in exactly one of the pages.
+    ///
+    /// # Errors
+    /// A missing bucket is an error, no empty page.
+    fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> impl Future<Output = Result<Option<KeyPage>>> + Send {
+        let _ = (bucket, prefix, after);
+        std::future::ready(Ok(None))
+    }
 }
 
 impl<S: AppendStore> AppendStore for Arc<S> {
@@ -63,6 +81,15 @@ impl<S: AppendStore> AppendStore for Arc<S> {
 
     fn seal(&self, object: &ObjectPath, position: u64) -> impl Future<Output = Result<()>> + Send {
         (**self).seal(object, position)
+    }
+
+    fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> impl Future<Output = Result<Option<KeyPage>>> + Send {
+        (**self).list(bucket, prefix, after)
     }
 }
 
@@ -278,6 +305,56 @@ pub enum ObjectKind {
     Other(String),
 }
 
+impl ObjectKind {
+    /// The type that OSS calls so.
+    pub(crate) fn named(name: String) -> Self {
+        match name.eq_ignore_ascii_case("Appendable") {
+            true => Self::Appendable,
+            false => Self::Other(name),
+        }
+    }
+}
+
+/// One page of the keys of a bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyPage {
+    /// The objects, in the order of their keys' bytes.
+    pub objects: Vec<ListedKey>,
+    /// Behind which key the next page begins; `None`: this is the last.
+    pub next: Option<String>,
+}
+
+impl KeyPage {
+    /// A page of these objects, in the order of their keys' bytes.
+    pub fn new(objects: Vec<ListedKey>, next: Option<String>) -> Self {
+        Self { objects, next }
+    }
+}
+
+/// What a listing tells of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListedKey {
+    /// The key. Not every key that a bucket may hold is one that [`ObjectPath`] takes.
+    pub key: String,
+    /// The length in bytes.
+    pub length: u64,
+    /// Whether it is an appendable object.
+    pub kind: ObjectKind,
+}
+
+impl ListedKey {
+    /// An object by its key, length and type.
+    pub fn new(key: impl Into<String>, length: u64, kind: ObjectKind) -> Self {
+        Self {
+            key: key.into(),
+            length,
+            kind,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,6 +397,37 @@ mod tests {
         assert!(ObjectPath::new("bucket", "k".repeat(1023)).is_ok());
         assert!(ObjectPath::new("bucket", "k".repeat(1024)).is_err());
         assert!(ObjectPath::new("bucket", "é".repeat(512)).is_err());
+    }
+
+    /// Does what every store must, and no more.
+    struct Plain;
+
+    impl AppendStore for Plain {
+        async fn append(&self, _: AppendRequest) -> Result<AppendAnswer> {
+            Ok(AppendAnswer::default())
+        }
+
+        async fn head(&self, _: &ObjectPath) -> Result<Option<ObjectInfo>> {
+            Ok(None)
+        }
+
+        async fn read_range(
+            &self,
+            _: &ObjectPath,
+            _: Range<u64>,
+        ) -> Result<BoxStream<'static, Result<Bytes>>> {
+            Ok(Box::pin(futures::stream::empty()))
+        }
+
+        async fn seal(&self, _: &ObjectPath, _: u64) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_cannot_list_unless_it_says_so() {
+        let listed = Arc::new(Plain).list("bucket", "prefix", None).await;
+        assert_eq!(listed.unwrap(), None);
     }
 
     proptest! {

@@ -67,7 +67,17 @@ pub(crate) fn parse_http_date(text: &str) -> Option<Timestamp> {
 
 /// Reads an HTTP date; `None` for one that this system has no form for.
 pub(crate) fn system_time(text: &str) -> Option<SystemTime> {
-    let since = parse_http_date(text)?.duration_since(Timestamp::UNIX_EPOCH);
+    to_system_time(parse_http_date(text)?)
+}
+
+/// Reads a time as documents have it, such as `2012-02-24T08:43:07.000Z`; `None` for one that this
+/// system has no form for.
+pub(crate) fn iso_time(text: &str) -> Option<SystemTime> {
+    to_system_time(text.trim().parse().ok()?)
+}
+
+fn to_system_time(time: Timestamp) -> Option<SystemTime> {
+    let since = time.duration_since(Timestamp::UNIX_EPOCH);
     match since.is_negative() {
         true => SystemTime::UNIX_EPOCH.checked_sub(since.unsigned_abs()),
         false => SystemTime::UNIX_EPOCH.checked_add(since.unsigned_abs()),
@@ -133,6 +143,11 @@ mod tests {
             system_time("Wed, 31 Dec 1969 00:00:00 GMT"),
             SystemTime::UNIX_EPOCH.checked_sub(day)
         );
+        assert_eq!(
+            iso_time("1970-01-02T00:00:00.000Z"),
+            SystemTime::UNIX_EPOCH.checked_add(day)
+        );
+        assert_eq!(iso_time("yesterday"), None);
         assert!(system_time("Thu, 31 Dec 9998 00:00:00 GMT").is_some());
         // Not on every system.
         let _ = system_time("Sat, 01 Jan 0000 00:00:00 GMT");
@@ -150,7 +165,7 @@ mod tests {
             let clock = Clock::default();
             let dates = [parse_http_date(&any), parse_http_date(&date), Some(at(second))];
             for server in dates.into_iter().flatten() {
-                let _ = system_time(&date);
+                let _ = (system_time(&date), iso_time(&any));
                 let signed = clock.signing_time(at(NOW));
                 clock.correct(signed, server, at(NOW));
                 let now = clock.signing_time(at(NOW)).time;

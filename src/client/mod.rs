@@ -12,6 +12,7 @@ mod document;
 mod endpoint;
 mod failure;
 mod headers;
+mod listing;
 mod operations;
 mod presign;
 mod request;
@@ -33,6 +34,7 @@ pub use operations::bucket::CreateBucketRequest;
 pub use operations::delete::{DeleteObjectRequest, DeleteObjectResult};
 pub use operations::get::{GetObjectRequest, GetObjectResult};
 pub use operations::head::{HeadObjectRequest, ObjectMeta};
+pub use operations::list::{ListObjectsRequest, ListedObject, ObjectListing};
 pub use operations::put::{PutObjectRequest, PutObjectResult};
 pub use presign::PresignMethod;
 pub use response::ObjectBody;
@@ -138,6 +140,11 @@ impl OssClient {
     /// Deletes an object. A missing object is no error.
     pub fn delete_object(&self, object: &ObjectPath) -> DeleteObjectRequest {
         DeleteObjectRequest::new(self.clone(), object.clone())
+    }
+
+    /// Lists a bucket's keys in the order of their bytes, one page.
+    pub fn list_objects(&self, bucket: impl Into<String>) -> ListObjectsRequest {
+        ListObjectsRequest::new(self.clone(), bucket.into())
     }
 
     /// Creates a bucket. One that the caller owns already is no error.

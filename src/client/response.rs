@@ -92,6 +92,22 @@ impl Answer {
         })
     }
 
+    /// Reads the whole body, which must be at most `limit` bytes, with no pause longer than `idle`.
+    pub(super) async fn document(&mut self, limit: usize, idle: Duration) -> Result<Bytes> {
+        let mut body = BytesMut::new();
+        loop {
+            match tokio::time::timeout(idle, self.response.chunk()).await {
+                Err(_) => return Err(failure::stalled(idle)),
+                Ok(Err(error)) => return Err(failure::transport(error)),
+                Ok(Ok(None)) => return Ok(body.freeze()),
+                Ok(Ok(Some(chunk))) if chunk.len() > limit - body.len() => {
+                    return Err(self.bad(format!("it has more than {limit} bytes")));
+                }
+                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+            }
+        }
+    }
+
     /// Reads what is left of a body that says nothing. The headers have told the outcome, so a
     /// failure to read it is none.
     pub(super) async fn finish(self) {

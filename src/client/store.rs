@@ -10,8 +10,11 @@ use super::OssClient;
 use super::operations::append::{AppendObjectRequest, SealAppendObjectRequest};
 use super::operations::get::GetObjectRequest;
 use super::operations::head::{HeadObjectRequest, ObjectMeta};
+use super::operations::list::{ListObjectsRequest, ListedObject};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{AppendAnswer, AppendRequest, AppendStore, ObjectInfo, ObjectKind, ObjectPath};
+use crate::store::{
+    AppendAnswer, AppendRequest, AppendStore, KeyPage, ObjectInfo, ObjectKind, ObjectPath,
+};
 
 impl AppendStore for OssClient {
     async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
@@ -57,6 +60,67 @@ impl AppendStore for OssClient {
             .await
             .map(drop)
     }
+
+    /// Asks again behind a page that is empty although more follow, which OSS may answer.
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Option<KeyPage>> {
+        let after = after.unwrap_or_default();
+        let mut request = ListObjectsRequest::new(self.clone(), bucket.to_owned())
+            .prefix(prefix)
+            .start_after(after)
+            .max_keys(LIST_PAGE);
+        for _ in 0..MAX_EMPTY_PAGES {
+            let listing = request.clone().send().await?;
+            match listing.next_continuation_token {
+                Some(token) if listing.objects.is_empty() => {
+                    request = request.continuation_token(token);
+                }
+                next => {
+                    check_order(&listing.objects, prefix, after)
+                        .map_err(|reason| bad_listing(reason, listing.request_id))?;
+                    let last = listing.objects.last().map(|object| object.key.clone());
+                    let objects = listing.objects.into_iter().map(ListedObject::into_key);
+                    return Ok(Some(KeyPage::new(objects.collect(), next.and(last))));
+                }
+            }
+        }
+        Err(bad_listing("one empty page follows another", None))
+    }
+}
+
+/// The most keys of a page, and the most that OSS gives.
+const LIST_PAGE: u16 = 1000;
+
+/// The most empty pages in a row.
+const MAX_EMPTY_PAGES: u32 = 100;
+
+/// Refuses a page that is not what was asked for: whoever goes on behind it would go in circles, or
+/// miss keys.
+fn check_order(objects: &[ListedObject], prefix: &str, after: &str) -> Result<(), &'static str> {
+    let mut before = after;
+    for object in objects {
+        if !object.key.starts_with(prefix) {
+            return Err("it has keys without the prefix");
+        }
+        if *object.key <= *before {
+            return Err("its keys are not in order");
+        }
+        before = &object.key;
+    }
+    Ok(())
+}
+
+fn bad_listing(reason: &str, request_id: Option<String>) -> Error {
+    Error::new(ErrorKind::BadAnswer {
+        status: 200,
+        reason: reason.into(),
+        request_id,
+    })
+    .with_operation("list")
 }
 
 /// Refuses a success that is not of OSS, such as a login portal's page: it says nothing about the

@@ -2,6 +2,7 @@
 
 mod answers;
 mod failures;
+mod listing;
 mod requests;
 mod server;
 

@@ -54,6 +54,36 @@ async fn an_endless_success_body_is_left() {
 }
 
 #[tokio::test]
+async fn an_endless_listing_is_left() {
+    let entry = "<Contents><Key>a</Key><Size>1</Size></Contents>";
+    for (head, piece) in [
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            chunk(),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551000\r\n\r\n",
+            chunk(),
+        ),
+        ("HTTP/1.1 200 OK\r\n\r\n<ListBucketResult>", entry.into()),
+        (
+            "HTTP/1.1 200 OK\r\n\r\n<ListBucketResult><Contents><Key>",
+            chunk(),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\n\r\n<ListBucketResult>",
+            b"<a>".repeat(300),
+        ),
+    ] {
+        let (client, source) = source(head, &piece).await;
+        let error = client.list("bucket", "", None).await.unwrap_err();
+        let bad = matches!(error.kind(), ErrorKind::BadAnswer { .. });
+        assert!(bad && error.to_string().contains("8388608"), "{error}");
+        assert!(source.taken().await < PLENTY, "{head}");
+    }
+}
+
+#[tokio::test]
 async fn a_head_with_an_endless_body_is_answered_without_it() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nx-oss-object-type: Appendable\r\n\r\n";
     let (client, source) = source(head, &chunk()).await;

@@ -9,6 +9,7 @@ use http::Method;
 
 use crate::client::OssClient;
 use crate::client::clock::system_time;
+use crate::client::document::clean;
 use crate::client::request::{Call, Context};
 use crate::client::response::Answer;
 use crate::error::Result;
@@ -83,8 +84,7 @@ impl ObjectMeta {
         let date = |name| system_time(&answer.text(name)?);
         let next_append_position = answer.length("x-oss-next-append-position")?;
         let kind = match text("x-oss-object-type") {
-            Some(kind) if kind.eq_ignore_ascii_case("Appendable") => ObjectKind::Appendable,
-            Some(_) => ObjectKind::Other(answer.shown("x-oss-object-type").unwrap_or_default()),
+            Some(kind) => ObjectKind::named(clean(&kind)),
             // OSS names a next position for appendable objects alone.
             None if next_append_position.is_some() => ObjectKind::Appendable,
             None => ObjectKind::Other(String::new()),

@@ -5,4 +5,5 @@ pub(super) mod bucket;
 pub(super) mod delete;
 pub(super) mod get;
 pub(super) mod head;
+pub(super) mod list;
 pub(super) mod put;
