@@ -6,6 +6,7 @@ mod read;
 mod shared;
 #[cfg(unix)]
 mod signals;
+mod tail;
 mod trouble;
 mod usage;
 

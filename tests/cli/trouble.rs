@@ -34,7 +34,7 @@ async fn refused_credentials_are_5_and_not_retried_for_ever() {
             "SecurityTokenExpired",
         ),
     ] {
-        for name in ["append", "stat", "cat"] {
+        for name in ["append", "stat", "cat", "tail"] {
             emulator.clear_requests();
             let mut command = command(&emulator, [name, TARGET]);
             command

@@ -24,7 +24,7 @@ async fn a_malformed_target_is_refused_before_anything_is_sent() {
         "",
         &long,
     ] {
-        for name in ["append", "stat", "cat"] {
+        for name in ["append", "stat", "cat", "tail"] {
             let ended = run(command(&emulator, [name, target]), "x").await;
             assert_eq!(ended.code, 2, "{name} {target:?} {ended:?}");
             assert!(!ended.stderr.is_empty());
@@ -209,6 +209,19 @@ async fn help_explains_itself() {
         ),
         ("stat", &["Example:", "OSS_SESSION_TOKEN", "Exit codes:"]),
         ("cat", &["Examples:", "A-B", "OSS_REGION", "Exit codes:"]),
+        (
+            "tail",
+            &[
+                "[default: 10]",
+                "[default: 200ms]",
+                "[default: 5s]",
+                "--from",
+                "--embedded",
+                "Examples:",
+                "OSS_REGION",
+                "Exit codes:",
+            ],
+        ),
         ("emulator", &["Example:", "--listen"]),
     ] {
         let help = run(bare([name, "--help"]), "").await.expect(0);

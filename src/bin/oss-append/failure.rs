@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::process::ExitCode;
 
-use oss_append::{Error, ErrorKind, ServiceError};
+use oss_append::{Error, ErrorKind, ServiceError, TransportCause};
 
 use crate::output;
 
@@ -53,6 +53,14 @@ impl Failure {
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self {
             code: USAGE,
+            message: message.into(),
+        }
+    }
+
+    /// The object is not what it was.
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self {
+            code: CONFLICT,
             message: message.into(),
         }
     }
@@ -126,6 +134,21 @@ fn code(error: &Error) -> u8 {
     }
 }
 
+/// Whether the same request may succeed later: OSS was not reached, or had a reason that passes.
+pub(crate) fn may_pass(error: &Error) -> bool {
+    let refused_certificate = matches!(
+        error.kind(),
+        ErrorKind::Transport {
+            cause: TransportCause::Tls,
+            ..
+        }
+    );
+    let clock_corrected = error
+        .service_error()
+        .is_some_and(|answer| answer.clock_corrected);
+    clock_corrected || (code(error) == NOT_REACHED && !refused_certificate)
+}
+
 fn code_of_answer(answer: &ServiceError) -> u8 {
     match (answer.code.as_str(), answer.status) {
         ("PositionNotEqualToLength" | "FileAlreadyExists", _) => CONFLICT,
@@ -181,7 +204,7 @@ mod tests {
     use std::io;
     use std::time::Duration;
 
-    use oss_append::{Conflict, ConflictCause, ObjectPath, TransportCause};
+    use oss_append::{Conflict, ConflictCause, ObjectPath};
 
     fn answered(status: u16, code: &str) -> Error {
         Error::service(ServiceError::new(status, code))
@@ -281,6 +304,23 @@ mod tests {
         }
         assert_eq!(code(&answered(503, "ServiceUnavailable")), NOT_REACHED);
         assert_eq!(code(&exhausted(answered(404, "x"))), NOT_REACHED);
+    }
+
+    #[test]
+    fn what_may_pass_is_not_a_refusal() {
+        let mut skewed = ServiceError::new(403, "RequestTimeTooSkewed");
+        skewed.clock_corrected = true;
+        for (error, passes) in [
+            (Error::transport(TransportCause::Connect, "x"), true),
+            (Error::transport(TransportCause::Broken, "x"), true),
+            (Error::transport(TransportCause::Tls, "x"), false),
+            (answered(503, "ServiceUnavailable"), true),
+            (answered(403, "AccessDenied"), false),
+            (answered(404, "NoSuchBucket"), false),
+            (Error::service(skewed), true),
+        ] {
+            assert_eq!(may_pass(&error), passes, "{error}");
+        }
     }
 
     #[test]

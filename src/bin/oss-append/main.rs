@@ -13,6 +13,7 @@ mod progress;
 mod signals;
 mod stat;
 mod summary;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ struct Arguments {
 enum Command {
     Append(append::Arguments),
     Cat(cat::Arguments),
+    Tail(tail::Arguments),
     Stat(stat::Arguments),
     Emulator(emulator::Arguments),
 }
@@ -52,6 +54,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Append(arguments) => append::run(arguments).await,
         Command::Cat(arguments) => cat::run(arguments).await,
+        Command::Tail(arguments) => tail::run(arguments).await,
         Command::Stat(arguments) => stat::run(arguments).await,
         Command::Emulator(arguments) => emulator::run(arguments).await,
     }
