@@ -45,6 +45,10 @@
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations, unreachable_pub)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(feature = "rolling"),
+    allow(dead_code, unreachable_pub, reason = "the writer's hooks for `rolling`")
+)]
 
 mod appender;
 pub mod client;
@@ -56,9 +60,8 @@ pub mod emulator;
 mod error;
 mod options;
 mod progress;
-// Until the writer that rolls is there, nothing uses what is not public.
 #[cfg(feature = "rolling")]
-#[allow(dead_code)]
+#[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 mod rolling;
 mod store;
 mod writer;
@@ -78,11 +81,16 @@ pub use crate::options::{Encryption, ObjectAcl, ObjectOptions, RequestOptions, S
 pub use crate::progress::Progress;
 #[cfg(feature = "rolling")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
-pub use crate::rolling::KeyTemplate;
+pub use crate::rolling::{
+    FinishedObject, KeyTemplate, RollingStats, RollingWriter, RollingWriterBuilder,
+};
 pub use crate::store::{
     AppendAnswer, AppendRequest, AppendStore, KeyPage, ListedKey, ObjectInfo, ObjectKind,
     ObjectPath,
 };
+#[cfg(feature = "rolling")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
+pub use crate::writer::destination::RollReason;
 pub use crate::writer::{
     CopyProgress, LazyOssAppendWriter, OssAppendWriter, OssAppendWriterBuilder, Unsent, WriterStats,
 };

@@ -5,7 +5,7 @@ mod attempt;
 mod open;
 pub(crate) mod options;
 pub(crate) mod replay;
-mod retry;
+pub(crate) mod retry;
 mod seal;
 pub(crate) mod stats;
 

@@ -39,6 +39,12 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
         &self.object
     }
 
+    /// The same options for another object.
+    pub(crate) fn for_object(mut self, object: ObjectPath) -> Self {
+        self.object = object;
+        self
+    }
+
     /// Looks at the object and opens it.
     ///
     /// # Errors
@@ -51,6 +57,11 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
     /// # Cancel safety
     /// Safe; with [`create_new`](Self::create_new) the empty object may have been created.
     pub async fn open(self) -> Result<ObjectAppender<S>> {
+        self.open_counting(Arc::default()).await
+    }
+
+    /// The same, and counts in `counters` what it does.
+    pub(crate) async fn open_counting(self, counters: Arc<Counters>) -> Result<ObjectAppender<S>> {
         let Self {
             store,
             object,
@@ -63,7 +74,7 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             store,
             object,
             options,
-            counters: Arc::new(Counters::default()),
+            counters,
             given: Proven::EMPTY,
             exists: false,
             replay: None,

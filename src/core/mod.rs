@@ -4,9 +4,6 @@ pub(crate) mod backoff;
 pub(crate) mod batch;
 pub mod crc64;
 pub(crate) mod flush;
-// Until the writer that rolls is there, only its parts use these.
-#[cfg(feature = "rolling")]
-#[allow(dead_code)]
 pub(crate) mod period;
 pub(crate) mod position;
 pub(crate) mod reconcile;

@@ -52,11 +52,6 @@ impl Periods {
         self.every
     }
 
-    /// The offset, in seconds east of UTC, at whose midnight the count begins.
-    pub(crate) fn utc_offset(&self) -> i32 {
-        self.utc_offset
-    }
-
     /// The period that `time` falls in: from its first moment up to, without, the first of the
     /// next.
     ///

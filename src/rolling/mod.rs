@@ -1,5 +1,14 @@
-//! A sequence of objects that are named by a template and rolled by size and time.
+//! A sequence of objects, rolled by size and time.
 
+mod builder;
+mod find;
+mod finished;
+mod progress;
+mod roller;
 mod template;
+mod writer;
 
+pub use self::builder::RollingWriterBuilder;
+pub use self::finished::FinishedObject;
 pub use self::template::KeyTemplate;
+pub use self::writer::{RollingStats, RollingWriter};

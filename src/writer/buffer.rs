@@ -17,6 +17,17 @@ const MIN_SHARED: usize = 4 * 1024;
 /// The most bytes of short records that are kept together.
 const MAX_GROUP: u64 = 4 * 1024;
 
+/// What an append may not cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Records {
+    /// Nothing: batches end anywhere.
+    Bytes,
+    /// What is written at once.
+    Writes,
+    /// What ends with this byte, and what is written as a `Bytes` at once.
+    Ending(u8),
+}
+
 #[derive(Debug)]
 pub(super) struct Buffer {
     /// Full segments and shared `Bytes`, in order.
@@ -47,21 +58,28 @@ struct RecordEnds {
     /// Short records are kept together up to this length, so that a buffer full of them does not
     /// hold a multiple of its bytes in ends.
     group: u64,
+    /// The last end stays where it is: what follows is not kept together with it.
+    fixed: bool,
+    /// The beginning of a record has been taken without its end.
+    begun: bool,
 }
 
 impl RecordEnds {
     fn push(&mut self, end: u64) {
         let start = *self.ends.iter().nth_back(1).unwrap_or(&self.taken);
         match self.ends.back_mut() {
-            Some(last) if end - start <= self.group => *last = end,
-            _ => self.ends.push_back(end),
+            Some(last) if !self.fixed && end - start <= self.group => *last = end,
+            _ => {
+                self.fixed = self.begun && self.ends.is_empty();
+                self.ends.push_back(end);
+            }
         }
     }
 }
 
 impl Buffer {
-    /// A buffer of `capacity` bytes. With `max_record`, records stay whole: none of them is longer,
-    /// and at least as much is taken at a time unless that is all.
+    /// A buffer of `capacity` bytes. With `max_record`, records stay whole as long as they are no
+    /// longer than that.
     pub(super) fn new(capacity: usize, max_record: Option<u64>) -> Self {
         Self {
             chunks: VecDeque::new(),
@@ -74,6 +92,8 @@ impl Buffer {
                 taken: 0,
                 ends: VecDeque::new(),
                 group: (max / 64).min(MAX_GROUP),
+                fixed: false,
+                begun: false,
             }),
         }
     }
@@ -105,6 +125,35 @@ impl Buffer {
             let take = free.min(data.len());
             self.tail.extend_from_slice(&data[..take]);
             data = &data[take..];
+        }
+    }
+
+    /// Copies `data` in, and notes the records that end with `delimiter` in it.
+    pub(super) fn copy_records(
+        &mut self,
+        mut data: &[u8],
+        delimiter: u8,
+        now: impl Fn() -> Time + Copy,
+    ) {
+        let ends = |part: &[u8]| part.iter().rposition(|byte| *byte == delimiter);
+        let group = self
+            .ends
+            .as_ref()
+            .map_or(MAX_GROUP, |records| records.group);
+        while !data.is_empty() {
+            // Not only the last end of all, or a batch could not end before it.
+            let window = data.len().min(usize::try_from(group).unwrap_or(usize::MAX));
+            let end = ends(&data[..window]).or_else(|| {
+                let rest = data[window..].iter();
+                let next = rest.copied().position(|byte| byte == delimiter)?;
+                Some(window + next)
+            });
+            let Some(end) = end else {
+                return self.copy(data, now);
+            };
+            self.copy(&data[..=end], now);
+            self.end_record();
+            data = &data[end + 1..];
         }
     }
 
@@ -161,6 +210,49 @@ impl Buffer {
         taken
     }
 
+    /// Takes up to `max` bytes of a record out whose end is not known. What follows up to its end
+    /// is a record of its own.
+    pub(super) fn take_unfinished(&mut self, max: u64) -> Vec<Bytes> {
+        let Some(mut records) = self.ends.take() else {
+            return self.take(max);
+        };
+        let taken = self.take(max);
+        records.taken += taken.iter().map(|part| part.len() as u64).sum::<u64>();
+        records.begun = true;
+        self.ends = Some(records);
+        taken
+    }
+
+    /// The length of what comes first and may not be cut; `None` if its end has not come.
+    pub(super) fn first_record(&self) -> Option<u64> {
+        match &self.ends {
+            Some(records) => records.ends.front().map(|end| end - records.taken),
+            None => (self.len > 0).then_some(1),
+        }
+    }
+
+    /// Whether the beginning of a record has been taken without its end.
+    pub(super) fn is_mid_record(&self) -> bool {
+        self.ends.as_ref().is_some_and(|records| records.begun)
+    }
+
+    /// The length of all whole records. None of them is kept together with what follows.
+    pub(super) fn cut(&mut self) -> u64 {
+        let Some(records) = &mut self.ends else {
+            return self.len;
+        };
+        records.fixed = true;
+        records.ends.back().map_or(0, |end| end - records.taken)
+    }
+
+    /// Counts the age of what is left from `time` on.
+    pub(super) fn age_from(&mut self, time: Time) {
+        for chunk in &mut self.chunks {
+            chunk.since = time;
+        }
+        self.tail_since = time;
+    }
+
     /// Takes everything out, records whole or not.
     pub(super) fn take_all(&mut self) -> Vec<Bytes> {
         self.ends = None;
@@ -201,6 +293,7 @@ impl Buffer {
         {
             end = next;
             records.ends.pop_front();
+            records.begun = false;
         }
         let len = end - records.taken;
         records.taken = end;

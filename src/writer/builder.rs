@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
+use super::buffer::Records;
 use super::lazy::LazyOssAppendWriter;
 use super::shared::Shared;
 use super::worker;
@@ -25,7 +26,7 @@ const DEFAULT_LINGER: Duration = Duration::from_secs(1);
 
 /// The checked options of a writer.
 #[derive(Clone, Debug)]
-pub(super) struct WriterOptions {
+pub(crate) struct WriterOptions {
     pub(super) schedule: Schedule,
     pub(super) buffer_capacity: u64,
     pub(super) flush_mode: FlushMode,
@@ -46,7 +47,7 @@ pub struct OssAppendWriterBuilder<S> {
 }
 
 impl<S: AppendStore> OssAppendWriterBuilder<S> {
-    pub(super) fn new(store: S, object: ObjectPath) -> Self {
+    pub(crate) fn new(store: S, object: ObjectPath) -> Self {
         Self {
             appender: ObjectAppender::builder(store, object),
             batch_size: None,
@@ -136,7 +137,10 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         options: WriterOptions,
     ) -> Result<(OssAppendWriter, impl Future<Output = ()> + Send + use<S>)> {
         let object = self.object().clone();
-        let whole_records = self.appender.options.shared;
+        let records = match self.appender.options.shared {
+            true => Records::Writes,
+            false => Records::Bytes,
+        };
         let appender = self.appender.open().await?;
         let shared = Arc::new(Shared::new(
             object,
@@ -144,9 +148,9 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             appender.position(),
             appender.checkpoint(),
             appender.counters(),
-            whole_records,
+            records,
         ));
-        let worker = worker::run(Arc::clone(&shared), appender);
+        let worker = worker::run(Arc::clone(&shared), appender, None);
         Ok((OssAppendWriter::new(shared), worker))
     }
 
@@ -155,7 +159,12 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         LazyOssAppendWriter::new(self.open())
     }
 
-    pub(super) fn options(&self) -> Result<WriterOptions> {
+    /// The options of the object's appender.
+    pub(crate) fn appender(&self) -> &ObjectAppenderBuilder<S> {
+        &self.appender
+    }
+
+    pub(crate) fn options(&self) -> Result<WriterOptions> {
         let batch_size = self
             .batch_size
             .unwrap_or(DEFAULT_BATCH_SIZE.min(self.max_append_size.unwrap_or(u64::MAX)));

@@ -1,11 +1,13 @@
 //! `OssAppendWriter`: a thin handle, a shared buffer, and one worker.
 
-mod buffer;
-mod builder;
+pub(crate) mod buffer;
+pub(crate) mod builder;
 mod copy;
+pub(crate) mod destination;
 #[cfg(test)]
 mod handoff;
 mod lazy;
+pub(crate) mod periods;
 mod shared;
 mod sink;
 mod stats;

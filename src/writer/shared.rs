@@ -1,7 +1,7 @@
 //! What the handles and the worker of one writer share: one lock around the buffer, the watermarks
 //! and the waiters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -10,8 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, Records};
 use super::builder::WriterOptions;
+use super::destination::RollReason;
 use super::stats::WriterStats;
 use super::sync::{Mutex, MutexGuard, Notify};
 use super::unsent::Unsent;
@@ -29,8 +30,8 @@ pub(super) struct Shared {
     /// The object's length when it was opened, or the replay's start.
     pub(super) start: u64,
     pub(super) counters: Arc<Counters>,
-    /// Whether what is written at once must stay in one append.
-    pub(super) whole_records: bool,
+    /// What an append may not cut.
+    pub(super) records: Records,
     /// Tells the worker that something changed.
     pub(super) work: Notify,
     origin: Instant,
@@ -58,11 +59,24 @@ pub(super) struct State {
     pub(super) in_flight: Option<Batch>,
     /// When its oldest byte came.
     pub(super) in_flight_since: Option<Time>,
+    /// Where objects have to end, in order.
+    pub(super) cuts: VecDeque<Cut>,
+    /// How many cuts have been asked for and made.
+    pub(super) cuts_asked: u64,
+    pub(super) cuts_made: u64,
     pub(super) phase: Phase,
     pub(super) handles: usize,
     /// The caller has taken back what is not durable.
     pub(super) unsent_taken: bool,
     waiters: BTreeMap<u64, Waker>,
+}
+
+/// What comes behind this goes in another object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    /// The count of bytes before it. A record of which a part has been issued ends first.
+    pub(super) at: u64,
+    pub(super) reason: RollReason,
 }
 
 #[derive(Clone, Debug)]
@@ -94,10 +108,13 @@ impl Shared {
         start: u64,
         checkpoint: Checkpoint,
         counters: Arc<Counters>,
-        whole_records: bool,
+        records: Records,
     ) -> Self {
         let capacity = usize::try_from(options.buffer_capacity).unwrap_or(usize::MAX);
-        let max_record = whole_records.then_some(options.schedule.max_append_size);
+        let max_record = match records {
+            Records::Bytes => None,
+            Records::Writes | Records::Ending(_) => Some(options.schedule.max_append_size),
+        };
         Self {
             state: Mutex::new(State {
                 buffer: Buffer::new(capacity, max_record),
@@ -110,6 +127,9 @@ impl Shared {
                 wanted: 0,
                 in_flight: None,
                 in_flight_since: None,
+                cuts: VecDeque::new(),
+                cuts_asked: 0,
+                cuts_made: 0,
                 phase: Phase::Open,
                 handles: 0,
                 unsent_taken: false,
@@ -119,11 +139,16 @@ impl Shared {
             options,
             start,
             counters,
-            whole_records,
+            records,
             work: Notify::new(),
             origin: Instant::now(),
             next_waiter: AtomicU64::new(0),
         }
+    }
+
+    /// Whether a `Bytes` that is written at once is a record.
+    pub(super) fn keeps_bytes(&self) -> bool {
+        self.records != Records::Bytes
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -219,6 +244,20 @@ impl Shared {
 }
 
 impl State {
+    /// What comes from now on goes in another object.
+    pub(super) fn cut(&mut self, reason: RollReason) {
+        let at = self.issued + self.buffer.cut();
+        self.cuts.push_back(Cut { at, reason });
+        self.cuts_asked += 1;
+    }
+
+    /// Whether the next cut can only be made when a record ends that has been issued in part.
+    pub(super) fn waits_for_record_end(&self) -> bool {
+        self.buffer.is_mid_record()
+            && self.settled == self.issued
+            && self.cuts.front().is_some_and(|cut| cut.at <= self.issued)
+    }
+
     /// Bytes in memory: waiting and in flight.
     pub(super) fn held(&self) -> u64 {
         self.accepted - self.settled

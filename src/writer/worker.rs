@@ -1,21 +1,26 @@
 //! The one task of a writer: takes a batch when the schedule says so, and appends it.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::appender::ObjectAppender;
 use crate::core::batch::Batch;
 use crate::core::flush::Time;
 use crate::core::schedule::{Step, Waiting};
 use crate::error::{Error, ErrorKind, Landed, Result};
-use crate::store::AppendStore;
 
-use super::shared::{Phase, Shared};
+use super::destination::{Destination, RollReason, Room};
+use super::periods::PeriodClock;
+use super::shared::{Phase, Shared, State};
 
 /// What the worker does next.
 enum Job {
+    /// Opens an object for what waits.
+    Open,
     Append(Vec<bytes::Bytes>),
     /// Somebody waits for bytes of a replay that are only compared yet.
     Verify,
+    Roll(RollReason),
     WaitUntil(Time),
     Wait,
     Finish {
@@ -25,59 +30,127 @@ enum Job {
 
 /// Works until the writer is closed or fails; dropped at any point, even before it was ever polled,
 /// it fails the writer.
-pub(super) fn run<S: AppendStore>(
+pub(super) fn run<D: Destination>(
     shared: Arc<Shared>,
-    mut appender: ObjectAppender<S>,
+    mut destination: D,
+    mut clock: Option<PeriodClock>,
 ) -> impl Future<Output = ()> + Send {
     let lost = LostGuard(shared);
     async move {
-        let result = work(&lost.0, &mut appender).await;
-        end(&lost.0, appender, result);
+        let result = work(&lost.0, &mut destination, &mut clock).await;
+        end(&lost.0, destination, result);
     }
 }
 
-async fn work<S: AppendStore>(shared: &Shared, appender: &mut ObjectAppender<S>) -> Result<()> {
+async fn work<D: Destination>(
+    shared: &Shared,
+    destination: &mut D,
+    clock: &mut Option<PeriodClock>,
+) -> Result<()> {
     loop {
-        match next_job(shared) {
+        match next_job(shared, destination.room(), clock) {
+            Job::Open => {
+                let period = clock.as_ref().and_then(PeriodClock::current);
+                meanwhile(shared, clock, destination.open(period)).await?;
+            }
             Job::Append(chunks) => {
                 let batch = Batch::from(chunks);
                 shared.lock().in_flight = Some(batch.clone());
                 let len = batch.len();
-                appender.append(batch).await?;
-                landed(shared, appender, len);
+                meanwhile(shared, clock, destination.append(batch)).await?;
+                landed(shared, destination, len);
             }
             Job::Verify => {
-                appender.verify().await?;
-                landed(shared, appender, 0);
+                destination.verify().await?;
+                landed(shared, destination, 0);
+            }
+            Job::Roll(reason) => {
+                meanwhile(shared, clock, destination.roll(reason)).await?;
+                if let (RollReason::Period, Some(clock)) = (reason, &mut *clock) {
+                    clock.ended();
+                }
+                if reason != RollReason::Size {
+                    shared.lock().cuts_made += 1;
+                }
+                landed(shared, destination, 0);
             }
             Job::WaitUntil(time) => {
-                let timer = async {
-                    match shared.instant(time) {
-                        Some(instant) => tokio::time::sleep_until(instant).await,
-                        None => std::future::pending().await,
-                    }
-                };
                 tokio::select! {
-                    () = timer => {}
+                    () = sleep_until(shared, time) => {}
                     () = shared.work.notified() => {}
                 }
             }
             Job::Wait => shared.work.notified().await,
             Job::Finish { seal } => {
-                appender.end_replay().await?;
-                landed(shared, appender, 0);
-                if seal {
-                    appender.seal().await?;
-                }
-                return Ok(());
+                destination.complete().await?;
+                landed(shared, destination, 0);
+                return destination.finish(seal).await;
             }
         }
     }
 }
 
-fn next_job(shared: &Shared) -> Job {
+async fn sleep_until(shared: &Shared, time: Time) {
+    match shared.instant(time) {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Runs `future`; a period that ends meanwhile ends for the bytes that come from then on.
+async fn meanwhile<T>(
+    shared: &Shared,
+    clock: &mut Option<PeriodClock>,
+    future: impl Future<Output = T>,
+) -> T {
+    let Some(clock) = clock else {
+        return future.await;
+    };
+    let mut future = pin!(future);
+    loop {
+        let left = end_periods(&mut shared.lock(), clock);
+        tokio::select! {
+            biased;
+            output = &mut future => return output,
+            () = tokio::time::sleep(left) => {}
+        }
+    }
+}
+
+/// Makes the cut if the period has ended, and tells when to ask again.
+fn end_periods(state: &mut State, clock: &mut PeriodClock) -> Duration {
+    let left = clock.left();
+    if !left.is_zero() {
+        return left;
+    }
+    state.cut(RollReason::Period);
+    clock.begin();
+    clock.left()
+}
+
+fn next_job(shared: &Shared, room: Option<Room>, clock: &mut Option<PeriodClock>) -> Job {
     let now = shared.now();
     let mut state = shared.lock();
+    let mut period_ends = None;
+    if let Some(clock) = clock {
+        if room.is_some() || state.buffer.len() > 0 {
+            let left = end_periods(&mut state, clock);
+            period_ends = Some(now.saturating_add(left));
+        } else if state.cuts.is_empty() {
+            clock.idle();
+        }
+    }
+    let mid_record = state.buffer.is_mid_record();
+    let mut to_cut = None;
+    if let Some(cut) = state.cuts.front() {
+        if cut.at > state.issued {
+            to_cut = Some(cut.at - state.issued);
+        } else if !mid_record {
+            let reason = cut.reason;
+            state.cuts.pop_front();
+            return Job::Roll(reason);
+        }
+    }
     let closing = match state.phase {
         Phase::Closing { seal } if state.buffer.len() == 0 => return Job::Finish { seal },
         Phase::Closing { .. } => true,
@@ -90,30 +163,57 @@ fn next_job(shared: &Shared) -> Job {
         bytes: state.buffer.len(),
         since: state.buffer.since().unwrap_or(now),
         flush_due: state.flush.due(),
-        closing,
+        closing: closing || to_cut.is_some(),
     };
     match shared.options.schedule.next(waiting, now) {
         Step::Append(max) => {
+            let Some(room) = room else { return Job::Open };
             state.in_flight_since = state.buffer.since();
-            let chunks = state.buffer.take(max);
+            let max = max.min(to_cut.unwrap_or(u64::MAX));
+            let Some(chunks) = take(&mut state, max, room) else {
+                return Job::Roll(RollReason::Size);
+            };
+            if state.buffer.first_record().is_none() {
+                state.buffer.age_from(now);
+            }
             state.issued += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
             let issued = state.issued;
             state.flush.issued(issued, now);
             Job::Append(chunks)
         }
-        Step::WaitUntil(time) => Job::WaitUntil(time),
-        Step::Wait => Job::Wait,
+        Step::WaitUntil(time) => Job::WaitUntil(period_ends.map_or(time, |ends| time.min(ends))),
+        Step::Wait => period_ends.map_or(Job::Wait, Job::WaitUntil),
     }
 }
 
-/// The appender is done with `len` more bytes: frees their memory, moves the watermarks on, and
+/// Takes the next batch out of the buffer; `None` if it has to go in another object.
+fn take(state: &mut State, max: u64, room: Room) -> Option<Vec<bytes::Bytes>> {
+    let buffer = &mut state.buffer;
+    let first = buffer.first_record();
+    if buffer.is_mid_record() {
+        // Its end belongs where its beginning is.
+        return Some(match first {
+            Some(rest) if rest <= max => buffer.take(rest),
+            _ => buffer.take_unfinished(max),
+        });
+    }
+    if !room.empty && first.unwrap_or(buffer.len()) > room.bytes {
+        return None;
+    }
+    Some(match first {
+        Some(first) if first <= max => buffer.take(max.min(room.bytes.max(first))),
+        _ => buffer.take_unfinished(max),
+    })
+}
+
+/// The destination is done with `len` more bytes: frees their memory, moves the watermarks on, and
 /// wakes whoever waits.
-fn landed<S: AppendStore>(shared: &Shared, appender: &ObjectAppender<S>, len: u64) {
+fn landed(shared: &Shared, destination: &impl Destination, len: u64) {
     let mut state = shared.lock();
     state.settled += len;
-    state.durable = state.settled - lag(appender);
+    state.durable = state.settled - destination.lag();
     state.in_flight_since = None;
-    state.checkpoint = appender.checkpoint();
+    state.checkpoint = destination.checkpoint();
     if let Some(batch) = state.in_flight.take() {
         state.buffer.release(batch.into_chunks());
     }
@@ -122,15 +222,10 @@ fn landed<S: AppendStore>(shared: &Shared, appender: &ObjectAppender<S>, len: u6
     wake.all();
 }
 
-/// How many bytes the appender has compared and not yet proven.
-fn lag<S: AppendStore>(appender: &ObjectAppender<S>) -> u64 {
-    appender.position() - appender.durable_position()
-}
-
-fn end<S: AppendStore>(shared: &Shared, appender: ObjectAppender<S>, result: Result<()>) {
-    let lag = lag(&appender);
-    let checkpoint = appender.checkpoint();
-    let unsent = appender.into_unsent().map(|(_, batch)| batch);
+fn end(shared: &Shared, destination: impl Destination, result: Result<()>) {
+    let lag = destination.lag();
+    let checkpoint = destination.checkpoint();
+    let unsent = destination.into_unsent();
     let mut state = shared.lock();
     // Of the batch in flight, what is not unsent has landed: all of it, or a torn part.
     let flying = state.in_flight.take().map_or(0, |batch| batch.len());

@@ -9,12 +9,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
+use tokio::runtime::Handle;
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
 
-use super::builder::OssAppendWriterBuilder;
+use super::buffer::Records;
+use super::builder::{OssAppendWriterBuilder, WriterOptions};
+use super::destination::{Destination, RollReason};
+use super::periods::PeriodClock;
 use super::shared::{Phase, Shared, State};
 use super::stats::WriterStats;
 use super::unsent::Unsent;
+use super::worker;
 use crate::appender::replay::Checkpoint;
+use crate::appender::stats::Counters;
 use crate::core::flush::FlushMode;
 use crate::error::{Error, Result};
 use crate::store::{AppendStore, ObjectPath};
@@ -82,6 +90,24 @@ impl OssAppendWriter {
     /// Prepares to open `object` in `store`.
     pub fn builder<S: AppendStore>(store: S, object: ObjectPath) -> OssAppendWriterBuilder<S> {
         OssAppendWriterBuilder::new(store, object)
+    }
+
+    /// A writer to a sequence of objects, named as `sequence`, whose worker runs on `runtime`.
+    pub(crate) fn start(
+        runtime: &Handle,
+        sequence: ObjectPath,
+        options: WriterOptions,
+        counters: Arc<Counters>,
+        records: Records,
+        destination: impl Destination,
+        clock: Option<PeriodClock>,
+    ) -> Self {
+        let start = Checkpoint::new(0);
+        let shared = Shared::new(sequence, options, 0, start, counters, records);
+        let writer = Self::new(Arc::new(shared));
+        let worker = worker::run(Arc::clone(&writer.shared), destination, clock);
+        runtime.spawn(worker.with_subscriber(NoSubscriber::new()));
+        writer
     }
 
     pub(super) fn new(shared: Arc<Shared>) -> Self {
@@ -211,6 +237,32 @@ impl OssAppendWriter {
         Ok(unsent)
     }
 
+    /// Ends the present object behind what was accepted so far, and waits for that. The end of a
+    /// record of which the beginning was issued is not waited for.
+    pub(crate) async fn cut(&mut self, reason: RollReason) -> Result<()> {
+        let mut asked = None;
+        poll_fn(|cx| {
+            ready!(self.poll_item(cx))?;
+            let mut state = self.shared.lock();
+            state.check_failed()?;
+            let number = match asked {
+                Some(number) => number,
+                None => {
+                    state.check_open()?;
+                    state.cut(reason);
+                    self.shared.work.notify_one();
+                    *asked.insert(state.cuts_asked)
+                }
+            };
+            let ended = matches!(state.phase, Phase::Closed);
+            if state.cuts_made >= number || ended || state.waits_for_record_end() {
+                return Poll::Ready(Ok(()));
+            }
+            self.shared.wait(state, self.waiter, cx)
+        })
+        .await
+    }
+
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -236,7 +288,7 @@ impl OssAppendWriter {
     fn poll_place(&mut self, cx: &mut Context<'_>, bytes: &Bytes) -> Poll<Result<()>> {
         let mut state = self.shared.lock();
         let len = bytes.len() as u64;
-        let room = room_for(&self.shared, &state, len)?;
+        let room = room_for(&self.shared, &state, len, self.shared.keeps_bytes())?;
         if room < len {
             // What is in the way goes out now, however little it is.
             let accepted = state.accepted;
@@ -250,7 +302,13 @@ impl OssAppendWriter {
 
     /// Takes in an item of a `Sink`; [`poll_room`](Self::poll_room) has been ready.
     pub(super) fn take_item(&mut self, item: Bytes) -> Result<()> {
-        room_for(&self.shared, &self.shared.lock(), item.len() as u64)?;
+        let len = item.len() as u64;
+        room_for(
+            &self.shared,
+            &self.shared.lock(),
+            len,
+            self.shared.keeps_bytes(),
+        )?;
         if self.item.is_some() {
             return Err(Error::invalid_input(
                 "start_send was called although the sink was not ready",
@@ -309,11 +367,11 @@ impl OssAppendWriter {
         let shared = &*self.shared;
         let mut state = shared.lock();
         let len: usize = slices.clone().map(<[u8]>::len).sum();
-        let room = room_for(shared, &state, len as u64)?;
+        let whole = shared.records == Records::Writes;
+        let room = room_for(shared, &state, len as u64, whole)?;
         if len == 0 {
             return Poll::Ready(Ok(0));
         }
-        let whole = shared.whole_records;
         if room == 0 || (whole && room < len as u64) {
             return self.shared.wait(state, self.waiter, cx);
         }
@@ -321,10 +379,15 @@ impl OssAppendWriter {
         let mut left = take;
         for slice in slices {
             let part = &slice[..slice.len().min(left)];
-            state.buffer.copy(part, || shared.now());
+            match shared.records {
+                Records::Ending(byte) => state.buffer.copy_records(part, byte, || shared.now()),
+                Records::Writes | Records::Bytes => state.buffer.copy(part, || shared.now()),
+            }
             left -= part.len();
         }
-        state.buffer.end_record();
+        if whole {
+            state.buffer.end_record();
+        }
         shared.accepted(&mut state, take as u64);
         self.flush_target = None;
         Poll::Ready(Ok(take))
@@ -332,13 +395,13 @@ impl OssAppendWriter {
 }
 
 /// How much fits in now, if bytes may be written at all.
-fn room_for(shared: &Shared, state: &State, len: u64) -> Result<u64> {
+fn room_for(shared: &Shared, state: &State, len: u64, whole: bool) -> Result<u64> {
     state.check_open()?;
     let most = shared.options.schedule.max_append_size;
-    if shared.whole_records && len > most {
+    if whole && len > most {
         return Err(Error::invalid_input(format!(
-            "a record of {len} bytes could be torn in a shared object: at most max_append_size \
-             {most} bytes can be written at once"
+            "a record of {len} bytes cannot be kept whole: at most max_append_size {most} bytes go \
+             in one append"
         ))
         .with_operation("write")
         .with_object(&shared.object));

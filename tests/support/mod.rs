@@ -1,6 +1,7 @@
 //! What the tests share.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod bucket;
 pub mod emulated;
 pub mod log;
 pub mod proxy;

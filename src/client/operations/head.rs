@@ -9,7 +9,6 @@ use http::Method;
 
 use crate::client::OssClient;
 use crate::client::clock::system_time;
-use crate::client::document::clean;
 use crate::client::request::{Call, Context};
 use crate::client::response::Answer;
 use crate::error::Result;
@@ -84,7 +83,7 @@ impl ObjectMeta {
         let date = |name| system_time(&answer.text(name)?);
         let next_append_position = answer.length("x-oss-next-append-position")?;
         let kind = match text("x-oss-object-type") {
-            Some(kind) => ObjectKind::named(clean(&kind)),
+            Some(_) => ObjectKind::named(answer.shown("x-oss-object-type").unwrap_or_default()),
             // OSS names a next position for appendable objects alone.
             None if next_append_position.is_some() => ObjectKind::Appendable,
             None => ObjectKind::Other(String::new()),

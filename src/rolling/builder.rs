@@ -1,0 +1,285 @@
+//! The options of a rolling writer, and its opening.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+
+use super::finished::{FinishedObject, OnFinished};
+use super::progress::Progress;
+use super::roller::{Plan, Roller};
+use super::template::KeyTemplate;
+use super::writer::RollingWriter;
+use crate::appender::options::OpenMode;
+use crate::appender::stats::Counters;
+use crate::core::period::Periods;
+use crate::error::{Error, Result};
+use crate::store::{AppendStore, ObjectPath};
+use crate::writer::OssAppendWriterBuilder;
+use crate::writer::buffer::Records;
+use crate::writer::destination::Destination;
+use crate::writer::periods::{PeriodClock, WallClock};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Options for opening a [`RollingWriter`].
+#[derive(Clone, Debug)]
+#[must_use = "call `open` to get the writer"]
+pub struct RollingWriterBuilder<S> {
+    store: Arc<S>,
+    bucket: String,
+    template: String,
+    writer: OssAppendWriterBuilder<Arc<S>>,
+    records: Records,
+    roll_size: Option<u64>,
+    every: Option<Duration>,
+    utc_offset: i32,
+    seal: bool,
+    keep_trying: bool,
+    on_finished: Option<OnFinished>,
+    clock: WallClock,
+}
+
+impl<S: AppendStore> RollingWriterBuilder<S> {
+    pub(super) fn new(store: S, bucket: String, template: String) -> Self {
+        let store = Arc::new(store);
+        let sequence = ObjectPath::unchecked(&bucket, &template);
+        Self {
+            writer: OssAppendWriterBuilder::new(Arc::clone(&store), sequence),
+            store,
+            bucket,
+            template,
+            records: Records::Ending(b'\n'),
+            roll_size: None,
+            every: None,
+            utc_offset: 0,
+            seal: false,
+            keep_trying: false,
+            on_finished: None,
+            clock: WallClock::default(),
+        }
+    }
+
+    /// Sets the options that each object is written with: batch size, buffer, timeouts, object
+    /// options, sharing, and so on.
+    ///
+    /// [`create_new`](OssAppendWriterBuilder::create_new) and
+    /// [`replay`](OssAppendWriterBuilder::replay) are for one object, and refused by
+    /// [`open`](Self::open).
+    pub fn writer(
+        mut self,
+        configure: impl FnOnce(OssAppendWriterBuilder<Arc<S>>) -> OssAppendWriterBuilder<Arc<S>>,
+    ) -> Self {
+        self.writer = configure(self.writer);
+        self
+    }
+
+    /// Rolls before an object gets longer than this, in bytes. Only a record that is longer by
+    /// itself makes an object longer, and one that is written in pieces with a flush between.
+    ///
+    /// Default: 63/64 of [`max_object_size`](OssAppendWriterBuilder::max_object_size) (about 4.9
+    /// GB), so that a record that was begun can be completed.
+    pub fn roll_size(mut self, bytes: u64) -> Self {
+        self.roll_size = Some(bytes);
+        self
+    }
+
+    /// Rolls at the end of each period of this length, from 1 ms to 366 days. Periods are counted
+    /// from midnight of 1970-01-01, in UTC or at the [offset](Self::utc_offset), so that those that
+    /// divide a day begin at the same times every day. Default: no periods.
+    ///
+    /// A record belongs to the period in which it was written, also if its append comes later.
+    /// Periods without records have no objects.
+    pub fn roll_every(mut self, period: Duration) -> Self {
+        self.every = Some(period);
+        self
+    }
+
+    /// Rolls at every full hour.
+    pub fn hourly(self) -> Self {
+        self.roll_every(HOUR)
+    }
+
+    /// Rolls at midnight.
+    pub fn daily(self) -> Self {
+        self.roll_every(DAY)
+    }
+
+    /// The offset from UTC, in seconds to the east, of the times in keys and of the beginnings of
+    /// periods: `8 * 3600` for China. Default: 0.
+    pub fn utc_offset(mut self, seconds: i32) -> Self {
+        self.utc_offset = seconds;
+        self
+    }
+
+    /// The byte that ends a record. Default: `\n`.
+    pub fn delimiter(mut self, delimiter: u8) -> Self {
+        self.records = Records::Ending(delimiter);
+        self
+    }
+
+    /// Takes each write for a record, whatever is in it. A write of more than `max_append_size`
+    /// bytes is refused then.
+    pub fn record_per_write(mut self) -> Self {
+        self.records = Records::Writes;
+        self
+    }
+
+    /// Rolls anywhere, without regard to records: for formats that have none, such as compressed
+    /// streams. When another writer uses the same template without [`shared`], a write can end up
+    /// partly in one object and partly in the next; with it, writes stay whole.
+    ///
+    /// [`shared`]: OssAppendWriterBuilder::shared
+    pub fn unaligned(mut self) -> Self {
+        self.records = Records::Bytes;
+        self
+    }
+
+    /// Seals each object when it is finished by a roll, so that nobody can append to it any more.
+    /// Default: off.
+    ///
+    /// The last object is not sealed at shutdown, since the next run may continue it, unless
+    /// [`seal_on_shutdown`](OssAppendWriterBuilder::seal_on_shutdown) is set.
+    pub fn seal_finished(mut self, seal: bool) -> Self {
+        self.seal = seal;
+        self
+    }
+
+    /// Goes on trying after a failure that a new object does not mend, for as long as it takes:
+    /// OSS refuses the credentials, the bucket is gone, and so on. Default: off, such a failure is
+    /// final. [`stats`](RollingWriter::stats) tell what is wrong meanwhile.
+    ///
+    /// Together with a long
+    /// [`delivery_timeout`](OssAppendWriterBuilder::delivery_timeout) the writer never fails.
+    pub fn keep_trying(mut self, keep_trying: bool) -> Self {
+        self.keep_trying = keep_trying;
+        self
+    }
+
+    /// Calls `register` with each object that has been finished, when everything that was written
+    /// to it is durable: to enter it in a catalogue, for example. It is called by the writer's
+    /// worker, so it should not take long (send it through a channel) nor panic, which fails the
+    /// writer.
+    pub fn on_finished(
+        mut self,
+        register: impl Fn(FinishedObject) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_finished = Some(OnFinished::new(register));
+        self
+    }
+
+    /// Where the time comes from that periods and keys go by. Default: the system's clock.
+    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.clock = WallClock::new(move || {
+            // Beyond the year 9999 all times are the same.
+            Timestamp::try_from(now()).unwrap_or(Timestamp::MAX)
+        });
+        self
+    }
+
+    /// Looks for the object to begin with, and starts the writer's worker on the current tokio
+    /// runtime. No object is created before the first byte.
+    ///
+    /// The newest object of the present period is continued if that can be, else the next number is
+    /// taken. It is found by listing (needs the permission `oss:ListObjects`), or without that
+    /// permission by trying the numbers: that finds the end of an unbroken sequence.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a template or options that do not go
+    /// together, or outside of a tokio runtime; what OSS said for a missing bucket or permission.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn open(self) -> Result<RollingWriter> {
+        let mut prepared = self.prepare()?;
+        let period = prepared.clock.as_mut().map(PeriodClock::first);
+        prepared.roller.open(period).await?;
+        Ok(RollingWriter::start(prepared))
+    }
+
+    /// Starts the writer without looking: the first byte opens the first object.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput), as [`open`](Self::open).
+    pub fn start(self) -> Result<RollingWriter> {
+        self.prepare().map(RollingWriter::start)
+    }
+
+    fn prepare(self) -> Result<Prepared<S>> {
+        let sequence = self.writer.object().clone();
+        self.check()
+            .map_err(|error| error.with_operation("open").with_object(&sequence))
+    }
+
+    fn check(self) -> Result<Prepared<S>> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
+            Error::invalid_input("a writer needs a tokio runtime").with_source(error)
+        })?;
+        let options = self.writer.options()?;
+        let appender = self.writer.appender().clone();
+        appender.options.check()?;
+        if appender.options.mode != OpenMode::Append {
+            return Err(Error::invalid_input(
+                "create_new and replay are for one object, not for a sequence of them",
+            ));
+        }
+        let periods = match self.every {
+            Some(every) => Some(Periods::new(every, self.utc_offset)?),
+            None => None,
+        };
+        let shared = appender.options.shared;
+        let limit = appender.options.max_object_size;
+        let roll_size = self.roll_size.unwrap_or(limit - limit / 64);
+        if roll_size == 0 || roll_size > limit {
+            return Err(Error::invalid_input(format!(
+                "roll_size {roll_size} must be from 1 to max_object_size {limit}"
+            )));
+        }
+        let template = KeyTemplate::new(&self.template)?;
+        template.check(periods.as_ref(), self.roll_size.is_some(), self.utc_offset)?;
+        let by_size = template.is_numbered() || template.is_unique();
+        let counters = Arc::new(Counters::default());
+        let progress = Arc::new(Progress::default());
+        let plan = Plan {
+            store: self.store,
+            bucket: self.bucket,
+            template,
+            utc_offset: self.utc_offset,
+            // Where there is no other key, the object's limit is the end.
+            roll_size: if by_size { roll_size } else { u64::MAX },
+            seal: self.seal,
+            keep_trying: self.keep_trying.then_some(appender.options.backoff),
+            on_finished: self.on_finished,
+            clock: self.clock.clone(),
+            appender,
+        };
+        Ok(Prepared {
+            runtime,
+            sequence: self.writer.object().clone(),
+            can_roll: by_size,
+            roller: Roller::new(plan, Arc::clone(&counters), Arc::clone(&progress)),
+            clock: periods.map(|periods| PeriodClock::new(periods, self.clock)),
+            options,
+            records: match self.records {
+                Records::Bytes if shared => Records::Writes,
+                records => records,
+            },
+            counters,
+            progress,
+        })
+    }
+}
+
+/// What a writer is started with.
+pub(super) struct Prepared<S> {
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) sequence: ObjectPath,
+    pub(super) can_roll: bool,
+    pub(super) roller: Roller<S>,
+    pub(super) clock: Option<PeriodClock>,
+    pub(super) options: crate::writer::builder::WriterOptions,
+    pub(super) records: Records,
+    pub(super) counters: Arc<Counters>,
+    pub(super) progress: Arc<Progress>,
+}

@@ -1,0 +1,107 @@
+//! Which objects of a period there are already.
+
+use crate::appender::retry::Budget;
+use crate::appender::stats::Counters;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::store::{AppendStore, ObjectPath};
+
+use super::roller::Plan;
+use super::template::KeyNames;
+
+/// The highest number in use: by listing, or by trying where listing is not allowed. To try finds
+/// the end of an unbroken sequence that begins at 1.
+pub(super) async fn newest<S: AppendStore>(
+    plan: &Plan<S>,
+    counters: &Counters,
+    names: &KeyNames,
+) -> Result<Option<u64>> {
+    match listed(plan, counters, names).await {
+        Ok(Some(newest)) => Ok(newest),
+        Ok(None) => tried(plan, counters, names).await,
+        Err(error) if is_forbidden(&error) => tried(plan, counters, names).await,
+        Err(error) => Err(error.with_operation("list")),
+    }
+}
+
+/// `None`: the store cannot list.
+async fn listed<S: AppendStore>(
+    plan: &Plan<S>,
+    counters: &Counters,
+    names: &KeyNames,
+) -> Result<Option<Option<u64>>> {
+    let mut newest = None;
+    let mut after = None;
+    loop {
+        let page = asking(plan, counters, || {
+            let after = after.as_deref();
+            plan.store.list(&plan.bucket, names.prefix(), after)
+        });
+        let Some(page) = page.await? else {
+            return Ok(None);
+        };
+        let numbers = page
+            .objects
+            .iter()
+            .filter_map(|found| names.number(&found.key));
+        newest = newest.max(numbers.max());
+        after = page.next;
+        if after.is_none() {
+            return Ok(Some(newest));
+        }
+    }
+}
+
+async fn tried<S: AppendStore>(
+    plan: &Plan<S>,
+    counters: &Counters,
+    names: &KeyNames,
+) -> Result<Option<u64>> {
+    let exists = async |number| {
+        let object = ObjectPath::new(&plan.bucket, names.key(number))?;
+        let seen = asking(plan, counters, || plan.store.head(&object)).await;
+        seen.map(|seen| seen.is_some())
+            .map_err(|error| error.with_operation("head").with_object(&object))
+    };
+    if !exists(1).await? {
+        return Ok(None);
+    }
+    let (mut there, mut missing) = (1, 2_u64);
+    while exists(missing).await? {
+        there = missing;
+        missing = missing.saturating_mul(2);
+    }
+    while missing - there > 1 {
+        let middle = there + (missing - there) / 2;
+        match exists(middle).await? {
+            true => there = middle,
+            false => missing = middle,
+        }
+    }
+    Ok(Some(there))
+}
+
+/// Asks until there is an answer, as patiently as for an append.
+async fn asking<S, T, F>(
+    plan: &Plan<S>,
+    counters: &Counters,
+    mut request: impl FnMut() -> F,
+) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let options = &plan.appender.options;
+    let mut budget = Budget::new();
+    loop {
+        match budget.attempt(options, &Progress::new(), request()).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => budget.pause(options, counters, error).await?,
+        }
+    }
+}
+
+fn is_forbidden(error: &Error) -> bool {
+    error
+        .service_error()
+        .is_some_and(|answer| answer.status == 403 && answer.code == "AccessDenied")
+}

@@ -1,0 +1,271 @@
+//! `RollingWriter`: the handle.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::Sink;
+use tokio::io::AsyncWrite;
+
+use super::builder::{Prepared, RollingWriterBuilder};
+use super::progress::{Progress, Standing};
+use crate::appender::replay::Checkpoint;
+use crate::error::{Error, Result};
+use crate::store::{AppendStore, ObjectPath};
+use crate::writer::destination::RollReason;
+use crate::writer::{OssAppendWriter, Unsent, WriterStats};
+
+/// Streams records into a sequence of objects: a tokio [`AsyncWrite`] and a `Sink` of `Bytes` that
+/// goes on in the next object when the present one has its size, when a period ends, when it is
+/// asked to, and when the present one takes no more appends.
+///
+/// Everything that holds for an [`OssAppendWriter`] holds for the sequence: what is written is
+/// gathered and appended, each byte lands exactly once and in order, and the buffer's capacity is
+/// the limit for all of it, also during a roll.
+///
+/// # Keys
+/// Objects are named by a [`KeyTemplate`](crate::KeyTemplate), such as
+/// `app/%Y-%m-%d/{host}-{seq:4}.log`. They are created by their first byte.
+///
+/// # Records
+/// A record is never split between two objects by a roll, and not between two appends either, so
+/// that nothing gets in its midst. By default records are lines; see
+/// [`delimiter`](RollingWriterBuilder::delimiter),
+/// [`record_per_write`](RollingWriterBuilder::record_per_write) and
+/// [`unaligned`](RollingWriterBuilder::unaligned). An item of the `Sink`, and what is given to
+/// [`write_record`](Self::write_record), is always a record, of at most `max_append_size` bytes.
+///
+/// A record that is written in pieces is kept back until its end comes, or until `linger`, a flush
+/// or its length (`batch_size`) sends its beginning on. The rest then goes in the same object. It is
+/// split in one case: the object takes no more appends between the two.
+///
+/// # Alone or with others
+/// A template is one writer's own, unless
+/// [`shared`](crate::OssAppendWriterBuilder::shared) is set. Two writers that use it nevertheless
+/// lose and mix up nothing: when one finds appends of the other in its object, it goes on in an
+/// object of its own. Put `{host}` and `{pid}`, or `{uuid}`, in the template to keep them apart.
+///
+/// # Restart
+/// The newest object of the present period is continued if that can be (it is appendable, not
+/// sealed, and shorter than `roll_size`), else the next number is taken.
+///
+/// # The clock
+/// Times are those at which records are written. When the clock is set back, the last period goes
+/// on until it ends by the new time: none comes twice. When it jumps ahead, over however many
+/// periods, there is one roll, within a minute.
+///
+/// # Failure, dropping, cancel safety
+/// As for [`OssAppendWriter`].
+///
+/// ```no_run
+/// # async fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
+/// use oss_append::RollingWriter;
+/// use tokio::io::AsyncWriteExt;
+///
+/// let mut writer = RollingWriter::builder(client, "my-bucket", "app/%Y-%m-%d/%H-{seq}.log")
+///     .hourly()
+///     .roll_size(1 << 30)
+///     .on_finished(|done| println!("{}: {} bytes", done.object, done.range.end))
+///     .open()
+///     .await?;
+/// writer.write_all(b"a line\n").await?;
+/// writer.shutdown().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct RollingWriter {
+    inner: OssAppendWriter,
+    progress: Arc<Progress>,
+    can_roll: bool,
+}
+
+/// What a rolling writer has done, and where it is.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RollingStats {
+    /// The counts over all objects.
+    pub writer: WriterStats,
+    /// Objects that have been finished.
+    pub finished: u64,
+    /// The object that is open.
+    pub object: Option<ObjectPath>,
+}
+
+impl RollingWriter {
+    /// Prepares to write to objects in `bucket` that are named by `template`, see
+    /// [`KeyTemplate`](crate::KeyTemplate). The store has to be one of its own, or shared by an
+    /// `Arc`; an [`OssClient`](crate::OssClient) is cheap to clone.
+    pub fn builder<S: AppendStore>(
+        store: S,
+        bucket: impl Into<String>,
+        template: impl Into<String>,
+    ) -> RollingWriterBuilder<S> {
+        RollingWriterBuilder::new(store, bucket.into(), template.into())
+    }
+
+    pub(super) fn start<S: AppendStore>(prepared: Prepared<S>) -> Self {
+        Self {
+            inner: OssAppendWriter::start(
+                &prepared.runtime,
+                prepared.sequence,
+                prepared.options,
+                prepared.counters,
+                prepared.records,
+                prepared.roller,
+                prepared.clock,
+            ),
+            progress: prepared.progress,
+            can_roll: prepared.can_roll,
+        }
+    }
+
+    /// Writes one record, without copying unless it is short. It is never split.
+    ///
+    /// # Errors
+    /// The writer's failure; [`Closed`](crate::ErrorKind::Closed) after a shutdown;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for more than `max_append_size` bytes, of
+    /// which nothing is written then.
+    ///
+    /// # Cancel safety
+    /// Safe: a future that was dropped before it returned has written nothing.
+    pub async fn write_record(&mut self, record: Bytes) -> Result<()> {
+        self.inner.write_bytes(record).await
+    }
+
+    /// Finishes the present object now: what is written from here on goes in the next. Returns when
+    /// that is done; if no object is open, there is nothing to do.
+    ///
+    /// In the midst of a record that is written in pieces, the whole record goes in the next
+    /// object; if its beginning is in the present one already, so does its rest, and this returns
+    /// without waiting for that.
+    ///
+    /// # Errors
+    /// The writer's failure; [`Closed`](crate::ErrorKind::Closed) after a shutdown;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a template without `{seq}` and
+    /// `{uuid}`, by which the next object would be the present one.
+    ///
+    /// # Cancel safety
+    /// Safe: the roll stays asked for.
+    pub async fn roll(&mut self) -> Result<()> {
+        if !self.can_roll {
+            return Err(Error::invalid_input(
+                "there is no other key to roll to: add {seq} to the template",
+            )
+            .with_operation("roll")
+            .with_object(self.inner.object()));
+        }
+        self.inner.cut(RollReason::Asked).await
+    }
+
+    /// Makes everything accepted so far durable, at once and in every flush mode.
+    ///
+    /// # Errors
+    /// The writer's failure.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn sync(&mut self) -> Result<()> {
+        self.inner.sync().await
+    }
+
+    /// The count of bytes accepted, over all objects.
+    pub fn position(&self) -> u64 {
+        self.inner.position()
+    }
+
+    /// The count of bytes that are durable, over all objects.
+    pub fn durable_position(&self) -> u64 {
+        self.inner.durable_position()
+    }
+
+    /// The length and CRC-64 of the present or the last object, as they were last proven.
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.inner.checkpoint()
+    }
+
+    /// What was done so far, what is held, and which object is open.
+    pub fn stats(&self) -> RollingStats {
+        let Standing { object, finished } = self.progress.standing();
+        RollingStats {
+            writer: self.inner.stats(),
+            finished,
+            object,
+        }
+    }
+
+    /// Gives back the bytes that a failed writer had accepted and that are not durable; none after
+    /// a successful shutdown. Their [`position`](Unsent::position) counts over all objects.
+    ///
+    /// # Errors
+    /// Gives the writer itself back if it has neither failed nor been shut down.
+    pub fn into_unsent(self) -> Result<Unsent, Self> {
+        let Self {
+            inner,
+            progress,
+            can_roll,
+        } = self;
+        inner.into_unsent().map_err(|inner| Self {
+            inner,
+            progress,
+            can_roll,
+        })
+    }
+
+    fn inner(self: Pin<&mut Self>) -> Pin<&mut OssAppendWriter> {
+        Pin::new(&mut self.get_mut().inner)
+    }
+}
+
+impl AsyncWrite for RollingWriter {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.inner().poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.inner().poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(self.inner(), cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner().poll_shutdown(cx)
+    }
+}
+
+/// Each item is one record. Flushing and closing are those of `AsyncWrite`.
+impl Sink<Bytes> for RollingWriter {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.inner().poll_ready(cx)
+    }
+
+    fn start_send(self: Pin<&mut Self>, item: Bytes) -> Result<()> {
+        self.inner().start_send(item)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Sink::poll_flush(self.inner(), cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.inner().poll_close(cx)
+    }
+}

@@ -1,0 +1,124 @@
+//! Where the worker's batches go: one object, or a sequence of them.
+
+use std::future::{Future, ready};
+
+use jiff::Timestamp;
+
+use crate::appender::ObjectAppender;
+use crate::appender::replay::Checkpoint;
+use crate::core::batch::Batch;
+use crate::error::Result;
+use crate::store::AppendStore;
+
+/// Takes batches, one at a time, and makes each durable exactly once.
+pub(crate) trait Destination: Send + 'static {
+    /// Makes sure that an object is there to be appended to. `period` is that of the next byte,
+    /// where there are periods.
+    fn open(&mut self, period: Option<Timestamp>) -> impl Future<Output = Result<()>> + Send {
+        let _ = period;
+        ready(Ok(()))
+    }
+
+    /// What the present object may still take; `None` if none is open.
+    fn room(&self) -> Option<Room> {
+        Some(Room::UNLIMITED)
+    }
+
+    /// Appends `batch` and returns when that is settled.
+    fn append(&mut self, batch: Batch) -> impl Future<Output = Result<()>> + Send;
+
+    /// Proves what was only compared yet.
+    fn verify(&mut self) -> impl Future<Output = Result<()>> + Send {
+        ready(Ok(()))
+    }
+
+    /// Finishes the present object, if one is open: what comes next goes in another.
+    fn roll(&mut self, reason: RollReason) -> impl Future<Output = Result<()>> + Send {
+        let _ = reason;
+        ready(Ok(()))
+    }
+
+    /// Nothing more comes: proves all that is only compared yet.
+    fn complete(&mut self) -> impl Future<Output = Result<()>> + Send {
+        ready(Ok(()))
+    }
+
+    /// Ends with the present object.
+    fn finish(&mut self, seal: bool) -> impl Future<Output = Result<()>> + Send;
+
+    /// How many bytes have been compared and not yet proven.
+    fn lag(&self) -> u64 {
+        0
+    }
+
+    /// The end of what is proven in the present object.
+    fn checkpoint(&self) -> Checkpoint;
+
+    /// Gives back what is not proven of the last batch.
+    fn into_unsent(self) -> Option<Batch>;
+}
+
+/// What an object may still take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) bytes: u64,
+    /// Whether the object is empty: a record that does not even fit in there goes in nevertheless.
+    pub(crate) empty: bool,
+}
+
+impl Room {
+    const UNLIMITED: Self = Self {
+        bytes: u64::MAX,
+        empty: true,
+    };
+}
+
+/// Why an object was finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RollReason {
+    /// It has its size.
+    Size,
+    /// Its period has ended.
+    Period,
+    /// [`roll`](crate::RollingWriter::roll) was called.
+    Asked,
+    /// It took no more appends: somebody else sealed it, appended to it, removed or replaced it,
+    /// or it is as long as OSS allows.
+    Closed,
+    /// The writer was shut down, or dropped.
+    Shutdown,
+}
+
+impl<S: AppendStore> Destination for ObjectAppender<S> {
+    async fn append(&mut self, batch: Batch) -> Result<()> {
+        Self::append(self, batch).await.map(drop)
+    }
+
+    async fn verify(&mut self) -> Result<()> {
+        Self::verify(self).await.map(drop)
+    }
+
+    async fn complete(&mut self) -> Result<()> {
+        self.end_replay().await
+    }
+
+    async fn finish(&mut self, seal: bool) -> Result<()> {
+        if seal {
+            self.seal().await?;
+        }
+        Ok(())
+    }
+
+    fn lag(&self) -> u64 {
+        self.position() - self.durable_position()
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Self::checkpoint(self)
+    }
+
+    fn into_unsent(self) -> Option<Batch> {
+        Self::into_unsent(self).map(|(_, batch)| batch)
+    }
+}

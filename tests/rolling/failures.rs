@@ -1,0 +1,202 @@
+//! Objects that take no more, stores that refuse, and what becomes of the records.
+
+use oss_append::{ErrorKind, ObjectKind, RollReason};
+use tokio::io::AsyncWriteExt;
+
+use crate::support::SEC;
+use crate::support::bucket::SimBucket;
+use crate::support::store::{Fault, Object, service};
+use crate::{Finished, HOUR, put, rolling, write};
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_takes_no_more_is_left_for_the_next() {
+    type Spoil = fn(&mut Option<Object>);
+    let spoils: [(&str, Spoil); 5] = [
+        ("sealed", |object| object.as_mut().unwrap().sealed = true),
+        ("replaced", |object| {
+            let normal = ObjectKind::Other("Normal".into());
+            object.as_mut().unwrap().kind = normal;
+        }),
+        ("deleted", |object| *object = None),
+        ("shortened", |object| {
+            object.as_mut().unwrap().data.truncate(1)
+        }),
+        ("appended to", |object| {
+            object.as_mut().unwrap().data.extend(b"foreign\n");
+        }),
+    ];
+    for (how, spoil) in spoils {
+        let bucket = SimBucket::new();
+        let (builder, finished) = Finished::of(rolling(&bucket, "log-{seq}"));
+        let mut writer = builder.open().await.unwrap();
+        put(&mut writer, "one\n").await;
+        spoil(&mut bucket.object("log-1").world().object);
+        put(&mut writer, "two\n").await;
+        put(&mut writer, "three\n").await;
+        writer.shutdown().await.unwrap();
+        assert_eq!(bucket.object("log-2").text(), "two\nthree\n", "{how}");
+        use RollReason::{Closed, Shutdown};
+        assert_eq!(finished.reasons(), [Closed, Shutdown], "{how}");
+        assert_eq!(finished.all()[0].range, 0..4, "{how}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_landed_before_the_object_was_lost_is_not_sent_again() {
+    let bucket = SimBucket::new();
+    let mut writer = rolling(&bucket, "log-{seq}").open().await.unwrap();
+    put(&mut writer, "one\n").await;
+    let fault = Fault::lost_answer().foreign_after("theirs\n");
+    bucket.object("log-1").fault(fault);
+    put(&mut writer, "two\n").await;
+    put(&mut writer, "three\n").await;
+    writer.shutdown().await.unwrap();
+    assert_eq!(bucket.texts(), ["one\ntwo\ntheirs\n", "three\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_limit_below_the_roll_size_rolls_too() {
+    let bucket = SimBucket::new();
+    let builder = rolling(&bucket, "log-{seq}");
+    let builder = builder.writer(|writer| writer.max_object_size(640));
+    // 630 by default.
+    let mut writer = builder.open().await.unwrap();
+    for _ in 0..9 {
+        put(&mut writer, &format!("{}\n", "x".repeat(99))).await;
+    }
+    writer.shutdown().await.unwrap();
+    let lengths: Vec<_> = bucket.texts().iter().map(String::len).collect();
+    assert_eq!(lengths, [600, 300]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_no_object_mends_is_final_and_keeps_the_bytes() {
+    let bucket = SimBucket::new();
+    let mut writer = rolling(&bucket, "log-{seq}").open().await.unwrap();
+    put(&mut writer, "one\n").await;
+    bucket.object("log-1").go_down(service(403, "AccessDenied"));
+    write(&mut writer, "two\n").await;
+    let error = writer.sync().await.unwrap_err();
+    assert_eq!(error.service_error().unwrap().code, "AccessDenied");
+    assert_eq!(error.object().unwrap().key(), "log-1");
+    assert!(writer.write_all(b"three\n").await.is_err());
+    let unsent = writer.into_unsent().unwrap();
+    assert_eq!(unsent.position, 4);
+    assert_eq!(unsent.chunks.concat(), b"two\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_opening_keeps_the_bytes() {
+    let bucket = SimBucket::new();
+    bucket.object("log-1").go_down(service(403, "AccessDenied"));
+    let mut writer = rolling(&bucket, "log-{seq}").start().unwrap();
+    write(&mut writer, "one\n").await;
+    assert!(writer.sync().await.is_err());
+    let unsent = writer.into_unsent().unwrap();
+    assert_eq!((unsent.position, unsent.in_doubt), (0, 0));
+    assert_eq!(unsent.chunks.concat(), b"one\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_keeps_trying_gets_through() {
+    let bucket = SimBucket::new();
+    let object = bucket.object("log-1");
+    object.go_down(service(403, "AccessDenied"));
+    let mut writer = rolling(&bucket, "log-{seq}")
+        .keep_trying(true)
+        .start()
+        .unwrap();
+    write(&mut writer, "one\n").await;
+    tokio::time::sleep(HOUR).await;
+    let error = writer.stats().writer.last_error.unwrap();
+    assert_eq!(error.service_error().unwrap().code, "AccessDenied");
+    object.come_back();
+    put(&mut writer, "two\n").await;
+    object.go_down(service(403, "AccessDenied"));
+    write(&mut writer, "three\n").await;
+    tokio::time::sleep(HOUR).await;
+    object.come_back();
+    put(&mut writer, "four\n").await;
+    writer.shutdown().await.unwrap();
+    assert_eq!(bucket.texts(), ["one\ntwo\nthree\nfour\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_keeps_trying_doubles_nothing() {
+    let bucket = SimBucket::new();
+    let object = bucket.object("log-1");
+    let builder = rolling(&bucket, "log-{seq}").keep_trying(true);
+    let builder = builder.writer(|writer| writer.delivery_timeout(5 * SEC));
+    let mut writer = builder.start().unwrap();
+    put(&mut writer, "one\n").await;
+    // It is applied; then nothing can be found out for longer than the writer asks.
+    object.fault(Fault::lost_answer());
+    write(&mut writer, "two\n").await;
+    tokio::time::sleep(SEC / 2).await;
+    object.world().look_chaos = Some(Box::new(|| Some(service(503, "ServiceUnavailable"))));
+    object.fault(Fault::lost_answer());
+    write(&mut writer, "three\n").await;
+    tokio::time::sleep(HOUR).await;
+    object.world().look_chaos = None;
+    put(&mut writer, "four\n").await;
+    writer.shutdown().await.unwrap();
+    assert_eq!(bucket.texts(), ["one\ntwo\nthree\nfour\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_keeps_trying_leaves_an_object_that_another_took() {
+    let bucket = SimBucket::new();
+    let object = bucket.object("log-1");
+    let mut writer = rolling(&bucket, "log-{seq}")
+        .keep_trying(true)
+        .start()
+        .unwrap();
+    put(&mut writer, "one\n").await;
+    object.go_down(service(403, "AccessDenied"));
+    write(&mut writer, "two\n").await;
+    tokio::time::sleep(HOUR).await;
+    object.foreign("theirs\n");
+    object.come_back();
+    put(&mut writer, "three\n").await;
+    writer.shutdown().await.unwrap();
+    assert_eq!(bucket.texts(), ["one\ntheirs\n", "two\nthree\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_never_be_is_not_tried_for_ever() {
+    let bucket = SimBucket::new();
+    bucket.forbid_listing();
+    // Every key of the sequence is taken.
+    for number in 1..=20 {
+        let object = bucket.object(&format!("log-{number}"));
+        object.world().object = Some(Object {
+            data: b"x".to_vec(),
+            kind: ObjectKind::Other("Normal".into()),
+            sealed: false,
+        });
+    }
+    let mut writer = rolling(&bucket, "log-{seq}").open().await.unwrap();
+    put(&mut writer, "found one\n").await;
+    assert_eq!(writer.stats().object.unwrap().key(), "log-21");
+    let wrong = rolling(&bucket, "x")
+        .hourly()
+        .keep_trying(true)
+        .open()
+        .await;
+    assert!(matches!(
+        wrong.unwrap_err().kind(),
+        ErrorKind::InvalidInput { .. }
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_writer_finishes_in_the_background() {
+    let bucket = SimBucket::new();
+    let (builder, finished) = Finished::of(rolling(&bucket, "log-{seq}"));
+    let mut writer = builder.open().await.unwrap();
+    write(&mut writer, "one\ntwo").await;
+    drop(writer);
+    tokio::time::sleep(SEC).await;
+    assert_eq!(bucket.texts(), ["one\ntwo"]);
+    assert_eq!(finished.reasons(), [RollReason::Shutdown]);
+}
