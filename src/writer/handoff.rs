@@ -1,12 +1,12 @@
 //! The hand-off between the handles and the worker, run in every order of its steps up to a bound.
 //!
-//! Handles, worker and appender are the real ones; their locks and notifications are points at
-//! which any other task may go on (see `sync.rs`). A lost wake-up shows as a deadlock. No timer
+//! Handles, worker and appender are the real ones. Before each lock, after each unlock and before
+//! each notification any other task may go on (see `sync.rs`). A lost wake-up shows as a deadlock. No timer
 //! ever fires: every wait has to end by what the others do. A failure prints its schedule, which
 //! `shuttle::replay` runs again.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::future::abortable;
@@ -14,7 +14,6 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, SinkExt};
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
-use shuttle::sync::Mutex;
 use shuttle::{Config, Runner};
 use tokio::io::AsyncWriteExt;
 
