@@ -1,9 +1,10 @@
 //! The hand-off between the handles and the worker, run in every order of its steps up to a bound.
 //!
 //! Handles, worker and appender are the real ones. Before each lock, after each unlock and before
-//! each notification any other task may go on (see `sync.rs`). A lost wake-up shows as a deadlock. No timer
-//! ever fires: every wait has to end by what the others do. A failure prints its schedule, which
-//! `shuttle::replay` runs again.
+//! each notification any other task may go on (see `sync.rs`), and so may it while an append is on
+//! its way. A lost wake-up shows as a deadlock. No timer ever fires: every wait has to end by what
+//! the others do, so a lost wake-up that only puts off the start of a linger does not show. A
+//! failure prints its schedule, which `shuttle::replay` runs again.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -24,7 +25,7 @@ use crate::error::{Error, ErrorKind, Result, ServiceError};
 use crate::store::{AppendAnswer, AppendRequest, AppendStore, ObjectInfo, ObjectPath};
 
 /// Runs every schedule that departs at most `bound` times from the plain one: a task runs until it
-/// waits, then the next one does. To pass over two tasks counts as two departures.
+/// waits for another, then the next one does. To pass over two tasks counts as two departures.
 struct Bounded {
     bound: usize,
     steps: Vec<Step>,
@@ -61,15 +62,11 @@ impl Scheduler for Bounded {
         &mut self,
         runnable: &[&Task],
         current: Option<TaskId>,
-        is_yielding: bool,
+        _: bool,
     ) -> Option<TaskId> {
         let first = runnable
             .iter()
-            .position(|task| match current {
-                Some(current) if is_yielding => task.id() > current,
-                Some(current) => task.id() >= current,
-                None => true,
-            })
+            .position(|task| current.is_none_or(|current| task.id() >= current))
             .unwrap_or(0);
         if self.at == self.steps.len() {
             self.steps.push(Step {
