@@ -2,46 +2,17 @@
 //!
 //! The store takes appends and throws them away, so that nothing of HTTP is measured.
 
+#[path = "support/discard.rs"]
+mod discard;
+
 use std::hint::black_box;
-use std::ops::Range;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use futures::stream::BoxStream;
-use oss_append::{
-    AppendAnswer, AppendRequest, AppendStore, Batch, ObjectInfo, ObjectPath, OssAppendWriter,
-    Result, crc64,
-};
+use discard::Discard;
+use oss_append::{Batch, ObjectPath, OssAppendWriter, crc64};
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Runtime;
-
-/// Acknowledges every append at once.
-struct Discard(std::sync::Mutex<(u64, u64)>);
-
-impl AppendStore for Discard {
-    async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
-        let mut state = self.0.lock().unwrap();
-        let (len, crc) = (request.body.len(), request.body.crc64());
-        *state = (state.0 + len, crc64::combine(state.1, crc, len));
-        Ok(AppendAnswer::new(state.0, state.1))
-    }
-
-    async fn head(&self, _: &ObjectPath) -> Result<Option<ObjectInfo>> {
-        Ok(None)
-    }
-
-    async fn read_range(
-        &self,
-        _: &ObjectPath,
-        _: Range<u64>,
-    ) -> Result<BoxStream<'static, Result<Bytes>>> {
-        unreachable!("nothing is ever in question")
-    }
-
-    async fn seal(&self, _: &ObjectPath, _: u64) -> Result<()> {
-        Ok(())
-    }
-}
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
@@ -52,9 +23,8 @@ fn runtime() -> Runtime {
 }
 
 fn open(runtime: &Runtime) -> OssAppendWriter {
-    let store = Discard(std::sync::Mutex::new((0, 0)));
     let object = ObjectPath::new("bucket", "object").unwrap();
-    let builder = OssAppendWriter::builder(store, object).max_object_size(u64::MAX);
+    let builder = OssAppendWriter::builder(Discard::default(), object).max_object_size(u64::MAX);
     runtime.block_on(builder.open()).unwrap()
 }
 

@@ -47,7 +47,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(feature = "rolling"),
-    allow(dead_code, unreachable_pub, reason = "the writer's hooks for `rolling`")
+    allow(
+        dead_code,
+        unreachable_pub,
+        reason = "the writer's hooks for `rolling`"
+    )
 )]
 
 mod appender;
@@ -58,6 +62,9 @@ pub mod credentials;
 #[cfg_attr(docsrs, doc(cfg(feature = "emulator")))]
 pub mod emulator;
 mod error;
+#[cfg(feature = "tracing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
+mod log;
 mod options;
 mod progress;
 #[cfg(feature = "rolling")]
@@ -76,6 +83,12 @@ pub use crate::core::crc64;
 pub use crate::core::flush::FlushMode;
 pub use crate::error::{
     Conflict, ConflictCause, Error, ErrorKind, Landed, Result, ServiceError, TransportCause,
+};
+#[cfg(feature = "tracing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
+pub use crate::log::{
+    Dropped, LogEvent, LogGuard, LogReport, LogStats, LogWriter, OssLogAppender,
+    OssLogAppenderBuilder, WhenFull,
 };
 pub use crate::options::{Encryption, ObjectAcl, ObjectOptions, RequestOptions, StorageClass};
 pub use crate::progress::Progress;

@@ -214,6 +214,11 @@ impl RollingWriter {
         })
     }
 
+    /// The writer to the sequence.
+    pub(crate) fn handle(&self) -> &OssAppendWriter {
+        &self.inner
+    }
+
     fn inner(self: Pin<&mut Self>) -> Pin<&mut OssAppendWriter> {
         Pin::new(&mut self.get_mut().inner)
     }

@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) buffer: Buffer,
     /// Bytes taken from callers. All counts are from the opening.
     pub(super) accepted: u64,
+    /// Records of a log among them.
+    pub(super) records: u64,
     /// Bytes handed to the appender.
     pub(super) issued: u64,
     /// Bytes that the appender is done with, so that their memory is free.
@@ -119,6 +121,7 @@ impl Shared {
             state: Mutex::new(State {
                 buffer: Buffer::new(capacity, max_record),
                 accepted: 0,
+                records: 0,
                 issued: 0,
                 settled: 0,
                 durable: 0,

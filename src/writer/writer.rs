@@ -237,6 +237,63 @@ impl OssAppendWriter {
         Ok(unsent)
     }
 
+    /// Takes all of `records` in, each whole and one behind the other, or none of them; does not
+    /// wait. False: there is no room.
+    pub(crate) fn try_records(&self, records: &[&[u8]]) -> Result<bool> {
+        let shared = &*self.shared;
+        let mut state = shared.lock();
+        let mut room = 0;
+        let mut len = 0;
+        for record in records {
+            room = room_for(shared, &state, record.len() as u64, true)?;
+            len += record.len() as u64;
+        }
+        if room < len {
+            return Ok(false);
+        }
+        for record in records {
+            state.buffer.copy(record, || shared.now());
+            state.buffer.end_record();
+        }
+        state.records += records.len() as u64;
+        shared.accepted(&mut state, len);
+        Ok(true)
+    }
+
+    /// The same, as soon as there is room.
+    pub(crate) fn poll_records(
+        &mut self,
+        cx: &mut Context<'_>,
+        records: &[&[u8]],
+    ) -> Poll<Result<()>> {
+        if self.try_records(records)? {
+            return Poll::Ready(Ok(()));
+        }
+        let mut state = self.shared.lock();
+        let len: usize = records.iter().map(|record| record.len()).sum();
+        if self.shared.room(&state) >= len as u64 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let accepted = state.accepted;
+        self.shared.ask(&mut state, accepted, Duration::ZERO);
+        self.shared.wait(state, self.waiter, cx)
+    }
+
+    /// How many bytes fit in now; none once the writer has failed or been shut down.
+    pub(crate) fn room(&self) -> u64 {
+        let state = self.shared.lock();
+        match state.phase {
+            Phase::Open => self.shared.room(&state),
+            _ => 0,
+        }
+    }
+
+    /// How many records [`try_records`](Self::try_records) has taken in.
+    pub(crate) fn records(&self) -> u64 {
+        self.shared.lock().records
+    }
+
     /// Ends the present object behind what was accepted so far, and waits for that. The end of a
     /// record of which the beginning was issued is not waited for.
     pub(crate) async fn cut(&mut self, reason: RollReason) -> Result<()> {

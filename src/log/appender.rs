@@ -1,0 +1,230 @@
+//! `OssLogAppender`: takes records from any thread.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use tokio::sync::Notify;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::builder::{OssLogAppenderBuilder, WhenFull};
+use super::quiet::is_quiet;
+use super::stats::{Dropped, LogStats};
+use super::writer::{LogEvent, LogWriter};
+use crate::rolling::{RollingWriter, RollingWriterBuilder};
+use crate::store::AppendStore;
+
+/// Takes log records from any thread, at the cost of a copy, and appends them to a sequence of
+/// objects.
+///
+/// It is a `MakeWriter` for `tracing_subscriber::fmt`; [`writer`](Self::writer) gives a plain
+/// `std::io::Write` for everything else (`env_logger`, `log4rs`, `fern`, `csv`). It runs on a
+/// thread and a runtime of its own, so it needs no tokio in the program and outlives the program's
+/// runtime. Clones are the same appender.
+///
+/// # Records
+/// What is written with a line break at its end is one record, whatever is in it: the event of a
+/// formatter, one line or many. Pieces without one are gathered up to the next. A record is written
+/// whole or dropped whole, and never split between objects.
+///
+/// # When OSS is away, or slow
+/// Records gather up to `buffer_capacity` and are sent when OSS is back; the appender never gives
+/// up (`delivery_timeout` does not count for it). When the buffer is full, [`WhenFull`] says what
+/// happens: records are dropped and counted, and a line in their place says how many; or the
+/// logging thread waits. A record of more than `max_append_size` bytes is always dropped.
+///
+/// # The end
+/// Keep the [`LogGuard`](super::LogGuard) until the end of `main`: when it is dropped, what was
+/// logged is delivered, within a deadline. What is logged later is dropped and counted.
+///
+/// - A **panic** that unwinds `main` drops the guard. With `panic = "abort"`, what was not durable
+///   is lost.
+/// - **`std::process::exit`** drops nothing: drop the guard before.
+/// - **SIGTERM** ends a process at once unless it is handled: handle it (`tokio::signal`,
+///   `signal-hook`), leave `main`, and let the guard go.
+/// - After **`fork`** a child has no appender: its thread stays with the parent. What the child logs
+///   gathers and is never sent. Start the appender after the fork.
+/// - In a **panic hook** it can be used as anywhere. In a **signal handler** it must not be, as it
+///   takes a lock and memory.
+///
+/// # No loop
+/// What happens on the appender's own threads is never logged by it, at any level. Give it a client
+/// of its own: the connections that clients share may be served by other threads, which log.
+///
+/// ```no_run
+/// # fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
+/// use oss_append::{OssLogAppender, RollingWriter};
+///
+/// let objects = RollingWriter::builder(client, "my-bucket", "app/%Y-%m-%d/{host}-{seq}.log");
+/// let (appender, _guard) = OssLogAppender::builder(objects.daily()).start()?;
+/// tracing_subscriber::fmt().with_writer(appender).with_ansi(false).init();
+/// tracing::info!("the first line");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct OssLogAppender {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) rolling: RollingWriter,
+    when_full: WhenFull,
+    notice: Notice,
+    /// Whether there are dropped records that no line tells of.
+    unannounced: AtomicBool,
+    drops: Mutex<Drops>,
+    /// Something was dropped.
+    pub(super) dropped: Notify,
+}
+
+/// The line that tells of dropped records.
+pub(super) type Notice = Box<dyn Fn(Dropped) -> String + Send + Sync>;
+
+#[derive(Debug, Default)]
+struct Drops {
+    all: Dropped,
+    unannounced: Dropped,
+}
+
+impl OssLogAppender {
+    /// Prepares to log to the objects of `rolling`. Its records are what is logged at once, whatever
+    /// [`delimiter`](RollingWriterBuilder::delimiter) it has, and it
+    /// [keeps trying](RollingWriterBuilder::keep_trying).
+    pub fn builder<S: AppendStore>(rolling: RollingWriterBuilder<S>) -> OssLogAppenderBuilder<S> {
+        OssLogAppenderBuilder::new(rolling)
+    }
+
+    /// A writer for one thread or one logger. Clone it for more.
+    pub fn writer(&self) -> LogWriter {
+        LogWriter::new(self.clone())
+    }
+
+    /// Logs one record, whole; a line break at its end has to be part of it.
+    pub fn record(&self, record: &[u8]) {
+        self.shared.record(record);
+    }
+
+    /// What was done so far, and how it stands.
+    pub fn stats(&self) -> LogStats {
+        self.shared.stats()
+    }
+}
+
+impl<'a> MakeWriter<'a> for OssLogAppender {
+    type Writer = LogEvent<'a>;
+
+    fn make_writer(&'a self) -> LogEvent<'a> {
+        LogEvent::new(&self.shared)
+    }
+}
+
+impl fmt::Debug for OssLogAppender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OssLogAppender")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(rolling: RollingWriter, when_full: WhenFull, notice: Notice) -> Self {
+        Self {
+            rolling,
+            when_full,
+            notice,
+            unannounced: AtomicBool::new(false),
+            drops: Mutex::default(),
+            dropped: Notify::new(),
+        }
+    }
+
+    pub(super) fn record(&self, record: &[u8]) {
+        if record.is_empty() || is_quiet() {
+            return;
+        }
+        let handle = self.rolling.handle();
+        let taken = match self.unannounced.load(Ordering::Relaxed) {
+            false => matches!(handle.try_records(&[record]), Ok(true)),
+            // What was dropped before is told in one piece with it.
+            true if handle.room() > record.len() as u64 => {
+                self.try_announced(&mut self.drops(), &[record])
+            }
+            true => false,
+        };
+        match self.when_full {
+            _ if taken => {}
+            WhenFull::Block => self.record_waiting(record),
+            WhenFull::Drop => self.drop_record(record),
+        }
+    }
+
+    /// Tells of what was dropped, if there is room for that; false if there is not.
+    pub(super) fn try_announce(&self) -> bool {
+        self.try_announced(&mut self.drops(), &[])
+    }
+
+    fn try_announced(&self, drops: &mut Drops, records: &[&[u8]]) -> bool {
+        let notice = match drops.unannounced {
+            none if none.is_empty() => String::new(),
+            some => (self.notice)(some),
+        };
+        let mut all = vec![notice.as_bytes()];
+        all.extend(records);
+        all.retain(|record| !record.is_empty());
+        let taken = matches!(self.rolling.handle().try_records(&all), Ok(true));
+        if taken {
+            drops.unannounced = Dropped::default();
+            self.unannounced.store(false, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    fn drop_record(&self, record: &[u8]) {
+        let mut drops = self.drops();
+        drops.all.add(record.len());
+        drops.unannounced.add(record.len());
+        self.unannounced.store(true, Ordering::Relaxed);
+        self.dropped.notify_one();
+    }
+
+    fn record_waiting(&self, record: &[u8]) {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut cx = Context::from_waker(&waker);
+        let mut handle = self.rolling.handle().clone();
+        loop {
+            match handle.poll_records(&mut cx, &[record]) {
+                Poll::Ready(Ok(())) => return,
+                Poll::Ready(Err(_)) => return self.drop_record(record),
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+
+    pub(super) fn unannounced(&self) -> Dropped {
+        self.drops().unannounced
+    }
+
+    pub(super) fn stats(&self) -> LogStats {
+        LogStats {
+            records: self.rolling.handle().records(),
+            dropped: self.drops().all,
+            rolling: self.rolling.stats(),
+        }
+    }
+
+    fn drops(&self) -> MutexGuard<'_, Drops> {
+        self.drops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes a thread that waits for room.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

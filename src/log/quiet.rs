@@ -1,0 +1,23 @@
+//! The appender's own threads log nothing, or what it sends would be logged and sent in turn.
+
+use std::cell::Cell;
+
+use tracing::subscriber::NoSubscriber;
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Makes this thread one of the appender's for the rest of its life.
+pub(super) fn silence() {
+    QUIET.set(true);
+    let subscriber = tracing::subscriber::set_default(NoSubscriber::new());
+    // For good: what it would restore is not wanted.
+    std::mem::forget(subscriber);
+}
+
+/// Whether what this thread logs is of the appender's own making. It gets here through loggers that
+/// know no `tracing` subscriber.
+pub(super) fn is_quiet() -> bool {
+    QUIET.get()
+}
