@@ -6,8 +6,10 @@
 //!
 //! All write the same lines of 120 bytes, by the `io::Write` that their `MakeWriter` gives out.
 //! What is behind takes everything and throws it away, so the lines alone are measured. Rounds of
-//! all contestants alternate in one run; the table has the medians, the extremes, and the median of
-//! the ratios within a round. `lossy` drops what finds no room, and says how much.
+//! both contestants alternate in one run. The table has the medians of the time that passes, in
+//! brackets the extremes, and of the processor time that the logging threads use, which a busy
+//! machine disturbs less; and the medians of the ratios within a round. `lossy` drops what finds no
+//! room, and says how much.
 
 #[path = "support/discard.rs"]
 mod discard;
@@ -22,8 +24,13 @@ use tracing_subscriber::fmt::MakeWriter;
 
 const LINE: &[u8] = &[b'x'; 120];
 
-/// The time per line in nanoseconds, and how many were dropped.
-type Round = (f64, u64);
+/// Nanoseconds per line, and how many lines were dropped.
+#[derive(Clone, Copy)]
+struct Round {
+    elapsed: f64,
+    processor: f64,
+    dropped: u64,
+}
 
 fn main() {
     let mut arguments = std::env::args()
@@ -36,8 +43,10 @@ fn main() {
         "{lines} lines of {} bytes a thread, {rounds} rounds",
         LINE.len()
     );
-    println!("| threads | mode | this crate | tracing_appender | ratio |");
-    println!("|---|---|---|---|---|");
+    println!(
+        "| threads | mode | this crate | tracing_appender | ratio of time | of processor time |"
+    );
+    println!("|---|---|---|---|---|---|");
     for threads in [1, 2] {
         for lossy in [false, true] {
             let mut ours = Vec::new();
@@ -59,31 +68,37 @@ fn main() {
                     theirs.push(pair.1);
                 }
             }
-            let ratios = ours.iter().zip(&theirs).map(|(a, b)| a.0 / b.0).collect();
+            let pairs = || ours.iter().zip(&theirs);
             println!(
-                "| {threads} | {} | {} | {} | {:.2} |",
+                "| {threads} | {} | {} | {} | {:.2} | {:.2} |",
                 if lossy { "lossy" } else { "lossless" },
                 show(&ours),
                 show(&theirs),
-                median(ratios),
+                median(pairs().map(|(a, b)| a.elapsed / b.elapsed)),
+                median(pairs().map(|(a, b)| a.processor / b.processor)),
             );
         }
     }
 }
 
 fn show(rounds: &[Round]) -> String {
-    let times: Vec<f64> = rounds.iter().map(|round| round.0).collect();
-    let dropped: u64 = rounds.iter().map(|round| round.1).sum();
-    let least = times.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = times.iter().copied().fold(0.0, f64::max);
+    let times = || rounds.iter().map(|round| round.elapsed);
+    let dropped: u64 = rounds.iter().map(|round| round.dropped).sum();
     let drops = match dropped {
         0 => String::new(),
-        dropped => format!(", {} dropped a round", dropped / rounds.len() as u64),
+        dropped => format!("; {} dropped a round", dropped / rounds.len() as u64),
     };
-    format!("{:.0} ns ({least:.0} to {most:.0}{drops})", median(times))
+    format!(
+        "{:.0} ns ({:.0} to {:.0}), processor {:.0} ns{drops}",
+        median(times()),
+        times().fold(f64::INFINITY, f64::min),
+        times().fold(0.0, f64::max),
+        median(rounds.iter().map(|round| round.processor)),
+    )
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
@@ -100,38 +115,61 @@ fn this_crate(threads: usize, lines: usize, lossy: bool) -> Round {
         .when_full(when_full)
         .start()
         .unwrap();
-    let time = measure(threads, lines, &appender);
+    let mut round = measure(threads, lines, &appender);
     let report = guard.shutdown(std::time::Duration::from_secs(60));
     assert_eq!(report.undelivered, 0);
-    (time, report.dropped.records)
+    round.dropped = report.dropped.records;
+    round
 }
 
 fn tracing_appender(threads: usize, lines: usize, lossy: bool) -> Round {
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(lossy)
         .finish(std::io::sink());
-    let time = measure(threads, lines, &writer);
-    let dropped = writer.error_counter().dropped_lines() as u64;
+    let mut round = measure(threads, lines, &writer);
+    round.dropped = writer.error_counter().dropped_lines() as u64;
     drop(guard);
-    (time, dropped)
+    round
 }
 
-/// The time per line of each thread.
-fn measure<M>(threads: usize, lines: usize, writer: &M) -> f64
+/// What a line costs each thread.
+fn measure<M>(threads: usize, lines: usize, writer: &M) -> Round
 where
     M: for<'a> MakeWriter<'a> + Sync,
 {
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let mut line = LINE.to_vec();
-                line[119] = b'\n';
-                for _ in 0..lines {
-                    writer.make_writer().write_all(&line).unwrap();
-                }
-            });
+    let log = || {
+        let mut line = LINE.to_vec();
+        line[119] = b'\n';
+        let start = thread_time();
+        for _ in 0..lines {
+            writer.make_writer().write_all(&line).unwrap();
         }
+        thread_time() - start
+    };
+    let start = Instant::now();
+    let processor: f64 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(log)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum()
     });
-    start.elapsed().as_nanos() as f64 / lines as f64
+    Round {
+        elapsed: start.elapsed().as_nanos() as f64 / lines as f64,
+        processor: processor / (threads * lines) as f64,
+        dropped: 0,
+    }
+}
+
+/// The processor time of this thread in nanoseconds.
+#[cfg(unix)]
+fn thread_time() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+/// Not known.
+#[cfg(not(unix))]
+fn thread_time() -> f64 {
+    f64::NAN
 }

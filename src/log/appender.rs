@@ -141,19 +141,24 @@ impl Shared {
         }
     }
 
+    #[inline]
     pub(super) fn record(&self, record: &[u8]) {
         if record.is_empty() || is_quiet() {
             return;
         }
-        let handle = self.rolling.handle();
-        let taken = match self.unannounced.load(Ordering::Relaxed) {
-            false => matches!(handle.try_records(&[record]), Ok(true)),
-            // What was dropped before is told in one piece with it.
-            true if handle.room() > record.len() as u64 => {
-                self.try_announced(&mut self.drops(), &[record])
-            }
-            true => false,
-        };
+        let announced = !self.unannounced.load(Ordering::Relaxed);
+        if !(announced && self.rolling.handle().try_record(record)) {
+            self.record_otherwise(record);
+        }
+    }
+
+    /// Logs a record that found no room, or that comes after such a one.
+    #[cold]
+    fn record_otherwise(&self, record: &[u8]) {
+        // What was dropped before is told in one piece with it.
+        let taken = self.unannounced.load(Ordering::Relaxed)
+            && self.rolling.handle().room() > record.len() as u64
+            && self.try_announced(record);
         match self.when_full {
             _ if taken => {}
             WhenFull::Block => self.record_waiting(record),
@@ -163,18 +168,16 @@ impl Shared {
 
     /// Tells of what was dropped, if there is room for that; false if there is not.
     pub(super) fn try_announce(&self) -> bool {
-        self.try_announced(&mut self.drops(), &[])
+        self.try_announced(b"")
     }
 
-    fn try_announced(&self, drops: &mut Drops, records: &[&[u8]]) -> bool {
+    fn try_announced(&self, record: &[u8]) -> bool {
+        let mut drops = self.drops();
         let notice = match drops.unannounced {
             none if none.is_empty() => String::new(),
             some => (self.notice)(some),
         };
-        let mut all = vec![notice.as_bytes()];
-        all.extend(records);
-        all.retain(|record| !record.is_empty());
-        let taken = matches!(self.rolling.handle().try_records(&all), Ok(true));
+        let taken = self.rolling.handle().try_records(notice.as_bytes(), record);
         if taken {
             drops.unannounced = Dropped::default();
             self.unannounced.store(false, Ordering::Relaxed);
@@ -195,7 +198,7 @@ impl Shared {
         let mut cx = Context::from_waker(&waker);
         let mut handle = self.rolling.handle().clone();
         loop {
-            match handle.poll_records(&mut cx, &[record]) {
+            match handle.poll_record(&mut cx, record) {
                 Poll::Ready(Ok(())) => return,
                 Poll::Ready(Err(_)) => return self.drop_record(record),
                 Poll::Pending => std::thread::park(),

@@ -18,6 +18,7 @@ pub(super) fn silence() {
 
 /// Whether what this thread logs is of the appender's own making. It gets here through loggers that
 /// know no `tracing` subscriber.
+#[inline]
 pub(super) fn is_quiet() -> bool {
     QUIET.get()
 }

@@ -53,13 +53,14 @@ impl fmt::Debug for LogEvent<'_> {
 }
 
 /// Logs `piece` if it ends a record, else keeps it.
+#[inline]
 fn take(shared: &Shared, begun: &mut Vec<u8>, piece: &[u8]) {
-    if !piece.ends_with(b"\n") {
-        begun.extend_from_slice(piece);
-    } else if begun.is_empty() {
-        shared.record(piece);
-    } else {
-        begun.extend_from_slice(piece);
+    let ends = piece.last() == Some(&b'\n');
+    if ends && begun.is_empty() {
+        return shared.record(piece);
+    }
+    begun.extend_from_slice(piece);
+    if ends {
         end(shared, begun);
     }
 }
@@ -73,6 +74,7 @@ fn end(shared: &Shared, begun: &mut Vec<u8>) {
 }
 
 impl io::Write for LogWriter {
+    #[inline]
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         take(&self.appender.shared, &mut self.begun, piece);
         Ok(piece.len())
@@ -91,6 +93,7 @@ impl Drop for LogWriter {
 }
 
 impl io::Write for LogEvent<'_> {
+    #[inline]
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         take(self.shared, &mut self.begun, piece);
         Ok(piece.len())

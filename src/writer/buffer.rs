@@ -54,7 +54,12 @@ struct Chunk {
 #[derive(Debug)]
 struct RecordEnds {
     taken: u64,
+    /// All ends but the last.
     ends: VecDeque<u64>,
+    /// The end before the last, or what has been taken.
+    start: u64,
+    /// The last end; `start` if there is none.
+    last: u64,
     /// Short records are kept together up to this length, so that a buffer full of them does not
     /// hold a multiple of its bytes in ends.
     group: u64,
@@ -65,15 +70,34 @@ struct RecordEnds {
 }
 
 impl RecordEnds {
+    #[inline]
     fn push(&mut self, end: u64) {
-        let start = *self.ends.iter().nth_back(1).unwrap_or(&self.taken);
-        match self.ends.back_mut() {
-            Some(last) if !self.fixed && end - start <= self.group => *last = end,
-            _ => {
-                self.fixed = self.begun && self.ends.is_empty();
-                self.ends.push_back(end);
-            }
+        if self.last == self.start {
+            self.fixed = self.begun;
+        } else if self.fixed || end - self.start > self.group {
+            self.close_group();
         }
+        self.last = end;
+    }
+
+    #[cold]
+    fn close_group(&mut self) {
+        self.ends.push_back(self.last);
+        self.start = self.last;
+        self.fixed = false;
+    }
+
+    /// The first end, if there is one.
+    fn first(&self) -> Option<u64> {
+        let last = (self.last > self.start).then_some(self.last);
+        self.ends.front().copied().or(last)
+    }
+
+    fn pop(&mut self) {
+        if self.ends.pop_front().is_none() {
+            self.start = self.last;
+        }
+        self.begun = false;
     }
 }
 
@@ -91,6 +115,8 @@ impl Buffer {
             ends: max_record.map(|max| RecordEnds {
                 taken: 0,
                 ends: VecDeque::new(),
+                start: 0,
+                last: 0,
                 group: (max / 64).min(MAX_GROUP),
                 fixed: false,
                 begun: false,
@@ -111,8 +137,17 @@ impl Buffer {
     }
 
     /// Copies `data` in. `now` is asked only when a segment gets its first byte.
-    pub(super) fn copy(&mut self, mut data: &[u8], now: impl Fn() -> Time) {
+    #[inline]
+    pub(super) fn copy(&mut self, data: &[u8], now: impl Fn() -> Time) {
         self.len += data.len() as u64;
+        let free = self.tail.capacity() - self.tail.len();
+        if data.len() <= free && !self.tail.is_empty() {
+            return self.tail.extend_from_slice(data);
+        }
+        self.copy_on(data, now);
+    }
+
+    fn copy_on(&mut self, mut data: &[u8], now: impl Fn() -> Time) {
         while !data.is_empty() {
             let free = self.tail.capacity() - self.tail.len();
             if free == 0 {
@@ -171,6 +206,7 @@ impl Buffer {
     }
 
     /// Notes that a record ends here.
+    #[inline]
     pub(super) fn end_record(&mut self) {
         if let Some(records) = &mut self.ends {
             records.push(records.taken + self.len);
@@ -218,6 +254,7 @@ impl Buffer {
         };
         let taken = self.take(max);
         records.taken += taken.iter().map(|part| part.len() as u64).sum::<u64>();
+        (records.start, records.last) = (records.taken, records.taken);
         records.begun = true;
         self.ends = Some(records);
         taken
@@ -226,7 +263,7 @@ impl Buffer {
     /// The length of what comes first and may not be cut; `None` if its end has not come.
     pub(super) fn first_record(&self) -> Option<u64> {
         match &self.ends {
-            Some(records) => records.ends.front().map(|end| end - records.taken),
+            Some(records) => records.first().map(|end| end - records.taken),
             None => (self.len > 0).then_some(1),
         }
     }
@@ -242,7 +279,7 @@ impl Buffer {
             return self.len;
         };
         records.fixed = true;
-        records.ends.back().map_or(0, |end| end - records.taken)
+        records.last - records.taken
     }
 
     /// Counts the age of what is left from `time` on.
@@ -288,12 +325,11 @@ impl Buffer {
         };
         let limit = records.taken + max;
         let mut end = records.taken;
-        while let Some(&next) = records.ends.front()
+        while let Some(next) = records.first()
             && next <= limit
         {
             end = next;
-            records.ends.pop_front();
-            records.begun = false;
+            records.pop();
         }
         let len = end - records.taken;
         records.taken = end;
@@ -410,7 +446,7 @@ mod tests {
             buffer.end_record();
         }
         let records = buffer.ends.as_ref().unwrap();
-        assert_eq!(records.ends.back(), Some(&RECORDS));
+        assert_eq!(records.last, RECORDS);
         assert!(records.ends.len() as u64 <= 2 * RECORDS / MAX_GROUP + 1);
     }
 

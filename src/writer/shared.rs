@@ -154,6 +154,7 @@ impl Shared {
         self.records != Records::Bytes
     }
 
+    #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -194,6 +195,7 @@ impl Shared {
     }
 
     /// Counts `len` new bytes, and wakes the worker where they make a difference to it.
+    #[inline]
     pub(super) fn accepted(&self, state: &mut State, len: u64) {
         if len == 0 {
             return;
@@ -247,6 +249,23 @@ impl Shared {
 }
 
 impl State {
+    /// Whether a record of `len` bytes can be taken in now.
+    #[inline]
+    pub(super) fn is_open_for(&self, shared: &Shared, len: u64) -> bool {
+        matches!(self.phase, Phase::Open)
+            && len <= shared.options.schedule.max_append_size
+            && len <= shared.room(self)
+    }
+
+    /// Takes a record in for which there is room.
+    #[inline]
+    pub(super) fn take_record(&mut self, shared: &Shared, record: &[u8]) {
+        self.buffer.copy(record, || shared.now());
+        self.buffer.end_record();
+        self.records += 1;
+        shared.accepted(self, record.len() as u64);
+    }
+
     /// What comes from now on goes in another object.
     pub(super) fn cut(&mut self, reason: RollReason) {
         let at = self.issued + self.buffer.cut();

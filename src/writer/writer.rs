@@ -237,41 +237,42 @@ impl OssAppendWriter {
         Ok(unsent)
     }
 
-    /// Takes all of `records` in, each whole and one behind the other, or none of them; does not
-    /// wait. False: there is no room.
-    pub(crate) fn try_records(&self, records: &[&[u8]]) -> Result<bool> {
+    /// Takes `record` in, whole. False: not, since there is no room for it, it is too long, or
+    /// nothing is taken any more. Does not wait.
+    #[inline]
+    pub(crate) fn try_record(&self, record: &[u8]) -> bool {
         let shared = &*self.shared;
         let mut state = shared.lock();
-        let mut room = 0;
-        let mut len = 0;
-        for record in records {
-            room = room_for(shared, &state, record.len() as u64, true)?;
-            len += record.len() as u64;
+        if !state.is_open_for(shared, record.len() as u64) {
+            return false;
         }
-        if room < len {
-            return Ok(false);
-        }
-        for record in records {
-            state.buffer.copy(record, || shared.now());
-            state.buffer.end_record();
-        }
-        state.records += records.len() as u64;
-        shared.accepted(&mut state, len);
-        Ok(true)
+        state.take_record(shared, record);
+        true
     }
 
-    /// The same, as soon as there is room.
-    pub(crate) fn poll_records(
-        &mut self,
-        cx: &mut Context<'_>,
-        records: &[&[u8]],
-    ) -> Poll<Result<()>> {
-        if self.try_records(records)? {
+    /// Takes both in, `first` before `second`, or neither.
+    pub(crate) fn try_records(&self, first: &[u8], second: &[u8]) -> bool {
+        let shared = &*self.shared;
+        let mut state = shared.lock();
+        if !state.is_open_for(shared, (first.len() + second.len()) as u64) {
+            return false;
+        }
+        for record in [first, second] {
+            if !record.is_empty() {
+                state.take_record(shared, record);
+            }
+        }
+        true
+    }
+
+    /// Takes `record` in, whole, as soon as there is room.
+    pub(crate) fn poll_record(&mut self, cx: &mut Context<'_>, record: &[u8]) -> Poll<Result<()>> {
+        if self.try_record(record) {
             return Poll::Ready(Ok(()));
         }
         let mut state = self.shared.lock();
-        let len: usize = records.iter().map(|record| record.len()).sum();
-        if self.shared.room(&state) >= len as u64 {
+        let len = record.len() as u64;
+        if room_for(&self.shared, &state, len, true)? >= len {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -289,7 +290,7 @@ impl OssAppendWriter {
         }
     }
 
-    /// How many records [`try_records`](Self::try_records) has taken in.
+    /// How many records [`try_record`](Self::try_record) has taken in.
     pub(crate) fn records(&self) -> u64 {
         self.shared.lock().records
     }
