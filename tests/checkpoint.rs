@@ -1,10 +1,10 @@
-//! The writer's checkpoint: how far the object is proven, and with which checksum.
+//! The checkpoint: how far the object is proven, and with which checksum.
 
 mod support;
 
 use oss_append::{Checkpoint, crc64};
 use support::store::{Fault, SimStore};
-use support::writer;
+use support::{appender, writer};
 use tokio::io::AsyncWriteExt;
 
 fn of(content: &str) -> Checkpoint {
@@ -85,4 +85,30 @@ async fn a_later_replay_goes_on_from_the_checkpoint() {
     second.write_all(b" in doubt, then more").await.unwrap();
     second.shutdown().await.unwrap();
     assert_eq!(store.text(), "durable in doubt, then more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_appender_tells_the_checksum_of_the_whole_object() {
+    let checksum = |content: &str| Some(crc64::checksum(content.as_bytes()));
+    let store = SimStore::holding("before ");
+    let mut ours = appender(&store).open().await.unwrap();
+    assert_eq!(ours.crc64(), checksum("before "));
+    let receipt = ours.append("after").await.unwrap();
+    assert_eq!(receipt.crc64, checksum("before after"));
+    assert_eq!(ours.crc64(), checksum("before after"));
+
+    store.world().without_crc = true;
+    let mut unknown = appender(&store).open().await.unwrap();
+    assert_eq!(unknown.crc64(), None);
+    assert_eq!(unknown.append("!").await.unwrap().crc64, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_has_no_checksum_if_others_are_behind_its_bytes() {
+    let store = SimStore::new();
+    let mut appender = appender(&store).shared(true).open().await.unwrap();
+    store.fault(Fault::lost_answer().foreign_after(" theirs"));
+    let receipt = appender.append("ours").await.unwrap();
+    assert_eq!((receipt.range, receipt.crc64), (0..4, None));
+    assert_eq!(appender.checkpoint(), of("ours theirs"));
 }

@@ -524,3 +524,19 @@ async fn statistics_add_up_at_every_moment() {
     assert!(stats.failed > 0 && stats.durable > 0);
     assert!(stats.last_error.is_some() && stats.last_success.is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_appender_counts_what_it_does() {
+    let store = SimStore::new();
+    let mut appender = support::appender(&store).open().await.unwrap();
+    let stats = appender.stats();
+    assert_eq!((stats.appends, stats.retries, stats.reconciles), (0, 0, 0));
+    assert!(stats.last_error.is_none() && stats.last_success.is_none());
+
+    store.fault(Fault::lost_request());
+    appender.append("first").await.unwrap();
+    appender.append("second").await.unwrap();
+    let stats = appender.stats();
+    assert_eq!((stats.appends, stats.retries, stats.reconciles), (2, 1, 1));
+    assert!(stats.last_error.is_some() && stats.last_success.is_some());
+}

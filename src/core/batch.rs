@@ -71,10 +71,10 @@ impl Batch {
         let mut left = len;
         self.chunks
             .iter()
-            .filter_map(|chunk| {
+            .map(|chunk| {
                 let cut = left.min(chunk.len() as u64);
                 left -= cut;
-                (cut < chunk.len() as u64).then(|| chunk.slice(cut as usize..))
+                chunk.slice(cut as usize..)
             })
             .collect()
     }
@@ -129,6 +129,20 @@ impl fmt::Debug for Batch {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_pieces_are_given_out_to_the_last_that_has_them() {
+        let batch = Batch::from(vec![Bytes::from("hello "), Bytes::from("world")]);
+        let sent = batch.clone();
+        assert!(batch.into_chunks().is_empty());
+        assert_eq!(sent.into_chunks(), ["hello ", "world"]);
+    }
+
+    #[test]
+    fn debug_shows_length_and_checksum_and_no_bytes() {
+        let shown = format!("{:?}", Batch::from("abc"));
+        assert_eq!(shown, "Batch { len: 3, crc64: 3231342946509354535 }");
+    }
 
     proptest! {
         #[test]
