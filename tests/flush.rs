@@ -32,6 +32,18 @@ async fn a_lingering_byte_is_appended_on_time_with_nobody_polling() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_single_byte_is_enough_to_end_the_rest_of_an_idle_writer() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).linger(SEC).open().await.unwrap();
+    for written in ["x", "xx"] {
+        tokio::time::sleep(SEC).await;
+        writer.write_all(b"x").await.unwrap();
+        tokio::time::sleep(SEC + MS).await;
+        assert_eq!(store.text(), written);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_linger_appends_as_soon_as_idle() {
     let store = SimStore::new();
     let mut writer = writer(&store).linger(Duration::ZERO).open().await.unwrap();
@@ -156,6 +168,20 @@ async fn a_flush_waits_for_its_own_bytes_and_not_only_for_the_append_in_flight()
     writer.write_all(b"b").await.unwrap();
     writer.flush().await.unwrap();
     assert_eq!(store.text(), "ab");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_of_what_is_in_flight_forces_nothing_that_comes_later() {
+    let store = SimStore::new();
+    store.world().latency = 10 * MS;
+    let mut writer = writer(&store).batch_size(4).open().await.unwrap();
+    writer.write_all(b"1234").await.unwrap();
+    tokio::time::sleep(MS).await;
+    assert_eq!(store.appends(), [(0, 4)], "in flight");
+    writer.sync().await.unwrap();
+    writer.write_all(b"5").await.unwrap();
+    tokio::time::sleep(SEC / 2).await;
+    assert_eq!(store.appends(), [(0, 4)]);
 }
 
 #[tokio::test(start_paused = true)]

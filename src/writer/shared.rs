@@ -179,10 +179,7 @@ impl Shared {
         waiter: u64,
         cx: &Context<'_>,
     ) -> Poll<T> {
-        let old = match state.waiters.get(&waiter) {
-            Some(waker) if waker.will_wake(cx.waker()) => None,
-            _ => state.waiters.insert(waiter, cx.waker().clone()),
-        };
+        let old = state.waiters.insert(waiter, cx.waker().clone());
         // See `State::forget`.
         drop(state);
         drop(old);
