@@ -68,6 +68,17 @@ async fn the_capacity_is_never_exceeded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_whole_record_may_fill_the_buffer_to_its_last_byte() {
+    let store = SimStore::new();
+    let mut writer = small_writer(&store).shared(true).open().await.unwrap();
+    for _ in 0..2 {
+        let written = writer.write(&[1; 50]).now_or_never();
+        assert_eq!(written.unwrap().unwrap(), 50);
+    }
+    assert!(writer.write(&[1]).now_or_never().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn bytes_that_need_the_whole_buffer_do_not_wait_for_the_linger() {
     let store = SimStore::new();
     let mut writer = writer(&store)

@@ -74,7 +74,9 @@ async fn a_replay_that_differs_appends_nothing() {
         );
         assert_eq!(store.content(), other);
         assert!(store.appends().is_empty());
-        assert_eq!(writer.stats().durable, 0);
+        let stats = writer.stats();
+        assert_eq!((stats.durable, stats.buffered, stats.compared), (0, 0, 0));
+        assert_eq!(stats.failed, stats.accepted);
     }
 }
 
