@@ -155,6 +155,46 @@ async fn a_dropped_copy_from_loses_nothing_that_it_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reader_is_offered_all_of_a_segment_but_never_a_few_bytes_only() {
+    /// Gives a thousand pieces and notes how many bytes it might have given.
+    struct Watched {
+        left: u32,
+        piece: usize,
+        least: usize,
+    }
+    impl AsyncRead for Watched {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            self.least = self.least.min(buf.remaining());
+            if self.left > 0 {
+                self.left -= 1;
+                buf.put_slice(&vec![b'x'; self.piece]);
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    let mut least = Vec::new();
+    for piece in [3000, 4096] {
+        let mut reader = Watched {
+            left: 1000,
+            piece,
+            least: usize::MAX,
+        };
+        let copied = writer.copy_from(&mut reader).await.unwrap();
+        assert_eq!(copied, 1000 * piece as u64);
+        least.push(reader.least);
+    }
+    assert!(least[0] >= 4096, "{least:?}");
+    assert_eq!(least[1], 4096);
+}
+
+#[tokio::test(start_paused = true)]
 async fn copy_from_nothing_creates_nothing() {
     let store = SimStore::new();
     let mut writer = writer(&store).open().await.unwrap();

@@ -2,12 +2,14 @@
 
 mod support;
 
+use std::io::IoSlice;
+
 use bytes::Bytes;
 use futures::{FutureExt, SinkExt, StreamExt, stream};
 use oss_append::ErrorKind;
 use support::store::{Fault, SimStore, service};
 use support::{MS, SEC, ours, small_writer, writer};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 fn items(count: u32) -> Vec<Bytes> {
     (0..count)
@@ -110,6 +112,30 @@ async fn a_lazy_writer_opens_with_its_first_write() {
     assert_eq!(lazy.get_ref().unwrap().position(), 7);
     lazy.shutdown().await.unwrap();
     assert_eq!(store.text(), "old new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_writer_passes_vectored_writes_and_flushes_on() {
+    let store = SimStore::new();
+    let mut lazy = writer(&store).lazy();
+    assert!(AsyncWrite::is_write_vectored(&lazy));
+    let slices = [IoSlice::new(b"one "), IoSlice::new(b"two")];
+    assert_eq!(lazy.write_vectored(&slices).await.unwrap(), 7);
+    lazy.flush().await.unwrap();
+    assert_eq!(store.text(), "one two");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_writer_shows_how_far_its_opening_is() {
+    let store = SimStore::new();
+    let mut lazy = writer(&store).lazy();
+    let unopened = "LazyOssAppendWriter { started: false }";
+    assert_eq!(format!("{lazy:?}"), unopened);
+    let opened = format!("{:?}", lazy.opened().await.unwrap());
+    assert_eq!(
+        format!("{lazy:?}"),
+        format!("LazyOssAppendWriter {{ writer: {opened} }}")
+    );
 }
 
 #[tokio::test(start_paused = true)]

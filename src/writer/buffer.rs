@@ -338,11 +338,10 @@ impl Buffer {
 
     fn next_segment(&mut self) {
         self.end_tail();
-        self.tail = match usize::try_from(self.len).unwrap_or(MAX_SEGMENT) {
-            len if len < MAX_SEGMENT => {
-                BytesMut::with_capacity(len.next_power_of_two().clamp(MIN_SEGMENT, MAX_SEGMENT))
-            }
-            _ => self.segment(),
+        let len = usize::try_from(self.len).unwrap_or(MAX_SEGMENT);
+        self.tail = match len.clamp(MIN_SEGMENT, MAX_SEGMENT).next_power_of_two() {
+            MAX_SEGMENT => self.segment(),
+            len => BytesMut::with_capacity(len),
         };
     }
 
@@ -500,11 +499,23 @@ mod tests {
         buffer.copy(&vec![0; 3 * MAX_SEGMENT], at(0));
         let parts = buffer.take(2 * MAX_SEGMENT as u64);
         buffer.release(parts);
-        assert!(!buffer.pool.is_empty());
+        assert_eq!(buffer.pool.len(), 2);
+        buffer.copy(&vec![0; 2 * MAX_SEGMENT], at(0));
+        assert!(buffer.pool.is_empty());
 
         let rest = buffer.take(u64::MAX);
         buffer.release(rest);
         assert!(buffer.pool.is_empty());
         assert_eq!(buffer.tail.capacity(), 0);
+    }
+
+    #[test]
+    fn the_memory_of_shared_bytes_is_not_kept_for_reuse() {
+        let mut buffer = Buffer::new(4 << 20, None);
+        buffer.share(vec![0; 1 << 20].into(), at(0));
+        buffer.copy(b"more", at(0));
+        let parts = buffer.take(1 << 20);
+        buffer.release(parts);
+        assert!(buffer.pool.is_empty());
     }
 }

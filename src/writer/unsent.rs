@@ -41,3 +41,22 @@ impl fmt::Debug for Unsent {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_counts_its_bytes_and_shows_none_of_them() {
+        let unsent = Unsent {
+            position: 7,
+            in_doubt: 2,
+            chunks: vec![Bytes::from("ab"), Bytes::from("cde")],
+        };
+        assert_eq!(unsent.len(), 5);
+        assert!(!unsent.is_empty());
+        let shown = format!("{unsent:?}");
+        assert_eq!(shown, "Unsent { position: 7, in_doubt: 2, len: 5 }");
+        assert!(Unsent::default().is_empty());
+    }
+}
