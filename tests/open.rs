@@ -149,6 +149,27 @@ async fn options_given_alone_adjust_their_neighbours() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_sizes_not_asked_for_are_those_documented() {
+    let store = SimStore::new();
+    let mut with_small_appends = writer(&store)
+        .max_append_size(1 << 20)
+        .open()
+        .await
+        .unwrap();
+    let data = vec![1; 17 << 20];
+    assert_eq!(with_small_appends.write(&data).await.unwrap(), 16 << 20);
+
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    writer.write_all(&data[..(1 << 20) - 1]).await.unwrap();
+    tokio::time::sleep(SEC / 2).await;
+    assert!(store.appends().is_empty());
+    writer.write_all(b"x").await.unwrap();
+    tokio::time::sleep(SEC / 4).await;
+    assert_eq!(store.appends(), [(0, 1 << 20)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_append_beyond_the_object_limit_is_refused_before_it_is_sent() {
     let store = SimStore::new();
     let mut writer = writer(&store)
