@@ -236,6 +236,13 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
                 "roll_size {roll_size} must be from 1 to max_object_size {limit}"
             )));
         }
+        let max_append_size = options.schedule.max_append_size;
+        if max_append_size > limit {
+            return Err(Error::invalid_input(format!(
+                "max_append_size {max_append_size} must be at most max_object_size {limit}, or an \
+                 append would fit in no object"
+            )));
+        }
         let template = KeyTemplate::new(&self.template)?;
         template.check(periods.as_ref(), self.roll_size.is_some(), self.utc_offset)?;
         let by_size = template.is_numbered() || template.is_unique();

@@ -27,7 +27,7 @@ const DEFAULT_LINGER: Duration = Duration::from_secs(1);
 /// The checked options of a writer.
 #[derive(Clone, Debug)]
 pub(crate) struct WriterOptions {
-    pub(super) schedule: Schedule,
+    pub(crate) schedule: Schedule,
     pub(super) buffer_capacity: u64,
     pub(super) flush_mode: FlushMode,
     pub(super) seal: bool,

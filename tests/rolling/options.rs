@@ -46,6 +46,10 @@ async fn what_cannot_be_is_refused() {
             "replay",
         ),
         (
+            rolling(&bucket, "{seq}").writer(|writer| writer.max_object_size(199)),
+            "max_append_size 200",
+        ),
+        (
             rolling(&bucket, "{seq}").writer(|writer| writer.batch_size(0)),
             "batch_size 0",
         ),
