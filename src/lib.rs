@@ -105,7 +105,8 @@ pub use crate::store::{
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 pub use crate::writer::destination::RollReason;
 pub use crate::writer::{
-    CopyProgress, LazyOssAppendWriter, OssAppendWriter, OssAppendWriterBuilder, Unsent, WriterStats,
+    CopyProgress, DurablePositions, LazyOssAppendWriter, OssAppendWriter, OssAppendWriterBuilder,
+    Receipt, Unsent, WriterStats, Written,
 };
 
 /// Compiles and runs the README's examples.

@@ -36,6 +36,15 @@ impl Crc64 {
         }
     }
 
+    /// Goes on behind bytes whose checksum is known.
+    pub(crate) fn behind(crc64: u64) -> Self {
+        // The algorithm inverts its state at the end.
+        let state = !crc64;
+        Self {
+            digest: crc_fast::Digest::new_with_init_state(Crc64Xz, state),
+        }
+    }
+
     /// Adds `bytes`.
     pub fn update(&mut self, bytes: &[u8]) {
         self.digest.update(bytes);
@@ -57,6 +66,16 @@ impl Default for Crc64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_checksum_can_be_gone_on_with() {
+        for (before, after) in [("", "abc"), ("abc", ""), ("hello ", "world")] {
+            let mut crc = Crc64::behind(checksum(before.as_bytes()));
+            crc.update(after.as_bytes());
+            let whole = [before, after].concat();
+            assert_eq!(crc.finish(), checksum(whole.as_bytes()));
+        }
+    }
 
     #[test]
     fn the_known_answers_hold() {

@@ -216,7 +216,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
             Error::invalid_input("a writer needs a tokio runtime").with_source(error)
         })?;
-        let options = self.writer.options()?;
+        let mut options = self.writer.options()?;
         let appender = self.writer.appender().clone();
         appender.options.check()?;
         if appender.options.mode != OpenMode::Append {
@@ -236,6 +236,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
                 "roll_size {roll_size} must be from 1 to max_object_size {limit}"
             )));
         }
+        options.max_group = roll_size / 64;
         let max_append_size = options.schedule.max_append_size;
         if max_append_size > limit {
             return Err(Error::invalid_input(format!(

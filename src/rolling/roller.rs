@@ -15,8 +15,9 @@ use crate::core::backoff::Backoff;
 use crate::core::batch::Batch;
 use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Landed, Result};
 use crate::store::{AppendStore, ObjectPath};
-use crate::writer::destination::{Destination, RollReason, Room};
+use crate::writer::destination::{Destination, RollReason, Room, append_placed};
 use crate::writer::periods::WallClock;
+use crate::writer::receipt::Place;
 
 /// The most objects in a row that are passed over before that is taken for a failure.
 const MOST_PASSED: usize = 10_000;
@@ -45,7 +46,7 @@ pub(super) struct Roller<S> {
     counters: Arc<Counters>,
     progress: Arc<Progress>,
     /// The last object that was used.
-    place: Option<Place>,
+    place: Option<Slot>,
     current: Option<Current<S>>,
     /// What is not proven of the batch that is being appended.
     unsent: Option<Batch>,
@@ -53,7 +54,7 @@ pub(super) struct Roller<S> {
 }
 
 #[derive(Clone)]
-struct Place {
+struct Slot {
     names: KeyNames,
     number: u64,
     time: Timestamp,
@@ -92,7 +93,7 @@ impl<S: AppendStore> Roller<S> {
     /// Opens the object of `place`, to go on at `from` if that is given.
     async fn open_place(
         &self,
-        place: &Place,
+        place: &Slot,
         from: Option<Checkpoint>,
     ) -> Result<ObjectAppender<Arc<S>>> {
         let object = ObjectPath::new(&self.plan.bucket, place.names.key(place.number))?;
@@ -104,10 +105,10 @@ impl<S: AppendStore> Roller<S> {
     }
 
     /// The place to begin with at `time`, and whether an object that is there may be continued.
-    async fn first_place(&self, time: Timestamp) -> Result<(Place, bool)> {
+    async fn first_place(&self, time: Timestamp) -> Result<(Slot, bool)> {
         let names = self.plan.template.names(time, self.plan.utc_offset);
         let may_continue = self.is_shared() || !names.is_numbered();
-        let place = |number| Place {
+        let place = |number| Slot {
             names: names.clone(),
             number,
             time,
@@ -168,7 +169,7 @@ impl<S: AppendStore> Roller<S> {
         .with_operation("roll")
     }
 
-    fn begin(&mut self, place: Place, appender: ObjectAppender<Arc<S>>) {
+    fn begin(&mut self, place: Slot, appender: ObjectAppender<Arc<S>>) {
         self.progress.opened(appender.object());
         let now = self.plan.clock.now();
         self.checkpoint = appender.checkpoint();
@@ -300,11 +301,12 @@ impl<S: AppendStore> Destination for Roller<S> {
         })
     }
 
-    async fn append(&mut self, batch: Batch) -> Result<()> {
+    async fn append(&mut self, batch: Batch) -> Result<Vec<Place>> {
         self.unsent = Some(batch);
+        let mut places = Vec::new();
         for _ in 0..MOST_PASSED {
             let Some(batch) = self.unsent.clone() else {
-                return Ok(());
+                return Ok(places);
             };
             let Some(mut current) = self.current.take() else {
                 // After a failure of the last one.
@@ -312,13 +314,17 @@ impl<S: AppendStore> Destination for Roller<S> {
                 self.open(time).await?;
                 continue;
             };
-            let appended = match current.appender.append(batch).await {
-                Ok(receipt) if !receipt.durable => current.appender.verify().await,
-                Ok(_) => Ok(()),
-                Err(error) => Err(error),
-            };
+            let len = batch.len();
+            let (position, before) = (current.appender.position(), current.appender.crc64());
+            let mut appended = append_placed(&mut current.appender, batch).await;
+            if appended.is_ok()
+                && let Err(error) = current.appender.verify().await
+            {
+                appended = Err(error);
+            }
             match appended {
-                Ok(()) => {
+                Ok(place) => {
+                    places.push(place);
                     self.unsent = None;
                     self.checkpoint = current.appender.checkpoint();
                     current.last = self.plan.clock.now();
@@ -326,6 +332,15 @@ impl<S: AppendStore> Destination for Roller<S> {
                 }
                 Err(error) => {
                     self.unsent = current.appender.unsettled().cloned();
+                    let left = self.unsent.as_ref().map_or(0, Batch::len);
+                    if left < len {
+                        places.push(Place {
+                            object: current.appender.object().clone(),
+                            position,
+                            len: len - left,
+                            before,
+                        });
+                    }
                     self.checkpoint = current.appender.checkpoint();
                     self.recover(error, current).await?;
                 }

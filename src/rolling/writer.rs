@@ -15,7 +15,7 @@ use crate::appender::replay::Checkpoint;
 use crate::error::{Error, Result};
 use crate::store::{AppendStore, ObjectPath};
 use crate::writer::destination::RollReason;
-use crate::writer::{OssAppendWriter, Unsent, WriterStats};
+use crate::writer::{DurablePositions, OssAppendWriter, Receipt, Unsent, WriterStats};
 
 /// Streams records into a sequence of objects: a tokio [`AsyncWrite`] and a `Sink` of `Bytes` that
 /// goes on in the next object when the present one has its size, when a period ends, when it is
@@ -133,6 +133,23 @@ impl RollingWriter {
     /// Safe: a future that was dropped before it returned has written nothing.
     pub async fn write_record(&mut self, record: Bytes) -> Result<()> {
         self.inner.write_bytes(record).await
+    }
+
+    /// Takes one record in and gives a receipt, see [`OssAppendWriter::enqueue`]. It tells which
+    /// object the record is in.
+    ///
+    /// # Errors
+    /// As [`OssAppendWriter::enqueue`].
+    ///
+    /// # Cancel safety
+    /// Safe: a future that was dropped before it returned has written nothing.
+    pub async fn enqueue(&mut self, record: Bytes) -> Result<Receipt> {
+        self.inner.enqueue(record).await
+    }
+
+    /// The counts of durable bytes as a stream, see [`OssAppendWriter::durable`].
+    pub fn durable(&self) -> DurablePositions {
+        self.inner.durable()
     }
 
     /// Finishes the present object now: what is written from here on goes in the next. Returns when

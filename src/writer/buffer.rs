@@ -102,9 +102,9 @@ impl RecordEnds {
 }
 
 impl Buffer {
-    /// A buffer of `capacity` bytes. With `max_record`, records stay whole as long as they are no
-    /// longer than that.
-    pub(super) fn new(capacity: usize, max_record: Option<u64>) -> Self {
+    /// A buffer of `capacity` bytes. With `max_group` it knows where records end, and keeps short
+    /// ones together up to that length.
+    pub(super) fn new(capacity: usize, max_group: Option<u64>) -> Self {
         Self {
             chunks: VecDeque::new(),
             tail: BytesMut::new(),
@@ -112,12 +112,12 @@ impl Buffer {
             len: 0,
             pool: Vec::new(),
             max_pool: capacity / MAX_SEGMENT,
-            ends: max_record.map(|max| RecordEnds {
+            ends: max_group.map(|max| RecordEnds {
                 taken: 0,
                 ends: VecDeque::new(),
                 start: 0,
                 last: 0,
-                group: (max / 64).min(MAX_GROUP),
+                group: max.min(MAX_GROUP),
                 fixed: false,
                 begun: false,
             }),
@@ -419,7 +419,7 @@ mod tests {
             records in prop::collection::vec(prop_oneof![1..20usize, 1..2000usize], 1..80),
             max in 2000..6000u64,
         ) {
-            let mut buffer = Buffer::new(1 << 20, Some(2000));
+            let mut buffer = Buffer::new(1 << 20, Some(2000 / 64));
             let mut ends = vec![0];
             for len in &records {
                 buffer.copy(&vec![7; *len], at(0));
@@ -439,7 +439,7 @@ mod tests {
     #[test]
     fn the_ends_of_short_records_take_little_memory() {
         const RECORDS: u64 = 100_000;
-        let mut buffer = Buffer::new(1 << 20, Some(1 << 20));
+        let mut buffer = Buffer::new(1 << 20, Some(1 << 14));
         for _ in 0..RECORDS {
             buffer.copy(b"\n", at(0));
             buffer.end_record();

@@ -31,6 +31,8 @@ pub(crate) struct WriterOptions {
     pub(super) buffer_capacity: u64,
     pub(super) flush_mode: FlushMode,
     pub(super) seal: bool,
+    /// Short records may be kept together up to this length.
+    pub(crate) max_group: u64,
 }
 
 /// Options for opening an [`OssAppendWriter`].
@@ -194,6 +196,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             buffer_capacity,
             flush_mode: self.flush_mode,
             seal: self.seal,
+            max_group: u64::MAX,
         })
     }
 }

@@ -4,6 +4,7 @@ use std::future::{Future, ready};
 
 use jiff::Timestamp;
 
+use super::receipt::Place;
 use crate::appender::ObjectAppender;
 use crate::appender::replay::Checkpoint;
 use crate::core::batch::Batch;
@@ -24,8 +25,8 @@ pub(crate) trait Destination: Send + 'static {
         Some(Room::UNLIMITED)
     }
 
-    /// Appends `batch` and returns when that is settled.
-    fn append(&mut self, batch: Batch) -> impl Future<Output = Result<()>> + Send;
+    /// Appends `batch` and returns when that is settled: where its bytes are.
+    fn append(&mut self, batch: Batch) -> impl Future<Output = Result<Vec<Place>>> + Send;
 
     /// Proves what was only compared yet.
     fn verify(&mut self) -> impl Future<Output = Result<()>> + Send {
@@ -90,9 +91,26 @@ pub enum RollReason {
     Shutdown,
 }
 
+/// Appends `batch`, and tells where it is.
+pub(crate) async fn append_placed<S: AppendStore>(
+    appender: &mut ObjectAppender<S>,
+    batch: Batch,
+) -> Result<Place> {
+    let (position, before) = (appender.position(), appender.crc64());
+    let len = batch.len();
+    let receipt = appender.append(batch).await?;
+    Ok(Place {
+        object: appender.object().clone(),
+        position: receipt.range.start,
+        len,
+        before: before.filter(|_| receipt.range.start == position),
+    })
+}
+
 impl<S: AppendStore> Destination for ObjectAppender<S> {
-    async fn append(&mut self, batch: Batch) -> Result<()> {
-        Self::append(self, batch).await.map(drop)
+    async fn append(&mut self, batch: Batch) -> Result<Vec<Place>> {
+        let place = append_placed(self, batch).await?;
+        Ok(vec![place])
     }
 
     async fn verify(&mut self) -> Result<()> {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::buffer::{Buffer, Records};
 use super::builder::WriterOptions;
 use super::destination::RollReason;
+use super::receipt::Places;
 use super::stats::WriterStats;
 use super::sync::{Mutex, MutexGuard, Notify};
 use super::unsent::Unsent;
@@ -66,6 +67,8 @@ pub(super) struct State {
     /// How many cuts have been asked for and made.
     pub(super) cuts_asked: u64,
     pub(super) cuts_made: u64,
+    /// Where things are, for receipts.
+    pub(super) places: Places,
     pub(super) phase: Phase,
     pub(super) handles: usize,
     /// The caller has taken back what is not durable.
@@ -113,13 +116,14 @@ impl Shared {
         records: Records,
     ) -> Self {
         let capacity = usize::try_from(options.buffer_capacity).unwrap_or(usize::MAX);
-        let max_record = match records {
+        let group = (options.schedule.max_append_size / 64).min(options.max_group);
+        let max_group = match records {
             Records::Bytes => None,
-            Records::Writes | Records::Ending(_) => Some(options.schedule.max_append_size),
+            Records::Writes | Records::Ending(_) => Some(group),
         };
         Self {
             state: Mutex::new(State {
-                buffer: Buffer::new(capacity, max_record),
+                buffer: Buffer::new(capacity, max_group),
                 accepted: 0,
                 records: 0,
                 issued: 0,
@@ -133,6 +137,7 @@ impl Shared {
                 cuts: VecDeque::new(),
                 cuts_asked: 0,
                 cuts_made: 0,
+                places: Places::default(),
                 phase: Phase::Open,
                 handles: 0,
                 unsent_taken: false,

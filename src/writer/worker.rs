@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Landed, Result};
 
 use super::destination::{Destination, RollReason, Room};
 use super::periods::PeriodClock;
+use super::receipt::{Place, checksums};
 use super::shared::{Phase, Shared, State};
 
 /// What the worker does next.
@@ -57,7 +58,10 @@ async fn work<D: Destination>(
                 let batch = Batch::from(chunks);
                 shared.lock().in_flight = Some(batch.clone());
                 let len = batch.len();
-                meanwhile(shared, clock, destination.append(batch)).await?;
+                let appending = destination.append(batch.clone());
+                let places = meanwhile(shared, clock, appending).await?;
+                note_places(shared, &batch, places);
+                drop(batch);
                 landed(shared, destination, len);
             }
             Job::Verify => {
@@ -204,6 +208,40 @@ fn take(state: &mut State, max: u64, room: Room) -> Option<Vec<bytes::Bytes>> {
         Some(first) if first <= max => buffer.take(max.min(room.bytes.max(first))),
         _ => buffer.take_unfinished(max),
     })
+}
+
+/// Keeps where the bytes of `batch` are, and the checksums in it, for those who may ask.
+fn note_places(shared: &Shared, batch: &Batch, places: Vec<Place>) {
+    let mut state = shared.lock();
+    if !state.places.are_wanted() {
+        return;
+    }
+    let start = state.settled;
+    let ends = state.places.wanted(start..start + batch.len());
+    let mut found = Vec::new();
+    if let (
+        [
+            Place {
+                before: Some(before),
+                ..
+            },
+        ],
+        false,
+    ) = (&places[..], ends.is_empty())
+    {
+        drop(state);
+        found = checksums(batch, start, *before, &ends);
+        state = shared.lock();
+    }
+    for (end, crc64) in ends.into_iter().zip(found) {
+        state.places.checksum(end, crc64);
+    }
+    let mut at = start;
+    for place in places {
+        let len = place.len;
+        state.places.push(at, place);
+        at += len;
+    }
 }
 
 /// The destination is done with `len` more bytes: frees their memory, moves the watermarks on, and

@@ -17,9 +17,12 @@ use super::buffer::Records;
 use super::builder::{OssAppendWriterBuilder, WriterOptions};
 use super::destination::{Destination, RollReason};
 use super::periods::PeriodClock;
+use super::receipt::{Receipt, Written};
 use super::shared::{Phase, Shared, State};
 use super::stats::WriterStats;
+use super::sync::MutexGuard;
 use super::unsent::Unsent;
+use super::watermark::DurablePositions;
 use super::worker;
 use crate::appender::replay::Checkpoint;
 use crate::appender::stats::Counters;
@@ -162,10 +165,7 @@ impl OssAppendWriter {
     /// # Cancel safety
     /// Safe.
     pub async fn wait_durable(&self, position: u64) -> Result<()> {
-        let waiting = Waiting {
-            shared: &self.shared,
-            waiter: self.shared.new_waiter(),
-        };
+        let waiting = Waiting::new(&self.shared);
         poll_fn(|cx| {
             let state = self.shared.lock();
             if self.shared.start + state.durable >= position {
@@ -175,7 +175,7 @@ impl OssAppendWriter {
             if matches!(state.phase, Phase::Closed) {
                 return Poll::Ready(state.check_open());
             }
-            self.shared.wait(state, waiting.waiter, cx)
+            waiting.wait(state, cx)
         })
         .await
     }
@@ -215,6 +215,60 @@ impl OssAppendWriter {
                 return Ok(());
             }
         }
+    }
+
+    /// Takes `record` in, as soon as there is room, and gives a receipt that tells when it is durable
+    /// and where. Without copying, as [`write_bytes`](Self::write_bytes).
+    ///
+    /// ```no_run
+    /// # async fn example(mut writer: oss_append::OssAppendWriter) -> oss_append::Result<()> {
+    /// let first = writer.enqueue("one record\n".into()).await?;
+    /// let second = writer.enqueue("another\n".into()).await?;
+    /// let written = second.written().await?; // then so is the first
+    /// println!("{} holds it at {:?}", written.object, written.range);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The writer's failure; [`Closed`](crate::ErrorKind::Closed) after a shutdown;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty record, and for one of more
+    /// than `buffer_capacity` bytes, in a shared object or a sequence `max_append_size`: nothing of
+    /// it is written.
+    ///
+    /// # Cancel safety
+    /// Safe: a future that was dropped before it returned has accepted nothing.
+    pub async fn enqueue(&mut self, record: Bytes) -> Result<Receipt> {
+        let len = record.len() as u64;
+        let capacity = self.shared.options.buffer_capacity;
+        if len == 0 || len > capacity {
+            return Err(Error::invalid_input(format!(
+                "a record has 1 to buffer_capacity {capacity} bytes, this one has {len}"
+            ))
+            .with_operation("enqueue")
+            .with_object(&self.shared.object));
+        }
+        poll_fn(|cx| self.poll_enqueue(cx, &record)).await
+    }
+
+    /// Writes `record` and returns when it is durable: where it is. Forces nothing, so that what
+    /// others write can go in the same append.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue), and the writer's failure afterwards.
+    ///
+    /// # Cancel safety
+    /// Not for the knowledge: a dropped future may have written the record, or not. Nothing is lost
+    /// or doubled by that. [`enqueue`](Self::enqueue) tells.
+    pub async fn append_record(&mut self, record: Bytes) -> Result<Written> {
+        self.enqueue(record).await?.written().await
+    }
+
+    /// The watermark as a stream: [`durable_position`](Self::durable_position) now, and each time
+    /// that it has moved on. Positions that come in quick succession are left out for the last of
+    /// them. It ends when the writer has been shut down; a failure is its last item.
+    pub fn durable(&self) -> DurablePositions {
+        DurablePositions::new(Arc::clone(&self.shared))
     }
 
     /// Gives back the bytes that a failed writer had accepted and that are not durable; none after
@@ -342,8 +396,26 @@ impl OssAppendWriter {
         self.poll_place(cx, bytes)
     }
 
+    fn poll_enqueue(&mut self, cx: &mut Context<'_>, record: &Bytes) -> Poll<Result<Receipt>> {
+        ready!(self.poll_item(cx))?;
+        let mut state = ready!(self.poll_placed(cx, record))?;
+        state.places.give_receipt();
+        let range = state.accepted - record.len() as u64..state.accepted;
+        drop(state);
+        Poll::Ready(Ok(Receipt::new(Arc::clone(&self.shared), range)))
+    }
+
     /// Takes `bytes` in whole, as soon as there is room.
     fn poll_place(&mut self, cx: &mut Context<'_>, bytes: &Bytes) -> Poll<Result<()>> {
+        self.poll_placed(cx, bytes).map_ok(drop)
+    }
+
+    /// The same, and keeps the lock.
+    fn poll_placed(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &Bytes,
+    ) -> Poll<Result<MutexGuard<'_, State>>> {
         let mut state = self.shared.lock();
         let len = bytes.len() as u64;
         let room = room_for(&self.shared, &state, len, self.shared.keeps_bytes())?;
@@ -355,7 +427,7 @@ impl OssAppendWriter {
         }
         self.flush_target = None;
         push(&self.shared, &mut state, bytes.clone());
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(state))
     }
 
     /// Takes in an item of a `Sink`; [`poll_room`](Self::poll_room) has been ready.
@@ -570,9 +642,21 @@ impl Drop for OssAppendWriter {
 }
 
 /// A waiter that is forgotten when its future is dropped.
-struct Waiting<'a> {
+pub(super) struct Waiting<'a> {
     shared: &'a Shared,
     waiter: u64,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) fn new(shared: &'a Shared) -> Self {
+        let waiter = shared.new_waiter();
+        Self { shared, waiter }
+    }
+
+    /// Pending: wakes the task at the next change.
+    pub(super) fn wait<T>(&self, state: MutexGuard<'_, State>, cx: &Context<'_>) -> Poll<T> {
+        self.shared.wait(state, self.waiter, cx)
+    }
 }
 
 impl Drop for Waiting<'_> {

@@ -1,0 +1,216 @@
+//! Receipts: where a record is, once it is durable.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::shared::{Phase, Shared};
+use super::writer::Waiting;
+use crate::core::batch::Batch;
+use crate::core::crc64::Crc64;
+use crate::error::{Error, Result};
+use crate::store::ObjectPath;
+
+/// A promise that one record will be durable, given by
+/// [`OssAppendWriter::enqueue`](crate::OssAppendWriter::enqueue).
+///
+/// It is a position in the writer's stream: cheap to have in thousands, and cheap to drop. It may
+/// be awaited in any order, from any task, also after the writer was dropped.
+#[derive(Debug)]
+#[must_use = "a receipt that is not awaited tells nothing; drop it, or call `written`"]
+pub struct Receipt {
+    shared: Arc<Shared>,
+    /// The record in the writer's stream.
+    range: Range<u64>,
+    crc64: bool,
+}
+
+/// Where a record is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Written {
+    /// The object that it is in.
+    pub object: ObjectPath,
+    /// Its bytes in the object.
+    pub range: Range<u64>,
+    /// The CRC-64 of the object up to the end of the record; only if it was
+    /// [asked for](Receipt::with_crc64) in time, and known.
+    pub crc64: Option<u64>,
+}
+
+impl Receipt {
+    pub(super) fn new(shared: Arc<Shared>, range: Range<u64>) -> Self {
+        Self {
+            shared,
+            range,
+            crc64: false,
+        }
+    }
+
+    /// Where the record ends, counted as
+    /// [`durable_position`](crate::OssAppendWriter::durable_position) is: it is durable when that
+    /// has come so far.
+    pub fn position(&self) -> u64 {
+        self.shared.start + self.range.end
+    }
+
+    /// Asks for the CRC-64 of the object up to the end of the record, from which a checkpoint can
+    /// be made. It costs a second checksum of the record's append. It is not known for a record
+    /// that was durable before this was called, in an object without CRC-64, and where others have
+    /// appended in between.
+    pub fn with_crc64(mut self) -> Self {
+        if !self.crc64 {
+            self.crc64 = true;
+            self.shared.lock().places.want(self.range.end);
+        }
+        self
+    }
+
+    /// Waits until the record is durable, and tells where it is. Forces nothing: its append comes
+    /// by size or time, or by a flush.
+    ///
+    /// # Errors
+    /// The writer's failure, if the record is not durable.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn written(&self) -> Result<Written> {
+        let waiting = Waiting::new(&self.shared);
+        poll_fn(|cx| {
+            let state = self.shared.lock();
+            if state.durable >= self.range.end
+                && let Some(written) = state.places.find(&self.range)
+            {
+                return Poll::Ready(Ok(written));
+            }
+            state.check_failed()?;
+            if matches!(state.phase, Phase::Closed) {
+                return Poll::Ready(Err(Error::invalid_input(
+                    "the record's place is not known: it is in more than one object",
+                )));
+            }
+            waiting.wait(state, cx)
+        })
+        .await
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.places.forget(&self.range, self.crc64);
+    }
+}
+
+/// A run of bytes that are together in one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) object: ObjectPath,
+    /// Where the run begins there.
+    pub(crate) position: u64,
+    pub(crate) len: u64,
+    /// The CRC-64 of the object before it, where known.
+    pub(crate) before: Option<u64>,
+}
+
+/// Which bytes of the stream are where, as long as anybody may ask.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// Runs by their starts in the stream.
+    runs: VecDeque<(u64, Place)>,
+    receipts: usize,
+    /// The checksums that were asked for, by their ends in the stream, with how many ask.
+    checksums: BTreeMap<u64, (usize, Option<u64>)>,
+}
+
+impl Places {
+    pub(super) fn give_receipt(&mut self) {
+        self.receipts += 1;
+    }
+
+    fn want(&mut self, end: u64) {
+        self.checksums.entry(end).or_default().0 += 1;
+    }
+
+    /// Whether anybody may ask for what comes now.
+    pub(super) fn are_wanted(&self) -> bool {
+        self.receipts > 0
+    }
+
+    /// The ends in `range` whose checksums are wanted.
+    pub(super) fn wanted(&self, range: Range<u64>) -> Vec<u64> {
+        let behind = range.start + 1..range.end + 1;
+        self.checksums.range(behind).map(|(end, _)| *end).collect()
+    }
+
+    pub(super) fn checksum(&mut self, end: u64, crc64: u64) {
+        if let Some((_, known)) = self.checksums.get_mut(&end) {
+            *known = Some(crc64);
+        }
+    }
+
+    /// The bytes from `start` on in the stream are there.
+    pub(super) fn push(&mut self, start: u64, place: Place) {
+        if let Some((first, last)) = self.runs.back_mut()
+            && last.object == place.object
+            && *first + last.len == start
+            && last.position + last.len == place.position
+        {
+            last.len += place.len;
+        } else {
+            self.runs.push_back((start, place));
+        }
+    }
+
+    fn find(&self, range: &Range<u64>) -> Option<Written> {
+        let behind = self
+            .runs
+            .partition_point(|(start, _)| *start <= range.start);
+        let (start, place) = self.runs.get(behind.checked_sub(1)?)?;
+        if range.end > start + place.len {
+            return None;
+        }
+        let first = place.position + (range.start - start);
+        Some(Written {
+            object: place.object.clone(),
+            range: first..first + (range.end - range.start),
+            crc64: self.checksums.get(&range.end).and_then(|(_, crc)| *crc),
+        })
+    }
+
+    fn forget(&mut self, range: &Range<u64>, crc64: bool) {
+        if crc64 && let Some((asked, _)) = self.checksums.get_mut(&range.end) {
+            *asked -= 1;
+            if *asked == 0 {
+                self.checksums.remove(&range.end);
+            }
+        }
+        self.receipts -= 1;
+        if self.receipts == 0 {
+            self.runs = VecDeque::new();
+        }
+    }
+}
+
+/// The checksums of an object up to `ends`, given in the stream, in order. `batch` begins at `start`
+/// in the stream, and the object has the checksum `before` there.
+pub(super) fn checksums(batch: &Batch, start: u64, before: u64, ends: &[u64]) -> Vec<u64> {
+    let mut found = Vec::with_capacity(ends.len());
+    let mut ends = ends.iter().copied().peekable();
+    let mut crc = Crc64::behind(before);
+    let mut at = start;
+    for chunk in batch.chunks() {
+        let mut chunk = &chunk[..];
+        while let Some(end) = ends.next_if(|end| *end <= at + chunk.len() as u64) {
+            let (part, rest) = chunk.split_at(usize::try_from(end - at).unwrap_or(chunk.len()));
+            crc.update(part);
+            (chunk, at) = (rest, end);
+            found.push(crc.finish());
+        }
+        crc.update(chunk);
+        at += chunk.len() as u64;
+    }
+    found
+}
