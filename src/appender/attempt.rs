@@ -278,6 +278,7 @@ impl<S: AppendStore> ObjectAppender<S> {
             Verdict::Applied(end) => self.applied(end),
             Verdict::Torn(len) => {
                 self.given = self.given.after_prefix(&pending.batch, len);
+                self.counters.durable(len);
                 // The object is longer than it was: no earlier attempt can land any more.
                 pending.unknown = false;
                 pending.look = false;
@@ -393,6 +394,11 @@ impl<S: AppendStore> ObjectAppender<S> {
 
     /// The pending batch is proven to be in the object, which is proven up to `end`.
     fn applied(&mut self, end: Proven) {
+        if let Some(pending) = &self.pending {
+            // What was only compared yet is proven with it.
+            let compared = self.given.position - self.durable_position();
+            self.counters.durable(compared + pending.batch.len());
+        }
         self.counters.append();
         self.given = end;
         self.exists = true;

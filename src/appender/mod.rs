@@ -207,7 +207,9 @@ impl<S: AppendStore> ObjectAppender<S> {
             let landed = landed.unwrap_or(pending.landed_by_attempts());
             error = error.with_landed(landed);
             if landed == Landed::Yes {
+                let durable = self.durable_position();
                 self.given = self.given.after(pending.batch());
+                self.counters.durable(self.durable_position() - durable);
                 self.pending = None;
             }
         }

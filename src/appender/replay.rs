@@ -123,6 +123,7 @@ impl<S: AppendStore> ObjectAppender<S> {
             match next.has_crc(replay.until.crc) {
                 Some(false) => return Err(replay.differs()),
                 Some(true) => {
+                    self.counters.durable(next.position - replay.verified);
                     replay.verified = next.position;
                     replay.unverified.clear();
                     self.given = next;
@@ -209,6 +210,7 @@ impl<S: AppendStore> ObjectAppender<S> {
                 if crc.finish() != span.1 {
                     return Err(replay.differs());
                 }
+                self.counters.durable(span.0);
                 replay.verified += span.0;
                 replay.unverified.pop_front();
                 budget.restart();

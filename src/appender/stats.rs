@@ -10,6 +10,8 @@ use crate::error::Error;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct AppendStats {
+    /// Bytes proven to be in the object: appended, or in a replay found there.
+    pub durable: u64,
     /// Appends that are proven to be in the object.
     pub appends: u64,
     /// Append requests beyond the first of each batch.
@@ -24,6 +26,7 @@ pub struct AppendStats {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    durable: AtomicU64,
     appends: AtomicU64,
     retries: AtomicU64,
     reconciles: AtomicU64,
@@ -37,6 +40,10 @@ struct Last {
 }
 
 impl Counters {
+    pub(crate) fn durable(&self, bytes: u64) {
+        self.durable.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn append(&self) {
         self.appends.fetch_add(1, Ordering::Relaxed);
         self.last().success = Some(SystemTime::now());
@@ -57,6 +64,7 @@ impl Counters {
     pub(crate) fn snapshot(&self) -> AppendStats {
         let last = self.last();
         AppendStats {
+            durable: self.durable.load(Ordering::Relaxed),
             appends: self.appends.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
             reconciles: self.reconciles.load(Ordering::Relaxed),
