@@ -41,6 +41,10 @@
 //! The worker of a writer runs without a `tracing` subscriber, so that a writer that carries logs
 //! never logs its own work into itself. [`OssAppendWriter::stats`] tells how it is doing. Dropping
 //! a writer with undelivered bytes logs one warning.
+//!
+//! # Metrics
+//! With the feature `metrics` the same counts go, summed over all writers, to the recorder that the
+//! program has installed for the crate `metrics`: the module `metrics` has their names.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations, unreachable_pub)]
@@ -65,6 +69,12 @@ mod error;
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 mod log;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[allow(unreachable_pub, reason = "public with the feature")]
+mod metrics;
 mod options;
 mod progress;
 #[cfg(feature = "rolling")]

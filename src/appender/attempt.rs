@@ -27,6 +27,8 @@ pub(super) struct Pending {
     /// Its length when it was given.
     len: u64,
     budget: Budget,
+    /// When the first attempt was made.
+    first_attempt: Option<Instant>,
     /// An attempt was made whose outcome is not known: it may even land later.
     unknown: bool,
     /// The object must be looked at before the next attempt.
@@ -44,6 +46,7 @@ impl Pending {
             batch,
             start,
             budget: Budget::new(),
+            first_attempt: None,
             unknown: false,
             look: false,
             cause: None,
@@ -142,12 +145,18 @@ impl<S: AppendStore> ObjectAppender<S> {
             self.counters.retry();
         }
         pending.budget.attempts += 1;
+        pending.first_attempt.get_or_insert_with(Instant::now);
         // Until the answer is here, and if this future is dropped, the outcome is unknown.
         let unknown_before = std::mem::replace(&mut pending.unknown, true);
         pending.look = true;
         let outcome = pending
             .budget
-            .attempt(&self.options, &progress, self.store.append(request))
+            .attempt(
+                &self.options,
+                &self.counters,
+                &progress,
+                self.store.append(request),
+            )
             .await;
         match outcome {
             Ok(answer) => self.judge(answer),
@@ -346,7 +355,7 @@ impl<S: AppendStore> ObjectAppender<S> {
         let request = self.store.head(&self.object);
         let seen = pending
             .budget
-            .attempt(&self.options, &Progress::new(), request)
+            .attempt(&self.options, &self.counters, &Progress::new(), request)
             .await?;
         let question = Question {
             proven: self.given,
@@ -361,18 +370,17 @@ impl<S: AppendStore> ObjectAppender<S> {
         let request = self.store.read_range(&self.object, range.clone());
         let mut body = pending
             .budget
-            .attempt(&self.options, &progress, request)
+            .attempt(&self.options, &self.counters, &progress, request)
             .await?;
         let mut left = range.end - range.start;
         let mut ours = Cursor::new(&pending.batch);
         let mut equal = true;
         while left > 0 && equal {
-            let next = async { body.next().await.transpose() };
+            let next = async { body.next().await.unwrap_or_else(|| Err(shrunk())) };
             let chunk = pending
                 .budget
-                .attempt(&self.options, &progress, next)
-                .await?
-                .ok_or_else(shrunk)?;
+                .attempt(&self.options, &self.counters, &progress, next)
+                .await?;
             progress.advance(chunk.len() as u64);
             let take = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             equal = ours.matches(&chunk[..take]);
@@ -398,8 +406,9 @@ impl<S: AppendStore> ObjectAppender<S> {
             // What was only compared yet is proven with it.
             let compared = self.given.position - self.durable_position();
             self.counters.durable(compared + pending.batch.len());
+            let took = pending.first_attempt.map(|first| first.elapsed());
+            self.counters.append(took.unwrap_or_default());
         }
-        self.counters.append();
         self.given = end;
         self.exists = true;
         // What is proven now is our own append: no predecessor's can land behind it.

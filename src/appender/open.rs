@@ -57,7 +57,8 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
     /// # Cancel safety
     /// Safe; with [`create_new`](Self::create_new) the empty object may have been created.
     pub async fn open(self) -> Result<ObjectAppender<S>> {
-        self.open_counting(Arc::default()).await
+        let counters = Arc::new(Counters::new(self.object.bucket()));
+        self.open_counting(counters).await
     }
 
     /// The same, and counts in `counters` what it does.
@@ -158,7 +159,7 @@ impl<S: AppendStore> ObjectAppender<S> {
         loop {
             let request = self.store.head(&self.object);
             match budget
-                .attempt(&self.options, &Progress::new(), request)
+                .attempt(&self.options, &self.counters, &Progress::new(), request)
                 .await
             {
                 Ok(seen) => return Ok(seen),

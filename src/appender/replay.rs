@@ -195,14 +195,16 @@ impl<S: AppendStore> ObjectAppender<S> {
         let progress = Progress::new();
         let range = replay.verified..self.given.position;
         let request = self.store.read_range(&self.object, range);
-        let mut body = budget.attempt(&self.options, &progress, request).await?;
+        let mut body = budget
+            .attempt(&self.options, &self.counters, &progress, request)
+            .await?;
         let mut crc = Crc64::new();
         let mut read = 0;
         while let Some(&(len, expected)) = replay.unverified.front() {
-            let next = async { body.next().await.transpose() };
-            let Some(mut chunk) = budget.attempt(&self.options, &progress, next).await? else {
-                return Err(shrunk());
-            };
+            let next = async { body.next().await.unwrap_or_else(|| Err(shrunk())) };
+            let mut chunk = budget
+                .attempt(&self.options, &self.counters, &progress, next)
+                .await?;
             progress.advance(chunk.len() as u64);
             let mut span = (len, expected);
             while span.0 - read <= chunk.len() as u64 {

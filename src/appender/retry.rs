@@ -51,6 +51,7 @@ impl Budget {
     pub(crate) async fn attempt<T>(
         &mut self,
         options: &AppenderOptions,
+        counters: &Counters,
         progress: &Progress,
         request: impl Future<Output = Result<T>>,
     ) -> Result<T> {
@@ -69,7 +70,7 @@ impl Budget {
             self.high_water = progress.bytes();
             self.since = self.since.max(progress.last_change());
         }
-        result
+        result.inspect_err(|error| counters.failed_request(error))
     }
 
     /// Waits before the next attempt, at least as long as OSS has asked for with `error`. Fails

@@ -32,7 +32,7 @@ impl<S: AppendStore> ObjectAppender<S> {
         loop {
             let request = self.store.seal(&self.object, self.given.position);
             let Err(error) = budget
-                .attempt(&self.options, &Progress::new(), request)
+                .attempt(&self.options, &self.counters, &Progress::new(), request)
                 .await
             else {
                 return Ok(());

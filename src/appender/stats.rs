@@ -1,10 +1,11 @@
-//! Counters of an appender, readable while it works.
+//! Counters of an appender, readable while it works and told to the metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
+use crate::metrics;
 
 /// What an appender has done so far.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +25,9 @@ pub struct AppendStats {
     pub last_success: Option<SystemTime>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
+    bucket: String,
     durable: AtomicU64,
     appends: AtomicU64,
     retries: AtomicU64,
@@ -40,23 +42,46 @@ struct Last {
 }
 
 impl Counters {
-    pub(crate) fn durable(&self, bytes: u64) {
-        self.durable.fetch_add(bytes, Ordering::Relaxed);
+    pub(crate) fn new(bucket: &str) -> Self {
+        metrics::describe();
+        Self {
+            bucket: bucket.to_owned(),
+            durable: AtomicU64::default(),
+            appends: AtomicU64::default(),
+            retries: AtomicU64::default(),
+            reconciles: AtomicU64::default(),
+            last: Mutex::default(),
+        }
     }
 
-    pub(crate) fn append(&self) {
+    pub(crate) fn durable(&self, bytes: u64) {
+        self.durable.fetch_add(bytes, Ordering::Relaxed);
+        metrics::durable_bytes(&self.bucket, bytes);
+    }
+
+    /// An append was proven, so long after its first attempt.
+    pub(crate) fn append(&self, took: Duration) {
         self.appends.fetch_add(1, Ordering::Relaxed);
+        metrics::append(&self.bucket, took);
         self.last().success = Some(SystemTime::now());
     }
 
     pub(crate) fn retry(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
+        metrics::retry(&self.bucket);
     }
 
     pub(crate) fn reconcile(&self) {
         self.reconciles.fetch_add(1, Ordering::Relaxed);
+        metrics::reconcile(&self.bucket);
     }
 
+    /// A request failed: once for each, overcome or not.
+    pub(crate) fn failed_request(&self, error: &Error) {
+        metrics::failed_request(&self.bucket, error.kind());
+    }
+
+    /// What is told as the last failure.
     pub(crate) fn error(&self, error: &Error) {
         self.last().error = Some(error.clone());
     }

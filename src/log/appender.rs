@@ -13,6 +13,7 @@ use super::builder::{OssLogAppenderBuilder, WhenFull};
 use super::quiet::is_quiet;
 use super::stats::{Dropped, LogStats};
 use super::writer::{LogEvent, LogWriter};
+use crate::metrics;
 use crate::rolling::{RollingWriter, RollingWriterBuilder};
 use crate::store::AppendStore;
 
@@ -190,6 +191,7 @@ impl Shared {
         drops.all.add(record.len());
         drops.unannounced.add(record.len());
         self.unannounced.store(true, Ordering::Relaxed);
+        metrics::dropped_records(self.rolling.handle().object().bucket(), 1);
         self.dropped.notify_one();
     }
 

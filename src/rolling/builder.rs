@@ -247,7 +247,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         let template = KeyTemplate::new(&self.template)?;
         template.check(periods.as_ref(), self.roll_size.is_some(), self.utc_offset)?;
         let by_size = template.is_numbered() || template.is_unique();
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(Counters::new(&self.bucket));
         let progress = Arc::new(Progress::default());
         let plan = Plan {
             store: self.store,

@@ -93,7 +93,10 @@ where
     let options = &plan.appender.options;
     let mut budget = Budget::new();
     loop {
-        match budget.attempt(options, &Progress::new(), request()).await {
+        match budget
+            .attempt(options, counters, &Progress::new(), request())
+            .await
+        {
             Ok(answer) => return Ok(answer),
             Err(error) => budget.pause(options, counters, error).await?,
         }

@@ -14,6 +14,7 @@ use crate::appender::{ObjectAppender, ObjectAppenderBuilder};
 use crate::core::backoff::Backoff;
 use crate::core::batch::Batch;
 use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Landed, Result};
+use crate::metrics;
 use crate::store::{AppendStore, ObjectPath};
 use crate::writer::destination::{Destination, RollReason, Room, append_placed};
 use crate::writer::periods::WallClock;
@@ -229,6 +230,7 @@ impl<S: AppendStore> Roller<S> {
             return;
         }
         self.progress.finished();
+        metrics::finished_object(&self.plan.bucket);
         if let Some(on_finished) = &self.plan.on_finished {
             on_finished.call(FinishedObject {
                 object: current.appender.object().clone(),

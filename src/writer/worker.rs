@@ -8,6 +8,7 @@ use crate::core::batch::Batch;
 use crate::core::flush::Time;
 use crate::core::schedule::{Step, Waiting};
 use crate::error::{Error, ErrorKind, Landed, Result};
+use crate::metrics::{self, Buffered};
 
 use super::destination::{Destination, RollReason, Room};
 use super::periods::PeriodClock;
@@ -38,7 +39,8 @@ pub(super) fn run<D: Destination>(
 ) -> impl Future<Output = ()> + Send {
     let lost = LostGuard(shared);
     async move {
-        let result = work(&lost.0, &mut destination, &mut clock).await;
+        let buffered = Buffered::new(lost.0.object.bucket());
+        let result = work(&lost.0, &mut destination, &mut clock, buffered).await;
         end(&lost.0, destination, result);
     }
 }
@@ -47,19 +49,21 @@ async fn work<D: Destination>(
     shared: &Shared,
     destination: &mut D,
     clock: &mut Option<PeriodClock>,
+    mut buffered: Buffered,
 ) -> Result<()> {
+    let buffered = &mut buffered;
     loop {
-        match next_job(shared, destination.room(), clock) {
+        match next_job(shared, destination.room(), clock, buffered) {
             Job::Open => {
                 let period = clock.as_ref().and_then(PeriodClock::current);
-                meanwhile(shared, clock, destination.open(period)).await?;
+                meanwhile(shared, clock, buffered, destination.open(period)).await?;
             }
             Job::Append(chunks) => {
                 let batch = Batch::from(chunks);
                 shared.lock().in_flight = Some(batch.clone());
                 let len = batch.len();
                 let appending = destination.append(batch.clone());
-                let places = meanwhile(shared, clock, appending).await?;
+                let places = meanwhile(shared, clock, buffered, appending).await?;
                 note_places(shared, &batch, places);
                 drop(batch);
                 landed(shared, destination, len);
@@ -69,7 +73,7 @@ async fn work<D: Destination>(
                 landed(shared, destination, 0);
             }
             Job::Roll(reason) => {
-                meanwhile(shared, clock, destination.roll(reason)).await?;
+                meanwhile(shared, clock, buffered, destination.roll(reason)).await?;
                 if let (RollReason::Period, Some(clock)) = (reason, &mut *clock) {
                     clock.ended();
                 }
@@ -101,23 +105,29 @@ async fn sleep_until(shared: &Shared, time: Time) {
     }
 }
 
-/// Runs `future`; a period that ends meanwhile ends for the bytes that come from then on.
+/// Runs `future`; a period that ends meanwhile ends for the bytes that come from then on, and those
+/// that gather are shown.
 async fn meanwhile<T>(
     shared: &Shared,
     clock: &mut Option<PeriodClock>,
+    buffered: &mut Buffered,
     future: impl Future<Output = T>,
 ) -> T {
-    let Some(clock) = clock else {
-        return future.await;
-    };
     let mut future = pin!(future);
     loop {
-        let left = end_periods(&mut shared.lock(), clock);
+        let period = clock
+            .as_mut()
+            .map(|clock| end_periods(&mut shared.lock(), clock));
+        let Some(left) = period.into_iter().chain(Buffered::INTERVAL).min() else {
+            return future.await;
+        };
         tokio::select! {
             biased;
             output = &mut future => return output,
             () = tokio::time::sleep(left) => {}
         }
+        let held = shared.lock().held();
+        buffered.show(held);
     }
 }
 
@@ -132,13 +142,31 @@ fn end_periods(state: &mut State, clock: &mut PeriodClock) -> Duration {
     clock.left()
 }
 
-fn next_job(shared: &Shared, room: Option<Room>, clock: &mut Option<PeriodClock>) -> Job {
-    let now = shared.now();
+fn next_job(
+    shared: &Shared,
+    room: Option<Room>,
+    clock: &mut Option<PeriodClock>,
+    buffered: &mut Buffered,
+) -> Job {
     let mut state = shared.lock();
+    let job = choose(shared, &mut state, room, clock);
+    let held = state.held();
+    drop(state);
+    buffered.show(held);
+    job
+}
+
+fn choose(
+    shared: &Shared,
+    state: &mut State,
+    room: Option<Room>,
+    clock: &mut Option<PeriodClock>,
+) -> Job {
+    let now = shared.now();
     let mut period_ends = None;
     if let Some(clock) = clock {
         if room.is_some() || state.buffer.len() > 0 {
-            let left = end_periods(&mut state, clock);
+            let left = end_periods(state, clock);
             period_ends = Some(now.saturating_add(left));
         } else if state.cuts.is_empty() {
             clock.idle();
@@ -174,7 +202,7 @@ fn next_job(shared: &Shared, room: Option<Room>, clock: &mut Option<PeriodClock>
             let Some(room) = room else { return Job::Open };
             state.in_flight_since = state.buffer.since();
             let max = max.min(to_cut.unwrap_or(u64::MAX));
-            let Some(chunks) = take(&mut state, max, room) else {
+            let Some(chunks) = take(state, max, room) else {
                 return Job::Roll(RollReason::Size);
             };
             if state.buffer.first_record().is_none() {
@@ -185,7 +213,11 @@ fn next_job(shared: &Shared, room: Option<Room>, clock: &mut Option<PeriodClock>
             state.flush.issued(issued, now);
             Job::Append(chunks)
         }
-        Step::WaitUntil(time) => Job::WaitUntil(period_ends.map_or(time, |ends| time.min(ends))),
+        Step::WaitUntil(time) => {
+            let shown = Buffered::INTERVAL.map(|interval| now.saturating_add(interval));
+            let others = period_ends.into_iter().chain(shown);
+            Job::WaitUntil(others.fold(time, Time::min))
+        }
         Step::Wait => period_ends.map_or(Job::Wait, Job::WaitUntil),
     }
 }
@@ -261,6 +293,9 @@ fn landed(shared: &Shared, destination: &impl Destination, len: u64) {
 }
 
 fn end(shared: &Shared, destination: impl Destination, result: Result<()>) {
+    if let Err(error) = &result {
+        metrics::failed_writer(shared.object.bucket(), error.kind());
+    }
     let lag = destination.lag();
     let checkpoint = destination.checkpoint();
     let unsent = destination.into_unsent();
@@ -297,6 +332,7 @@ impl Drop for LostGuard {
         state.phase = Phase::Failed(error);
         let wake = state.wake();
         drop(state);
+        metrics::failed_writer(self.0.object.bucket(), &ErrorKind::WorkerLost);
         wake.all();
     }
 }

@@ -1,0 +1,274 @@
+//! Counters, gauges and histograms of what writers do, for whatever recorder the program has
+//! installed for the [`metrics`](https://docs.rs/metrics) facade.
+//!
+//! | name | kind, unit | what it counts | statistics |
+//! |---|---|---|---|
+//! | [`oss_append_durable_bytes_total`](DURABLE_BYTES) | counter, bytes | bytes proven to be in an object | [`durable`](crate::WriterStats::durable) |
+//! | [`oss_append_appends_total`](APPENDS) | counter | appends that are proven to be in an object | [`appends`](crate::WriterStats::appends) |
+//! | [`oss_append_append_duration_seconds`](APPEND_DURATION) | histogram, seconds | the time from the first attempt of each such append until it was proven | |
+//! | [`oss_append_retries_total`](RETRIES) | counter | append requests beyond the first of each batch | [`retries`](crate::WriterStats::retries) |
+//! | [`oss_append_reconciles_total`](RECONCILES) | counter | looks at an object to find out what happened to an append | [`reconciles`](crate::WriterStats::reconciles) |
+//! | [`oss_append_failed_requests_total`](FAILED_REQUESTS) | counter | requests of any sort that OSS refused or that got no answer, overcome or not; by `kind` | |
+//! | [`oss_append_failed_writers_total`](FAILED_WRITERS) | counter | writers that failed for good; by `kind` | |
+//! | [`oss_append_buffered_bytes`](BUFFERED_BYTES) | gauge, bytes | bytes in the memory of all writers, waiting or in flight; at most a second old | [`buffered`](crate::WriterStats::buffered) |
+//! | [`oss_append_finished_objects_total`](FINISHED_OBJECTS) | counter | objects that rolling writers have finished | `RollingStats::finished` |
+//! | [`oss_append_dropped_records_total`](DROPPED_RECORDS) | counter | log records that were dropped because there was no room for them | |
+//!
+//! Each is the sum over all writers to a bucket, of those statistics where a column names them, and
+//! has the label `bucket`. The label `kind` is the name of the [`ErrorKind`], in snake case:
+//! `retries_exhausted`, `service`; for [`Transport`](ErrorKind::Transport) with its cause:
+//! `transport_timeout`.
+//!
+//! An [`ObjectAppender`](crate::ObjectAppender) counts as a writer does, but has no buffer; and it
+//! does not count as a failed writer, since its caller has the error and decides.
+//!
+//! Units and descriptions are given to the recorder whenever a writer is opened, so install it
+//! before.
+
+use std::time::Duration;
+
+use crate::error::{ErrorKind, TransportCause};
+
+/// Counter, bytes: bytes proven to be in an object.
+pub const DURABLE_BYTES: &str = "oss_append_durable_bytes_total";
+/// Counter: appends that are proven to be in an object.
+pub const APPENDS: &str = "oss_append_appends_total";
+/// Histogram, seconds: the time from the first attempt of an append until it was proven.
+pub const APPEND_DURATION: &str = "oss_append_append_duration_seconds";
+/// Counter: append requests beyond the first of each batch.
+pub const RETRIES: &str = "oss_append_retries_total";
+/// Counter: looks at an object to find out what happened to an append.
+pub const RECONCILES: &str = "oss_append_reconciles_total";
+/// Counter, by `kind`: requests that failed, overcome or not.
+pub const FAILED_REQUESTS: &str = "oss_append_failed_requests_total";
+/// Counter, by `kind`: writers that failed for good.
+pub const FAILED_WRITERS: &str = "oss_append_failed_writers_total";
+/// Gauge, bytes: what all writers hold in memory.
+pub const BUFFERED_BYTES: &str = "oss_append_buffered_bytes";
+/// Counter: objects that rolling writers have finished.
+pub const FINISHED_OBJECTS: &str = "oss_append_finished_objects_total";
+/// Counter: log records that were dropped because there was no room for them.
+pub const DROPPED_RECORDS: &str = "oss_append_dropped_records_total";
+
+pub(crate) use facade::describe;
+
+pub(crate) fn durable_bytes(bucket: &str, bytes: u64) {
+    facade::count(DURABLE_BYTES, bucket, None, bytes);
+}
+
+pub(crate) fn append(bucket: &str, took: Duration) {
+    facade::count(APPENDS, bucket, None, 1);
+    facade::record(APPEND_DURATION, bucket, took);
+}
+
+pub(crate) fn retry(bucket: &str) {
+    facade::count(RETRIES, bucket, None, 1);
+}
+
+pub(crate) fn reconcile(bucket: &str) {
+    facade::count(RECONCILES, bucket, None, 1);
+}
+
+pub(crate) fn failed_request(bucket: &str, error: &ErrorKind) {
+    facade::count(FAILED_REQUESTS, bucket, Some(label(error)), 1);
+}
+
+pub(crate) fn failed_writer(bucket: &str, error: &ErrorKind) {
+    facade::count(FAILED_WRITERS, bucket, Some(label(error)), 1);
+}
+
+pub(crate) fn finished_object(bucket: &str) {
+    facade::count(FINISHED_OBJECTS, bucket, None, 1);
+}
+
+#[cfg(any(feature = "tracing", test))]
+pub(crate) fn dropped_records(bucket: &str, records: u64) {
+    facade::count(DROPPED_RECORDS, bucket, None, records);
+}
+
+/// The part of one writer in the gauge of buffered bytes. It leaves the gauge when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Buffered {
+    bucket: String,
+    shown: u64,
+}
+
+impl Buffered {
+    /// How often a busy writer shows what it holds; `None` without metrics.
+    pub(crate) const INTERVAL: Option<Duration> = if cfg!(feature = "metrics") {
+        Some(Duration::from_secs(1))
+    } else {
+        None
+    };
+
+    pub(crate) fn new(bucket: &str) -> Self {
+        Self {
+            bucket: bucket.to_owned(),
+            shown: 0,
+        }
+    }
+
+    pub(crate) fn show(&mut self, bytes: u64) {
+        let before = std::mem::replace(&mut self.shown, bytes);
+        if bytes != before {
+            facade::shift(BUFFERED_BYTES, &self.bucket, before, bytes);
+        }
+    }
+}
+
+impl Drop for Buffered {
+    fn drop(&mut self) {
+        self.show(0);
+    }
+}
+
+fn label(error: &ErrorKind) -> &'static str {
+    match error {
+        ErrorKind::Service(_) => "service",
+        ErrorKind::Conflict(_) => "conflict",
+        ErrorKind::NotAppendable { .. } => "not_appendable",
+        ErrorKind::Sealed => "sealed",
+        ErrorKind::ObjectFull { .. } => "object_full",
+        ErrorKind::Checksum { .. } => "checksum",
+        ErrorKind::ReplayDiffers { .. } => "replay_differs",
+        ErrorKind::ReplayTooShort { .. } => "replay_too_short",
+        ErrorKind::Credentials { .. } => "credentials",
+        ErrorKind::InvalidInput { .. } => "invalid_input",
+        ErrorKind::Transport { cause, .. } => match cause {
+            TransportCause::Connect => "transport_connect",
+            TransportCause::Tls => "transport_tls",
+            TransportCause::Timeout => "transport_timeout",
+            TransportCause::Broken => "transport_broken",
+        },
+        ErrorKind::BadAnswer { .. } => "bad_answer",
+        ErrorKind::RetriesExhausted { .. } => "retries_exhausted",
+        ErrorKind::Closed => "closed",
+        ErrorKind::WorkerLost => "worker_lost",
+        ErrorKind::Reader { .. } => "reader",
+    }
+}
+
+/// Everything that needs the crate `metrics`. No handle is kept: a recorder may be installed at any
+/// time, and may forget what has been idle for long.
+#[cfg(feature = "metrics")]
+mod facade {
+    use std::time::Duration;
+
+    use metrics::{
+        Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+        histogram,
+    };
+
+    use super::*;
+
+    pub(crate) fn describe() {
+        describe_counter!(
+            DURABLE_BYTES,
+            Unit::Bytes,
+            "Bytes proven to be in an object."
+        );
+        describe_counter!(
+            APPENDS,
+            Unit::Count,
+            "Appends that are proven to be in an object."
+        );
+        describe_histogram!(
+            APPEND_DURATION,
+            Unit::Seconds,
+            "Time from the first attempt of an append until it was proven."
+        );
+        describe_counter!(
+            RETRIES,
+            Unit::Count,
+            "Append requests beyond the first of each batch."
+        );
+        describe_counter!(
+            RECONCILES,
+            Unit::Count,
+            "Looks at an object to find out what happened to an append."
+        );
+        describe_counter!(
+            FAILED_REQUESTS,
+            Unit::Count,
+            "Requests that failed, overcome or not."
+        );
+        describe_counter!(FAILED_WRITERS, Unit::Count, "Writers that failed for good.");
+        describe_gauge!(
+            BUFFERED_BYTES,
+            Unit::Bytes,
+            "Bytes in memory, waiting or in flight."
+        );
+        describe_counter!(
+            FINISHED_OBJECTS,
+            Unit::Count,
+            "Objects that rolling writers have finished."
+        );
+        describe_counter!(
+            DROPPED_RECORDS,
+            Unit::Count,
+            "Log records that were dropped because there was no room for them."
+        );
+    }
+
+    fn labels(bucket: &str, kind: Option<&'static str>) -> Vec<Label> {
+        let bucket = Label::new("bucket", bucket.to_owned());
+        let kind = kind.map(|kind| Label::from_static_parts("kind", kind));
+        std::iter::once(bucket).chain(kind).collect()
+    }
+
+    pub(super) fn count(name: &'static str, bucket: &str, kind: Option<&'static str>, by: u64) {
+        counter!(name, labels(bucket, kind)).increment(by);
+    }
+
+    pub(super) fn record(name: &'static str, bucket: &str, took: Duration) {
+        histogram!(name, labels(bucket, None)).record(took);
+    }
+
+    pub(super) fn shift(name: &'static str, bucket: &str, from: u64, to: u64) {
+        let gauge = gauge!(name, labels(bucket, None));
+        if to > from {
+            gauge.increment((to - from) as f64);
+        } else {
+            gauge.decrement((from - to) as f64);
+        }
+    }
+}
+
+#[cfg(not(feature = "metrics"))]
+mod facade {
+    use std::time::Duration;
+
+    #[inline(always)]
+    pub(crate) fn describe() {}
+
+    #[inline(always)]
+    pub(super) fn count(_: &'static str, _: &str, _: Option<&'static str>, _: u64) {}
+
+    #[inline(always)]
+    pub(super) fn record(_: &'static str, _: &str, _: Duration) {}
+
+    #[inline(always)]
+    pub(super) fn shift(_: &'static str, _: &str, _: u64, _: u64) {}
+}
+
+#[cfg(all(test, feature = "metrics"))]
+mod tests {
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+    use super::*;
+
+    #[test]
+    fn dropped_records_are_counted() {
+        let recorder = DebuggingRecorder::new();
+        let snapshots = recorder.snapshotter();
+        ::metrics::with_local_recorder(&recorder, || {
+            dropped_records("logs", 2);
+            dropped_records("logs", 3);
+        });
+        let [(key, .., value)] = &snapshots.snapshot().into_vec()[..] else {
+            panic!("one metric");
+        };
+        assert_eq!(key.key().name(), DROPPED_RECORDS);
+        assert_eq!(value, &DebugValue::Counter(5));
+    }
+}
