@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::appender::replay::Checkpoint;
 use crate::store::ObjectPath;
 
 #[derive(Debug, Default)]
@@ -9,19 +10,25 @@ pub(super) struct Progress(Mutex<Standing>);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Standing {
-    /// The object that is open.
-    pub(super) object: Option<ObjectPath>,
+    /// The object that is open, and how far it is proven.
+    pub(super) open: Option<(ObjectPath, Checkpoint)>,
     /// How many have been finished.
     pub(super) finished: u64,
 }
 
 impl Progress {
-    pub(super) fn opened(&self, object: &ObjectPath) {
-        self.lock().object = Some(object.clone());
+    pub(super) fn opened(&self, object: &ObjectPath, checkpoint: Checkpoint) {
+        self.lock().open = Some((object.clone(), checkpoint));
+    }
+
+    pub(super) fn proven(&self, proven: Checkpoint) {
+        if let Some((_, checkpoint)) = &mut self.lock().open {
+            *checkpoint = proven;
+        }
     }
 
     pub(super) fn closed(&self) {
-        self.lock().object = None;
+        self.lock().open = None;
     }
 
     pub(super) fn finished(&self) {

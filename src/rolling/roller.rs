@@ -171,9 +171,9 @@ impl<S: AppendStore> Roller<S> {
     }
 
     fn begin(&mut self, place: Slot, appender: ObjectAppender<Arc<S>>) {
-        self.progress.opened(appender.object());
         let now = self.plan.clock.now();
         self.checkpoint = appender.checkpoint();
+        self.progress.opened(appender.object(), self.checkpoint);
         self.current = Some(Current {
             start: appender.position(),
             appender,
@@ -181,6 +181,11 @@ impl<S: AppendStore> Roller<S> {
             last: now,
         });
         self.place = Some(place);
+    }
+
+    fn proven(&mut self, checkpoint: Checkpoint) {
+        self.checkpoint = checkpoint;
+        self.progress.proven(checkpoint);
     }
 
     /// Makes up for a failure of the current object, if that can be done: a new object is taken up,
@@ -328,7 +333,7 @@ impl<S: AppendStore> Destination for Roller<S> {
                 Ok(place) => {
                     places.push(place);
                     self.unsent = None;
-                    self.checkpoint = current.appender.checkpoint();
+                    self.proven(current.appender.checkpoint());
                     current.last = self.plan.clock.now();
                     self.current = Some(current);
                 }
@@ -343,7 +348,7 @@ impl<S: AppendStore> Destination for Roller<S> {
                             before,
                         });
                     }
-                    self.checkpoint = current.appender.checkpoint();
+                    self.proven(current.appender.checkpoint());
                     self.recover(error, current).await?;
                 }
             }

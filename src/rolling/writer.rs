@@ -56,8 +56,9 @@ use crate::writer::{DurablePositions, OssAppendWriter, Receipt, Unsent, WriterSt
 /// on until it ends by the new time: none comes twice. When it jumps ahead, over however many
 /// periods, there is one roll, within a minute.
 ///
-/// # Failure, dropping, cancel safety
-/// As for [`OssAppendWriter`].
+/// # Clones, failure, dropping, cancel safety
+/// As for [`OssAppendWriter`]. When several clones write, each record should be written in one
+/// piece, or the pieces of different records get mixed up.
 ///
 /// ```no_run
 /// # async fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
@@ -75,7 +76,7 @@ use crate::writer::{DurablePositions, OssAppendWriter, Receipt, Unsent, WriterSt
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RollingWriter {
     inner: OssAppendWriter,
     progress: Arc<Progress>,
@@ -92,6 +93,8 @@ pub struct RollingStats {
     pub finished: u64,
     /// The object that is open.
     pub object: Option<ObjectPath>,
+    /// The length and CRC-64 of that object, as they were last proven.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 impl RollingWriter {
@@ -205,11 +208,13 @@ impl RollingWriter {
 
     /// What was done so far, what is held, and which object is open.
     pub fn stats(&self) -> RollingStats {
-        let Standing { object, finished } = self.progress.standing();
+        let Standing { open, finished } = self.progress.standing();
+        let (object, checkpoint) = open.unzip();
         RollingStats {
             writer: self.inner.stats(),
             finished,
             object,
+            checkpoint,
         }
     }
 

@@ -380,6 +380,38 @@ async fn a_clock_that_jumps_ahead_rolls_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn clones_write_to_the_same_sequence() {
+    let bucket = SimBucket::new();
+    let builder = rolling(&bucket, "log-{seq}").roll_size(8);
+    let mut writer = builder.open().await.unwrap();
+    let mut other = writer.clone();
+    write(&mut writer, "one\n").await;
+    write(&mut other, "two\n").await;
+    write(&mut writer, "three\n").await;
+    drop(writer);
+    other.shutdown().await.unwrap();
+    assert_eq!(bucket.texts(), ["one\ntwo\n", "three\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_open_object_is_told_with_what_is_proven_of_it() {
+    let bucket = SimBucket::new();
+    let builder = rolling(&bucket, "log-{seq}").roll_size(8);
+    let mut writer = builder.open().await.unwrap();
+    put(&mut writer, "one\ntwo\n").await;
+    let told = |writer: &oss_append::RollingWriter| {
+        let stats = writer.stats();
+        Some((stats.object?.key().to_owned(), stats.checkpoint?.position))
+    };
+    assert_eq!(told(&writer), Some(("log-1".into(), 8)));
+    write(&mut writer, "three\n").await;
+    writer.sync().await.unwrap();
+    assert_eq!(told(&writer), Some(("log-2".into(), 6)));
+    writer.shutdown().await.unwrap();
+    assert_eq!(told(&writer), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_object_without_a_byte() {
     let bucket = SimBucket::new();
     let (builder, _) = timed(&bucket, "%H-{seq}");
