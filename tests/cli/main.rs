@@ -3,6 +3,7 @@
 mod append;
 mod embedded;
 mod read;
+mod rolling;
 mod shared;
 #[cfg(unix)]
 mod signals;

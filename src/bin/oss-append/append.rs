@@ -5,19 +5,22 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use bytesize::ByteSize;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use oss_append::{
-    Checkpoint, Error, ObjectAcl, ObjectOptions, ObjectPath, OssAppendWriter,
-    OssAppendWriterBuilder, OssClient, StorageClass,
+    AppendStore, Checkpoint, Error, FinishedObject, ObjectAcl, ObjectOptions, ObjectPath,
+    OssAppendWriter, OssAppendWriterBuilder, OssClient, RollingWriter, RollingWriterBuilder,
+    StorageClass,
 };
-use tokio::io::AsyncWriteExt;
 
 use crate::connection::{self, Connection, ConnectionArguments};
 use crate::failure::{self, Failure};
+use crate::finished::Finished;
 use crate::input::Input;
+use crate::period::{Period, UtcOffset};
 use crate::progress::{Progress, When};
 use crate::signals::Signals;
 use crate::summary::Summary;
+use crate::writer::Writer;
 use crate::{lines, logging, output};
 
 /// Append a file or standard input to an object, exactly once and in order.
@@ -27,43 +30,58 @@ use crate::{lines, logging, output};
 /// doubled. When it is done, one line on standard error sums it up; with --json it is an object on
 /// standard output.
 ///
+/// With --roll-size or --roll it is a sequence of objects instead of one, named by a template.
+///
 /// SIGINT (^C) and SIGTERM end the input: what was read until then is made durable, the summary
 /// says that it was interrupted, and the exit code is 130. A second signal gives up at once.
 #[derive(Args)]
 #[command(
     allow_missing_positional = true,
-    after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", connection::HELP, failure::HELP)
+    group = ArgGroup::new(ROLLS).multiple(true).args(["roll_size", "roll"]),
+    after_long_help = format!(
+        "{EXAMPLES}\n\n{TEMPLATES}\n\n{}\n\n{}",
+        connection::HELP,
+        failure::HELP
+    )
 )]
 pub(crate) struct Arguments {
     /// The file to append; standard input if it is absent or -
     file: Option<PathBuf>,
-    /// The object, as oss://BUCKET/KEY; KEY is taken literally, nothing in it is decoded
+    /// The object, as oss://BUCKET/KEY; KEY is taken literally, nothing in it is decoded. With
+    /// --roll-size or --roll, and only then, KEY is a template, see Templates below
     #[arg(value_name = "oss://BUCKET/KEY")]
     target: ObjectPath,
     /// Create the object, empty at first, and fail if it exists [default: continue or create it]
-    #[arg(long, conflicts_with_all = ["replay", "shared"])]
+    #[arg(long, conflicts_with_all = ["replay", "shared", ROLLS])]
     create_new: bool,
     /// Compare the input with the object from its start, and append only what is missing: running
     /// the same command again after a crash completes the object
-    #[arg(long, conflicts_with = "shared")]
+    #[arg(long, conflicts_with_all = ["shared", ROLLS])]
     replay: bool,
     /// Let others append to the object at the same time. The input is taken as lines, each up to
     /// and including its line feed, and no line is torn; one longer than --max-append-size ends
     /// the command with exit code 2 before anything of it is written
     #[arg(long)]
     shared: bool,
-    /// Seal the object at the end, so that nobody can append to it any more
+    /// Seal the object, or the last of a sequence, at the end, so that nobody can append to it any
+    /// more
     #[arg(long)]
     seal: bool,
     /// Print one JSON object on standard output: bucket, key, start, end (the object's proven
     /// length), bytes (of the input, durable), appends, retries, reconciles, crc64 (of the whole
     /// object, a decimal string or null), elapsed_ms, interrupted, missing (bytes read and not
-    /// durable), error (or null). It is printed after a failure too, once the object was opened
+    /// durable), error (or null). It is printed after a failure too, once the object was opened. Of a sequence:
+    /// key, end and crc64 are those of the last object, null if there is none; instead of start
+    /// there are template, finished (how many objects) and objects: of the last 10000 that were
+    /// finished key, start and end (where our bytes are), crc64 (of the whole object), reason
+    /// (size, period, closed: it took no more appends, end), sealed, seal_error (or null)
     #[arg(long)]
     json: bool,
     /// Show on standard error how many bytes are durable and how many buffered
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
     progress: When,
+    #[command(flatten)]
+    rolling: Rolling,
     #[command(flatten)]
     batching: Batching,
     #[command(flatten)]
@@ -72,14 +90,95 @@ pub(crate) struct Arguments {
     connection: ConnectionArguments,
 }
 
+/// The options by which a sequence of objects is written, any of them.
+const ROLLS: &str = "rolls";
+
 const EXAMPLES: &str = "\
 Examples:
   oss-append append app.log oss://logs/2026/app.log
   tail -f app.log | oss-append append --linger 5s oss://logs/2026/app.log
   oss-append append --replay --json dump.sql oss://backup/dump.sql
+  journalctl -f | oss-append append 'oss://logs/%Y/%m/%d/%H-{host}-{seq}.log' --roll hourly
+  oss-append append --roll-size 1GiB --align-lines big.log 'oss://logs/big-{seq:4}.log'
 
 SIZE is a number of bytes, with a unit if need be: 64KiB, 8MiB, 1MB (1000000). DURATION is like
 200ms, 5s or 2m.";
+
+/// How the key of a sequence is written, for `--help`.
+pub(crate) const TEMPLATES: &str = "\
+Templates:
+  %Y %m %d %H %M %S %j and others of strftime
+                     the time at which the object's period began, in UTC or by --utc-offset;
+                     without --roll that at which the object was begun
+  {seq}, {seq:4}     the object's number in its period, from 1; with zeros in front to 4 digits
+  {host}, {pid}      this machine's name, this process's id
+  {uuid}             a random UUID, new for each object
+  {hash}             4 hexadecimal digits made of the rest of the key: at the beginning of keys
+                     they spread many writers over OSS's partitions
+  %% {{ }}           a %, { or }
+The newest object of the present period is continued, unless it is sealed or has its size. It is
+found by listing, or where that is not allowed by trying the numbers.";
+
+#[derive(Args)]
+#[command(next_help_heading = "Rolling: a sequence of objects")]
+struct Rolling {
+    /// Go on in the next object before one gets longer than this. KEY needs {seq} or {uuid}.
+    /// Without it an object ends at 63/64 of --max-object-size if its KEY has {seq} or {uuid}
+    #[arg(long, value_name = "SIZE")]
+    roll_size: Option<ByteSize>,
+    /// Go on in the next object when a period ends: hourly, daily (at midnight), or a DURATION
+    /// counted from midnight such as 10m. Bytes belong to the period in which they were read, and
+    /// a period without any has no object. KEY needs time fields that tell periods apart, or {seq}
+    /// or {uuid}
+    #[arg(long, value_name = "PERIOD")]
+    roll: Option<Period>,
+    /// The offset from UTC of the times in KEY and of midnight, such as +08:00
+    #[arg(
+        long,
+        value_name = "+HH:MM",
+        requires = ROLLS,
+        allow_hyphen_values = true
+    )]
+    utc_offset: Option<UtcOffset>,
+    /// Let objects end behind whole lines: an incomplete one goes to the next object, or, if its
+    /// beginning has been appended already, is completed first. It is torn only where an object
+    /// suddenly takes no more appends. Without this the input may be anything, and objects end at
+    /// any byte. --shared implies it
+    #[arg(long, requires = ROLLS)]
+    align_lines: bool,
+    /// Seal each object when the next begins, so that nobody can append to it any more; see --seal
+    /// for the last one. One that cannot be sealed is told at once, and is a failure at the end
+    #[arg(long, requires = ROLLS)]
+    seal_finished: bool,
+}
+
+impl Rolling {
+    fn is_asked_for(&self) -> bool {
+        self.roll_size.is_some() || self.roll.is_some()
+    }
+
+    fn set<S: AppendStore>(
+        &self,
+        mut builder: RollingWriterBuilder<S>,
+        shared: bool,
+    ) -> RollingWriterBuilder<S> {
+        builder = builder
+            .utc_offset(self.utc_offset.unwrap_or_default().seconds)
+            .seal_finished(self.seal_finished);
+        if let Some(size) = self.roll_size {
+            builder = builder.roll_size(size.as_u64());
+        }
+        if let Some(Period(every)) = self.roll {
+            builder = builder.roll_every(every);
+        }
+        match (shared, self.align_lines) {
+            // Each line comes as one write.
+            (true, _) => builder.record_per_write(),
+            (false, true) => builder.delimiter(b'\n'),
+            (false, false) => builder.unaligned(),
+        }
+    }
+}
 
 #[derive(Args)]
 #[command(next_help_heading = "Batching")]
@@ -130,7 +229,7 @@ struct Properties {
 const MAX_APPEND_SIZE: u64 = 8 * 1024 * 1024;
 
 const PERMISSIONS: &str = "oss:PutObject and oss:GetObject (oss:PutObjectTagging for --tag, \
-                           oss:SealAppendObject for --seal)";
+                           oss:SealAppendObject for --seal and --seal-finished)";
 
 /// A request of an append that failed for good.
 pub(crate) fn request_failed(error: &Error) -> Failure {
@@ -177,10 +276,10 @@ impl Batching {
         })
     }
 
-    fn set(
+    fn set<S: AppendStore>(
         &self,
-        mut builder: OssAppendWriterBuilder<OssClient>,
-    ) -> OssAppendWriterBuilder<OssClient> {
+        mut builder: OssAppendWriterBuilder<S>,
+    ) -> OssAppendWriterBuilder<S> {
         builder = builder
             .max_append_size(self.max_append_size())
             .linger(*self.linger)
@@ -201,7 +300,8 @@ impl Batching {
 /// All that is there before the first byte is read.
 struct Opened {
     input: Input,
-    writer: OssAppendWriter,
+    writer: Writer,
+    finished: Finished,
     connection: Connection,
 }
 
@@ -210,43 +310,74 @@ impl Arguments {
         let options = self.properties.options()?;
         let input = Input::open(self.file.as_deref()).await?;
         let connection = self.connection.open(&self.target).await?;
-        let mut builder = OssAppendWriter::builder(connection.client(), self.target.clone())
-            .object_options(options)
-            .shared(self.shared)
-            .seal_on_shutdown(self.seal);
+        let (finished, tell) = Finished::new();
+        let client = connection.client();
+        let opened = match self.rolling.is_asked_for() {
+            true => self.open_sequence(client, options, tell).await,
+            false => self.open_object(client, options).await,
+        };
+        Ok(Opened {
+            input,
+            writer: opened.map_err(|error| request_failed(&error))?,
+            finished,
+            connection,
+        })
+    }
+
+    async fn open_object(
+        &self,
+        client: OssClient,
+        options: ObjectOptions,
+    ) -> Result<Writer, Error> {
+        let builder = OssAppendWriter::builder(client, self.target.clone());
+        let mut builder = self.configure(builder, options);
         if self.create_new {
             builder = builder.create_new();
         }
         if self.replay {
             builder = builder.replay(Checkpoint::START);
         }
-        let opened = self.batching.set(builder).open().await;
-        Ok(Opened {
-            input,
-            writer: opened.map_err(|error| request_failed(&error))?,
-            connection,
-        })
+        builder.open().await.map(Writer::Object)
+    }
+
+    async fn open_sequence(
+        &self,
+        client: OssClient,
+        options: ObjectOptions,
+        tell: impl Fn(FinishedObject) + Send + Sync + 'static,
+    ) -> Result<Writer, Error> {
+        let (bucket, template) = (self.target.bucket(), self.target.key());
+        let builder = RollingWriter::builder(client, bucket, template)
+            .writer(|writer| self.configure(writer, options))
+            .on_finished(tell);
+        let builder = self.rolling.set(builder, self.shared);
+        builder.open().await.map(Writer::Sequence)
+    }
+
+    fn configure<S: AppendStore>(
+        &self,
+        builder: OssAppendWriterBuilder<S>,
+        options: ObjectOptions,
+    ) -> OssAppendWriterBuilder<S> {
+        let builder = builder
+            .object_options(options)
+            .shared(self.shared)
+            .seal_on_shutdown(self.seal);
+        self.batching.set(builder)
     }
 
     /// Writes all of the input, and finishes the object unless a signal has cut the input.
-    async fn write(&self, writer: &mut OssAppendWriter, input: &mut Input) -> Result<(), Failure> {
+    async fn write(&self, writer: &mut Writer, input: &mut Input) -> Result<(), Failure> {
         if self.shared {
             lines::copy(writer, input, self.batching.max_append_size()).await?;
         } else {
-            let copied = writer.copy_from(input).await;
-            copied.map_err(|error| request_failed(&error))?;
+            writer.copy(input).await?;
         }
         if input.stop().has_cut() {
             // No more comes, but more was to come: neither seal it nor take a replay as complete.
             return Ok(());
         }
-        writer
-            .shutdown()
-            .await
-            .map_err(|error| match Error::from_io(&error) {
-                Some(ours) => request_failed(ours),
-                None => Failure::local(error.to_string()),
-            })
+        writer.shutdown().await
     }
 
     fn print(&self, summary: &Summary) -> Result<(), Failure> {
@@ -270,11 +401,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let Opened {
         mut input,
         mut writer,
+        mut finished,
         connection,
     } = opened?;
 
     let observer = writer.clone();
-    let start = observer.position();
+    let start = match &observer {
+        Writer::Object(writer) => writer.position(),
+        Writer::Sequence(_) => 0,
+    };
     let stop = input.stop();
     let progress = Progress::start(arguments.progress, &writer, input.length());
     let written = {
@@ -282,6 +417,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         loop {
             tokio::select! {
                 written = &mut write => break Some(written),
+                note = finished.next() => progress.note(&note),
                 () = signals.next() => {
                     if stop.requested() {
                         break None;
@@ -295,8 +431,21 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
     };
     drop(progress);
-    let summary = Summary::new(&observer, start, started.elapsed())
+    let summary = Summary::new(&observer, &arguments.target, start, started.elapsed())
         .interrupted(written.is_none() || stop.has_cut());
+    match written {
+        // The last object is told of when the last handle is gone.
+        Some(_) => {
+            drop((writer, observer));
+            signals.unless(finished.take_all()).await;
+        }
+        None => finished.take_rest(),
+    }
+    let written = match (written, finished.seal_failure()) {
+        (Some(Ok(())), Some(failure)) => Some(Err(failure)),
+        (written, _) => written,
+    };
+    let summary = summary.finished(finished);
     match written {
         Some(Ok(())) => {
             connection.close().await;

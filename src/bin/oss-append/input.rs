@@ -107,6 +107,10 @@ impl AsyncRead for Input {
     }
 }
 
+pub(crate) fn unreadable(error: &io::Error) -> Failure {
+    Failure::local(format!("the input cannot be read: {error}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

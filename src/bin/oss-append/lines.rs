@@ -2,19 +2,20 @@
 
 use std::io;
 
-use oss_append::{Error, OssAppendWriter};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use oss_append::Error;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 
 use crate::append::request_failed;
 use crate::failure::Failure;
-use crate::input::{Input, Stop};
+use crate::input::{self, Input, Stop};
+use crate::writer::Writer;
 
 const READ_BUFFER: usize = 256 * 1024;
 
 /// Writes `input` line by line, and returns when everything that was written is durable, also
 /// after a failure of the input. A line that a stop cuts is not written.
 pub(crate) async fn copy(
-    writer: &mut OssAppendWriter,
+    writer: &mut Writer,
     input: &mut Input,
     max_record: u64,
 ) -> Result<(), Failure> {
@@ -36,7 +37,7 @@ enum Fault {
 }
 
 async fn write_lines(
-    writer: &mut OssAppendWriter,
+    writer: &mut Writer,
     reader: &mut (impl AsyncBufRead + Unpin),
     stop: &Stop,
     max_record: u64,
@@ -88,7 +89,7 @@ async fn read_line(
 }
 
 fn unreadable(error: io::Error) -> Fault {
-    Fault::Input(Failure::local(format!("the input cannot be read: {error}")))
+    Fault::Input(input::unreadable(&error))
 }
 
 #[cfg(test)]

@@ -5,15 +5,18 @@ mod cat;
 mod connection;
 mod emulator;
 mod failure;
+mod finished;
 mod input;
 mod lines;
 mod logging;
 mod output;
+mod period;
 mod progress;
 mod signals;
 mod stat;
 mod summary;
 mod tail;
+mod writer;
 
 use std::process::ExitCode;
 

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use oss_append::OssAppendWriter;
 use tokio::task::JoinHandle;
 
 use crate::output;
+use crate::writer::Writer;
 
 /// Whether progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -32,7 +32,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Begins to show how far `writer` is, of `total` bytes where that is known.
-    pub(crate) fn start(when: When, writer: &OssAppendWriter, total: Option<u64>) -> Self {
+    pub(crate) fn start(when: When, writer: &Writer, total: Option<u64>) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let writer = writer.clone();
         match (when, terminal) {
@@ -84,7 +84,7 @@ fn new_bar(total: Option<u64>) -> ProgressBar {
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-async fn draw(bar: ProgressBar, writer: OssAppendWriter) {
+async fn draw(bar: ProgressBar, writer: Writer) {
     let mut ticks = tokio::time::interval(BAR_INTERVAL);
     loop {
         ticks.tick().await;
@@ -94,7 +94,7 @@ async fn draw(bar: ProgressBar, writer: OssAppendWriter) {
     }
 }
 
-async fn lines(writer: OssAppendWriter) {
+async fn lines(writer: Writer) {
     let start = Instant::now();
     let mut ticks = tokio::time::interval(LINE_INTERVAL);
     loop {
@@ -105,7 +105,7 @@ async fn lines(writer: OssAppendWriter) {
     }
 }
 
-fn message(writer: &OssAppendWriter) -> String {
+fn message(writer: &Writer) -> String {
     let stats = writer.stats();
     let mut message = format!("{} durable", HumanBytes(stats.durable));
     if stats.compared > 0 {

@@ -1,20 +1,28 @@
 //! What `append` has done, for people and for programs.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use oss_append::{Error, Landed, OssAppendWriter};
+use oss_append::{Checkpoint, Error, Landed, ObjectPath};
 use serde::Serialize;
+
+use crate::finished::{Entry, Finished};
+use crate::writer::Writer;
 
 /// The JSON object of `--json`, and as [`Display`](fmt::Display) the line without it.
 #[derive(Serialize)]
 pub(crate) struct Summary {
     bucket: String,
-    key: String,
-    /// Where the writing began.
-    start: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<String>,
+    /// The object, or the last of a sequence. `None`: there is none yet.
+    key: Option<String>,
+    /// Where the writing began in the one object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<u64>,
     /// The object's length as last proven.
-    end: u64,
+    end: Option<u64>,
     /// Bytes of the input that are proven to be in the object.
     bytes: u64,
     appends: u64,
@@ -28,37 +36,76 @@ pub(crate) struct Summary {
     /// Bytes that were read and are not proven to be in the object.
     missing: u64,
     error: Option<String>,
+    #[serde(flatten)]
+    sequence: Option<Sequence>,
     /// The append that was under way may be in the object nevertheless.
     #[serde(skip)]
     in_doubt: bool,
 }
 
+/// What is told of a sequence of objects.
+#[derive(Serialize)]
+struct Sequence {
+    /// How many have been finished.
+    finished: u64,
+    /// The last of them.
+    objects: VecDeque<Entry>,
+}
+
 impl Summary {
-    pub(crate) fn new(writer: &OssAppendWriter, start: u64, elapsed: Duration) -> Self {
+    /// What was written to `target`, which is an object or the template of a sequence.
+    pub(crate) fn new(writer: &Writer, target: &ObjectPath, start: u64, elapsed: Duration) -> Self {
         let stats = writer.stats();
-        let checkpoint = writer.checkpoint();
+        let (object, checkpoint) = match writer {
+            Writer::Object(writer) => (Some(writer.object().clone()), Some(writer.checkpoint())),
+            Writer::Sequence(writer) => {
+                let stats = writer.stats();
+                (stats.object, stats.checkpoint)
+            }
+        };
+        let crc64 = checkpoint.and_then(|Checkpoint { crc64, .. }| crc64);
+        let single = matches!(writer, Writer::Object(_));
         let landed = stats.last_error.as_ref().and_then(Error::landed);
         let settled = stats.failed > 0 && landed != Some(Landed::InDoubt);
         Self {
-            bucket: writer.object().bucket().into(),
-            key: writer.object().key().into(),
-            start,
-            end: checkpoint.position,
+            bucket: target.bucket().into(),
+            template: (!single).then(|| target.key().into()),
+            key: object.map(|object| object.key().into()),
+            start: single.then_some(start),
+            end: checkpoint.map(|checkpoint| checkpoint.position),
             bytes: stats.durable,
             appends: stats.appends,
             retries: stats.retries,
             reconciles: stats.reconciles,
-            crc64: checkpoint.crc64.map(|crc| crc.to_string()),
+            crc64: crc64.map(|crc| crc.to_string()),
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             interrupted: false,
             missing: stats.accepted - stats.durable,
             error: None,
+            sequence: None,
             in_doubt: !settled,
         }
     }
 
     pub(crate) fn interrupted(mut self, interrupted: bool) -> Self {
         self.interrupted = interrupted;
+        self
+    }
+
+    /// Adds the objects of a sequence.
+    pub(crate) fn finished(mut self, finished: Finished) -> Self {
+        if self.template.is_none() {
+            return self;
+        }
+        if let (None, Some(last)) = (&self.key, finished.objects.back()) {
+            self.key = Some(last.key.clone());
+            self.end = Some(last.end);
+            self.crc64.clone_from(&last.crc64);
+        }
+        self.sequence = Some(Sequence {
+            finished: finished.count,
+            objects: finished.objects,
+        });
         self
     }
 
@@ -69,15 +116,24 @@ impl Summary {
 
     /// What became of the bytes that were read.
     pub(crate) fn fate(&self) -> String {
-        let durable = Counted(self.bytes, "byte");
-        let end = self.end;
+        let mut fate = format!("{} durable", Counted(self.bytes, "byte"));
+        if let Some(sequence) = &self.sequence {
+            fate += &format!(", {} finished", Counted(sequence.finished, "object"));
+        }
+        let position = match (self.end, &self.key, &self.sequence) {
+            (Some(end), Some(key), Some(_)) => {
+                format!("position {end} of oss://{}/{key}", self.bucket)
+            }
+            (Some(end), _, None) => format!("position {end}"),
+            _ => "the first object".into(),
+        };
         let are = if self.in_doubt { "may be" } else { "are" };
         match self.missing {
-            0 => format!("{durable} durable, up to position {end}"),
-            missing => format!(
-                "{durable} durable, {missing} more that were read {are} missing from position \
-                 {end} on"
-            ),
+            0 if self.end.is_none() => fate,
+            0 => format!("{fate}, up to {position}"),
+            missing => {
+                format!("{fate}, {missing} more that were read {are} missing from {position} on")
+            }
         }
     }
 }
@@ -93,7 +149,10 @@ impl fmt::Display for Summary {
             f,
             "oss://{}/{}: {interrupted}{}, by {} ({}, {}), CRC-64 {}, in {:.3} s",
             self.bucket,
-            self.key,
+            self.template
+                .as_ref()
+                .or(self.key.as_ref())
+                .map_or("", |key| key),
             self.fate(),
             Counted(self.appends, "append"),
             Counted(self.retries, "retry"),
