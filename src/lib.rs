@@ -105,7 +105,7 @@ pub use crate::progress::Progress;
 #[cfg(feature = "rolling")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 pub use crate::rolling::{
-    FinishedObject, KeyTemplate, RollingStats, RollingWriter, RollingWriterBuilder,
+    FinishedObject, KeyNames, KeyTemplate, RollingStats, RollingWriter, RollingWriterBuilder,
 };
 pub use crate::store::{
     AppendAnswer, AppendRequest, AppendStore, KeyPage, ListedKey, ObjectInfo, ObjectKind,

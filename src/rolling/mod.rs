@@ -10,5 +10,5 @@ mod writer;
 
 pub use self::builder::RollingWriterBuilder;
 pub use self::finished::FinishedObject;
-pub use self::template::KeyTemplate;
+pub use self::template::{KeyNames, KeyTemplate};
 pub use self::writer::{RollingStats, RollingWriter};

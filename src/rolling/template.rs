@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::civil::{self, Date};
@@ -126,6 +126,21 @@ impl KeyTemplate {
                 };
                 of(self.fill(longest, u32::MAX, &uuid))
             })
+    }
+
+    /// The keys of the objects of the period that begins at `time`, as a writer with this
+    /// [`utc_offset`](crate::RollingWriterBuilder::utc_offset) names them. With `{uuid}`, each call
+    /// gives other ones.
+    pub fn names_at(&self, time: SystemTime, utc_offset_seconds: i32) -> KeyNames {
+        // Beyond the year 9999 all times are the same.
+        let time = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
+        self.names(time, utc_offset_seconds)
+    }
+
+    /// Whether another process on this host gives its objects the same keys, so that they can be
+    /// found by the template: it has neither `{pid}` nor `{uuid}`.
+    pub fn is_repeatable(&self) -> bool {
+        !self.is_unique() && !self.pieces.contains(&Piece::Pid)
     }
 
     /// Everything but the number, for the period that begins at `time`, with a new UUID.
@@ -477,9 +492,23 @@ fn sample_moments() -> Vec<BrokenDownTime> {
         .collect()
 }
 
-/// The keys of one period.
+/// The keys of the objects of one period, by their numbers: what a [`KeyTemplate`] becomes at one
+/// time. By these the objects of a sequence can be found and read.
+///
+/// ```
+/// use std::time::UNIX_EPOCH;
+///
+/// let template: oss_append::KeyTemplate = "app/%Y-%m-%d-{seq:3}.log".parse()?;
+/// let names = template.names_at(UNIX_EPOCH, 0);
+/// assert_eq!(names.key(7), "app/1970-01-01-007.log");
+/// // To list all of them, and to know them again:
+/// assert_eq!(names.prefix(), "app/1970-01-01-");
+/// assert_eq!(names.number("app/1970-01-01-007.log"), Some(7));
+/// assert_eq!(names.number("app/1970-01-01-7.log"), None);
+/// # Ok::<(), oss_append::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct KeyNames {
+pub struct KeyNames {
     /// Everything before the number; the whole key if there is none.
     before: String,
     /// The least width of the number, and everything after it.
@@ -488,7 +517,7 @@ pub(crate) struct KeyNames {
 
 impl KeyNames {
     /// The key of the object with this number. Without `{seq}` it is the same for all.
-    pub(crate) fn key(&self, number: u64) -> String {
+    pub fn key(&self, number: u64) -> String {
         let before = &self.before;
         match &self.number {
             Some((width, after)) => format!("{before}{number:0width$}{after}"),
@@ -497,12 +526,12 @@ impl KeyNames {
     }
 
     /// What stands before the number: the keys of the period begin with it.
-    pub(crate) fn prefix(&self) -> &str {
+    pub fn prefix(&self) -> &str {
         &self.before
     }
 
     /// The number that gives this key, if one does. Without `{seq}` none does.
-    pub(crate) fn number(&self, key: &str) -> Option<u64> {
+    pub fn number(&self, key: &str) -> Option<u64> {
         let (width, after) = self.number.as_ref()?;
         let digits = key.strip_prefix(&self.before)?.strip_suffix(after)?;
         let number: u64 = digits.parse().ok()?;
@@ -510,8 +539,8 @@ impl KeyNames {
         (format!("{number:0width$}") == digits).then_some(number)
     }
 
-    /// Whether the keys have a number.
-    pub(crate) fn is_numbered(&self) -> bool {
+    /// Whether the keys have a number, by `{seq}`.
+    pub fn is_numbered(&self) -> bool {
         self.number.is_some()
     }
 }
@@ -580,6 +609,31 @@ mod tests {
         let uuid = Uuid::parse_str(first).unwrap();
         assert_eq!(uuid.get_version_num(), 4);
         assert_eq!(one.prefix(), format!("{first}/"));
+    }
+
+    #[test]
+    fn names_at_a_time_are_those_of_its_period() {
+        let template = template("{hash}/%Y-%m-%dT%H/{host}-{seq}");
+        let time: Timestamp = "2026-03-04T17:06:07.089Z".parse().unwrap();
+        let names = template.names(time, EAST);
+        assert_eq!(template.names_at(time.into(), EAST), names);
+        assert!(names.prefix().ends_with("/2026-03-05T01/web-1-"));
+        // As far as a system's time may reach.
+        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
+        assert_eq!(template.names_at(far, 0), template.names(Timestamp::MAX, 0));
+    }
+
+    #[test]
+    fn only_what_others_cannot_know_is_not_repeatable() {
+        for (text, repeatable) in [
+            ("%H-{seq}", true),
+            ("{hash}/{host}-{seq}", true),
+            ("{{pid}}-{{uuid}}-{seq}", true),
+            ("{pid}-{seq}", false),
+            ("{uuid}", false),
+        ] {
+            assert_eq!(template(text).is_repeatable(), repeatable, "{text}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod append;
 mod embedded;
+mod follow;
 mod read;
 mod rolling;
 mod shared;
@@ -15,7 +16,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
-use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, Operation};
+use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, Operation, RequestRecord};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, Command};
@@ -183,6 +184,32 @@ impl Running {
         .unwrap();
         Ended::new(status, stdout, &stderr)
     }
+
+    /// Waits for exactly this, next on standard output.
+    async fn prints(&mut self, text: &str) {
+        let mut printed = vec![0; text.len()];
+        let stdout = self.child.stdout.as_mut().unwrap();
+        stdout.read_exact(&mut printed).await.unwrap();
+        assert_eq!(String::from_utf8(printed).unwrap(), text);
+    }
+
+    /// Ends by itself, with nothing more on standard output.
+    async fn ends(self, code: i32) -> Ended {
+        let ended = self.end().await.expect(code);
+        assert!(ended.stdout.is_empty(), "{ended:?}");
+        ended
+    }
+
+    /// Ends by ^C, with nothing more said.
+    #[cfg(unix)]
+    async fn interrupted(self, said: usize) {
+        self.signal(rustix::process::Signal::INT);
+        let ended = self.ends(0).await;
+        assert_eq!(ended.stderr.lines().count(), said, "{ended:?}");
+    }
+
+    #[cfg(not(unix))]
+    async fn interrupted(self, _: usize) {}
 }
 
 /// Waits until this many appends have succeeded.
@@ -193,6 +220,15 @@ async fn appended(emulator: &Emulator, count: usize) {
             let done = requests.iter().filter(|r| succeeded(r.operation, r.status));
             done.count() >= count
         })
+        .await;
+}
+
+/// Waits until this many more looks have been answered.
+async fn looked(emulator: &Emulator, more: usize) {
+    let look = |r: &&RequestRecord| r.operation == Operation::HeadObject && r.status.is_some();
+    let before = emulator.requests().iter().filter(look).count();
+    emulator
+        .wait_for(|requests| requests.iter().filter(look).count() >= before + more)
         .await;
 }
 

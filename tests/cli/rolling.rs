@@ -348,6 +348,8 @@ async fn a_directory_can_hold_a_sequence() {
     }
     let cat = run(command(&["cat", "oss://bucket/log-2"]), "").await;
     assert_eq!(cat.expect(0).stdout, b"5612");
+    let tail = run(command(&["tail", "--template", SEQUENCE]), "").await;
+    assert_eq!(tail.expect(0).stdout, b"3456");
 }
 
 #[cfg(unix)]

@@ -1,10 +1,10 @@
 //! `tail`: the last part of an object, and what is appended to it.
 
-use oss_append::emulator::{Action, ErrorAnswer, Fault, RequestRecord};
+use oss_append::emulator::{Action, ErrorAnswer, Fault};
 
 use crate::*;
 
-const QUICK: [&str; 2] = ["--poll-min=1ms", "--poll-max=20ms"];
+pub(crate) const QUICK: [&str; 2] = ["--poll-min=1ms", "--poll-max=20ms"];
 
 async fn tail(emulator: &Emulator, options: &[&str]) -> Ended {
     run(command(emulator, [&["tail", TARGET], options].concat()), "").await
@@ -18,43 +18,6 @@ fn follow(emulator: &Emulator, options: &[&str]) -> Running {
 /// Somebody appends to the object.
 fn grow(emulator: &Emulator, text: &'static str) {
     emulator.append_foreign("bucket", KEY, text).unwrap();
-}
-
-impl Running {
-    /// Waits for exactly this, next on standard output.
-    async fn prints(&mut self, text: &str) {
-        let mut printed = vec![0; text.len()];
-        let stdout = self.child.stdout.as_mut().unwrap();
-        stdout.read_exact(&mut printed).await.unwrap();
-        assert_eq!(String::from_utf8(printed).unwrap(), text);
-    }
-
-    /// Ends by itself, with nothing more on standard output.
-    async fn ends(self, code: i32) -> Ended {
-        let ended = self.end().await.expect(code);
-        assert!(ended.stdout.is_empty(), "{ended:?}");
-        ended
-    }
-
-    /// Ends by ^C, with nothing more said.
-    #[cfg(unix)]
-    async fn interrupted(self, said: usize) {
-        self.signal(rustix::process::Signal::INT);
-        let ended = self.ends(0).await;
-        assert_eq!(ended.stderr.lines().count(), said, "{ended:?}");
-    }
-
-    #[cfg(not(unix))]
-    async fn interrupted(self, _: usize) {}
-}
-
-/// Waits until this many more looks have been answered.
-async fn looked(emulator: &Emulator, more: usize) {
-    let look = |r: &&RequestRecord| r.operation == Operation::HeadObject && r.status.is_some();
-    let before = emulator.requests().iter().filter(look).count();
-    emulator
-        .wait_for(|requests| requests.iter().filter(look).count() >= before + more)
-        .await;
 }
 
 #[tokio::test]

@@ -222,6 +222,8 @@ async fn help_explains_itself() {
                 "[default: 200ms]",
                 "[default: 5s]",
                 "--from",
+                "--template",
+                "--utc-offset",
                 "--embedded",
                 "Examples:",
                 "OSS_REGION",

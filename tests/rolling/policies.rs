@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::SinkExt;
-use oss_append::{RollReason, crc64};
+use oss_append::{RollReason, RollingWriter, crc64};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::SEC;
@@ -40,6 +40,17 @@ async fn an_object_is_not_longer_than_its_size_and_no_line_is_split() {
     assert_eq!((stats.finished, stats.object), (3, None));
     assert_eq!((stats.writer.accepted, stats.writer.durable), (46, 46));
     assert_eq!(stats.writer.appends, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_keeps_its_size_however_long_appends_may_be() {
+    let bucket = SimBucket::new();
+    let builder = RollingWriter::builder(bucket.clone(), "bucket", "log-{seq}");
+    let mut writer = builder.roll_size(8).open().await.unwrap();
+    write(&mut writer, "one\ntwo\nthree\nfour\nfive\n").await;
+    writer.shutdown().await.unwrap();
+    let texts = ["one\ntwo\n", "three\n", "four\n", "five\n"];
+    assert_eq!(bucket.texts(), texts);
 }
 
 #[tokio::test(start_paused = true)]
@@ -399,7 +410,7 @@ async fn the_open_object_is_told_with_what_is_proven_of_it() {
     let builder = rolling(&bucket, "log-{seq}").roll_size(8);
     let mut writer = builder.open().await.unwrap();
     put(&mut writer, "one\ntwo\n").await;
-    let told = |writer: &oss_append::RollingWriter| {
+    let told = |writer: &RollingWriter| {
         let stats = writer.stats();
         Some((stats.object?.key().to_owned(), stats.checkpoint?.position))
     };

@@ -12,6 +12,7 @@ mod logging;
 mod output;
 mod period;
 mod progress;
+mod sequence;
 mod signals;
 mod stat;
 mod summary;

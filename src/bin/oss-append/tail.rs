@@ -7,12 +7,15 @@ use bytesize::ByteSize;
 use clap::Args;
 use futures::StreamExt as _;
 use oss_append::{
-    AppendStore as _, Error, ErrorKind, ObjectInfo, ObjectKind, ObjectPath, OssClient, crc64,
+    AppendStore as _, Error, ErrorKind, KeyTemplate, ObjectInfo, ObjectKind, ObjectPath, OssClient,
+    crc64,
 };
 use tokio::io::{AsyncWriteExt, Stdout};
 
 use crate::connection::{self, ConnectionArguments};
 use crate::failure::{self, Failure};
+use crate::period::{Period, UtcOffset};
+use crate::sequence::{Periods, Template};
 use crate::signals::Signals;
 use crate::{logging, output};
 
@@ -23,12 +26,36 @@ use crate::{logging, output};
 /// written from its start. It ends with exit code 0 on SIGINT (^C) or SIGTERM, and when the object
 /// is sealed and has been read to its end; with 3 if the object is removed, shortened or replaced,
 /// which its checksum tells.
+///
+/// With --template it follows a sequence of objects as append --roll and --roll-size write it. It
+/// begins with the newest object of the present period. When that has ended, it goes on with the
+/// next one: the next number, or the first of a later period. One has ended when it is sealed, or
+/// when there is a next and it does not grow any more. The end of the sequence is never known, so
+/// only a signal or a failure ends it.
 #[derive(Args)]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", connection::HELP, failure::HELP))]
 pub(crate) struct Arguments {
-    /// The object, as oss://BUCKET/KEY; KEY is taken literally, nothing in it is decoded
+    /// The object, as oss://BUCKET/KEY; KEY is taken literally, nothing in it is decoded, unless
+    /// --template is given
     #[arg(value_name = "oss://BUCKET/KEY")]
     target: ObjectPath,
+    /// KEY is a template, the same that append --roll was given. {host} becomes the name of this
+    /// machine: write another machine's in its place, and likewise the number of a process for
+    /// {pid}. {uuid} cannot be followed
+    #[arg(long)]
+    template: bool,
+    /// With --template: the --roll of append. Needed where KEY tells times more finely than in
+    /// periods, such as %H%M with --roll 10m; hourly with %H and daily with %d do without
+    #[arg(long, value_name = "PERIOD", requires = "template")]
+    roll: Option<Period>,
+    /// With --template: the --utc-offset of append
+    #[arg(
+        long,
+        value_name = "+HH:MM",
+        requires = "template",
+        allow_hyphen_values = true
+    )]
+    utc_offset: Option<UtcOffset>,
     /// Go on with what is appended. The object must be appendable
     #[arg(short, long)]
     follow: bool,
@@ -40,7 +67,7 @@ pub(crate) struct Arguments {
     bytes: Option<ByteSize>,
     /// Begin with the byte at POSITION, from 0, such as the length that was read the last time;
     /// a shorter object is one that was replaced
-    #[arg(long, value_name = "POSITION", conflicts_with_all = ["lines", "bytes"])]
+    #[arg(long, value_name = "POSITION", conflicts_with_all = ["lines", "bytes", "template"])]
     from: Option<u64>,
     /// With -f: look again after this long when something has come; while nothing comes twice as
     /// long each time
@@ -68,9 +95,11 @@ Examples:
   oss-append tail --lines 100 oss://logs/2026/app.log
   oss-append tail -f oss://logs/2026/app.log
   oss-append tail -f --from 1048576 --poll-max 1m oss://logs/2026/app.log
+  oss-append tail -f --template 'oss://logs/%Y/%m/%d/%H-{host}-{seq}.log'
 
 SIZE is a number of bytes, with a unit if need be: 64KiB, 8MiB, 1MB (1000000). DURATION is like
-200ms, 5s or 2m.";
+200ms, 5s or 2m. The fields of templates are told by oss-append append --help. The newest object is
+found by listing (oss:ListObjects), or where that is not allowed by trying the numbers.";
 
 const PERMISSION: &str = "oss:GetObject";
 
@@ -86,22 +115,57 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         (None, Some(position)) => Start::At(position),
         (None, None) => Start::LastLines(arguments.lines),
     };
+    let template = arguments.template()?;
     let connection = arguments.connection.open(&arguments.target).await?;
+    let pause = arguments.follow.then_some(pause);
     let tail = Tail::new(connection.client(), arguments.target, start);
-    let result = match arguments.follow {
-        true => {
-            let mut signals = Signals::new()?;
-            let follow = follow(tail, Single, pause);
-            signals.unless(follow).await.unwrap_or(Ok(()))
+    let result = match template {
+        Some((template, periods)) => {
+            let (client, bucket) = (connection.client(), tail.object.bucket());
+            let sequence = Template::new(client, bucket, template, periods);
+            go(tail, sequence, pause).await
         }
-        false => print(tail).await,
+        None => {
+            let single = Single(tail.object.clone());
+            go(tail, single, pause).await
+        }
     };
     connection.close().await;
     result.map(|()| ExitCode::SUCCESS)
 }
 
+impl Arguments {
+    /// How the objects of the sequence are named, if it is to be one.
+    fn template(&self) -> Result<Option<(KeyTemplate, Periods)>, Failure> {
+        if !self.template {
+            return Ok(None);
+        }
+        let template = KeyTemplate::new(self.target.key())?;
+        if !template.is_repeatable() {
+            return Err(Failure::usage(
+                "nobody but the writer knows what {uuid} and {pid} became, so such objects cannot \
+                 be followed; write the number of its process instead of {pid}",
+            ));
+        }
+        let every = self.roll.map(|Period(every)| every);
+        let periods = Periods::new(every, self.utc_offset.unwrap_or_default())?;
+        Ok(Some((template, periods)))
+    }
+}
+
+async fn go(tail: Tail, sequence: impl Sequence, pause: Option<Pause>) -> Result<(), Failure> {
+    let Some(pause) = pause else {
+        return print(tail, sequence).await;
+    };
+    let mut signals = Signals::new()?;
+    let follow = follow(tail, sequence, pause);
+    signals.unless(follow).await.unwrap_or(Ok(()))
+}
+
 /// Writes what is there.
-async fn print(mut tail: Tail) -> Result<(), Failure> {
+async fn print(mut tail: Tail, mut sequence: impl Sequence) -> Result<(), Failure> {
+    let first = sequence.first().await;
+    tail.object = first.map_err(|error| Failure::of_request(&error, PERMISSION))?;
     match tail.look().await {
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(Failure::local(format!("{} does not exist", tail.object))),
@@ -117,10 +181,11 @@ async fn follow(
     mut pause: Pause,
 ) -> Result<(), Failure> {
     tail.only_appendable = true;
-    let (mut waits, mut troubled) = (false, false);
+    tail.names_objects = sequence.has_many();
+    let (mut begun, mut waits, mut troubled) = (false, false, false);
     loop {
         let mut least = Duration::ZERO;
-        match turn(&mut tail, &mut sequence).await {
+        match turn(&mut tail, &mut sequence, &mut begun).await {
             Ok(Turn::Ended) => return Ok(()),
             Ok(Turn::Missing) => {
                 troubled = false;
@@ -158,36 +223,72 @@ enum Turn {
     Ended,
 }
 
-/// Looks once, and does what the sequence says.
-async fn turn(tail: &mut Tail, sequence: &mut impl Sequence) -> Result<Turn, End> {
-    let Some(found) = tail.look().await? else {
-        return Ok(Turn::Missing);
-    };
-    match sequence.step(&tail.object, &found).await? {
-        Step::Stay => Ok(Turn::Looked { grown: found.grown }),
-        Step::End => Ok(Turn::Ended),
+/// Looks, and does what the sequence says, until there is nothing to do for the moment.
+async fn turn(
+    tail: &mut Tail,
+    sequence: &mut impl Sequence,
+    begun: &mut bool,
+) -> Result<Turn, End> {
+    if !*begun {
+        tail.object = sequence.first().await?;
+        *begun = true;
+    }
+    let mut grown = false;
+    loop {
+        let found = tail.look().await?;
+        grown |= found.as_ref().is_some_and(|found| found.grown);
+        match sequence.step(&tail.object, found.as_ref()).await? {
+            Step::Stay if found.is_none() => return Ok(Turn::Missing),
+            Step::Stay => return Ok(Turn::Looked { grown }),
+            Step::LookAgain => {}
+            Step::GoOn(object) => {
+                tail.go_on(object);
+                grown = true;
+            }
+            Step::End => return Ok(Turn::Ended),
+        }
     }
 }
 
 /// Which objects are followed, one after the other.
-trait Sequence {
+pub(crate) trait Sequence {
+    /// Whether there may be more than one.
+    fn has_many(&self) -> bool;
+
+    /// The object to begin with. It need not exist yet.
+    async fn first(&mut self) -> Result<ObjectPath, Error>;
+
     /// What to do next, now that all has been written that was `found` in the `present` object.
-    async fn step(&mut self, present: &ObjectPath, found: &Found) -> Result<Step, Error>;
+    /// `None`: it does not exist yet.
+    async fn step(&mut self, present: &ObjectPath, found: Option<&Found>) -> Result<Step, Error>;
 }
 
-enum Step {
-    /// Look at the present object again.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Look at the present object again after a while.
     Stay,
+    /// Look at the present object again at once.
+    LookAgain,
+    /// The present object has ended: take up this one, from its start.
+    GoOn(ObjectPath),
     /// No more is to come.
     End,
 }
 
 /// One object, and no other.
-struct Single;
+struct Single(ObjectPath);
 
 impl Sequence for Single {
-    async fn step(&mut self, present: &ObjectPath, found: &Found) -> Result<Step, Error> {
-        if !found.sealed {
+    fn has_many(&self) -> bool {
+        false
+    }
+
+    async fn first(&mut self) -> Result<ObjectPath, Error> {
+        Ok(self.0.clone())
+    }
+
+    async fn step(&mut self, present: &ObjectPath, found: Option<&Found>) -> Result<Step, Error> {
+        if found.is_none_or(|found| !found.sealed) {
             return Ok(Step::Stay);
         }
         output::note(format_args!(
@@ -236,10 +337,10 @@ enum Start {
 }
 
 /// What a look at an object has found and written.
-struct Found {
-    grown: bool,
+pub(crate) struct Found {
+    pub(crate) grown: bool,
     /// Whether what has been written is all that the object will ever have.
-    sealed: bool,
+    pub(crate) sealed: bool,
 }
 
 /// Why no more is read.
@@ -272,6 +373,8 @@ struct Tail {
     object: ObjectPath,
     start: Start,
     only_appendable: bool,
+    /// Say which object it is, before its first bytes.
+    names_objects: bool,
     /// How far it has been read, once it has been begun.
     place: Option<Place>,
     stdout: Stdout,
@@ -305,9 +408,17 @@ impl Tail {
             object,
             start,
             only_appendable: false,
+            names_objects: false,
             place: None,
             stdout: tokio::io::stdout(),
         }
+    }
+
+    /// Takes up another object, from its start.
+    fn go_on(&mut self, object: ObjectPath) {
+        self.object = object;
+        self.start = Start::At(0);
+        self.place = None;
     }
 
     /// Looks at the object, and writes what is new. `None`: it does not exist yet.
@@ -327,7 +438,13 @@ impl Tail {
         };
         let mut place = match self.place {
             Some(place) => place,
-            None => self.begin(&info).await?,
+            None => {
+                let place = self.begin(&info).await?;
+                if self.names_objects {
+                    output::note(format_args!("following {}", self.object));
+                }
+                *self.place.insert(place)
+            }
         };
         self.check(place, &info)?;
         let grown = place.position < info.length;
