@@ -22,6 +22,8 @@
 //! # The layers
 //! | type | what it does |
 //! |---|---|
+//! | `RollingWriter` | a sequence of objects, rolled by size and time, with the feature `rolling` |
+//! | `OssLogAppender` | logs from any thread, with the feature `tracing` |
 //! | [`OssAppendWriter`] | batching: *when* to append; back-pressure, flush, receipts of what is durable |
 //! | [`ObjectAppender`] | exactness: *what happened* to an append; retries, reconciles, replay |
 //! | [`AppendStore`] | the small trait between exactness and the wire, for stores of your own |
@@ -36,6 +38,8 @@
 //! - *reconcile*: to settle an ambiguous failure or a position mismatch by looking at the object
 //! - *foreign*: written to the same object by somebody else
 //! - *linger*: the longest time that a byte waits in the buffer for its append
+//! - *receipt*: a promise that resolves once given bytes are durable, with their place
+//! - *roll*: to finish one object and go on in the next
 //!
 //! # Logging
 //! The worker of a writer runs without a `tracing` subscriber, so that a writer that carries logs
