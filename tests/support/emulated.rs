@@ -27,3 +27,19 @@ pub fn stored(emulator: &Emulator) -> StoredObject {
 pub fn content(emulator: &Emulator) -> Vec<u8> {
     stored(emulator).bytes.to_vec()
 }
+
+/// The objects whose keys begin with `prefix`, in the order of their keys.
+pub async fn objects(emulator: &Emulator, prefix: &str) -> Vec<StoredObject> {
+    let client = emulator.client().build().unwrap();
+    let mut request = client.list_objects("bucket").prefix(prefix);
+    let mut objects = Vec::new();
+    loop {
+        let page = request.clone().send().await.unwrap();
+        let keys = page.objects.iter().map(|found| &found.key);
+        objects.extend(keys.map(|key| emulator.object("bucket", key).expect("it was listed")));
+        let Some(token) = page.next_continuation_token else {
+            return objects;
+        };
+        request = request.continuation_token(token);
+    }
+}
