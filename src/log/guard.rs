@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::appender::{OssLogAppender, Shared};
 use super::stats::Dropped;
-use crate::error::Error;
+use crate::error::{Error, TransportCause};
 
 /// How much later than the deadline the appender's thread may answer, on a machine that is busy.
 const GRACE: Duration = Duration::from_secs(2);
@@ -43,7 +43,8 @@ pub struct LogReport {
     pub dropped: Dropped,
     /// Those of them that no line in the log tells of.
     pub unannounced: Dropped,
-    /// Why not everything was delivered: the last failure.
+    /// Why not everything was delivered: what the appender failed for, or the last failure of a
+    /// request.
     pub error: Option<Error>,
 }
 
@@ -141,11 +142,16 @@ pub(super) async fn deliver(shared: &Shared, stopped: oneshot::Receiver<Duration
                 break;
             }
         }
-        // How it went is told by the counts.
-        let _ = writer.shutdown().await;
+        writer.shutdown().await
     };
-    let _ = tokio::time::timeout(timeout, delivery).await;
-    report(shared)
+    let delivered = tokio::time::timeout(timeout, delivery).await;
+    let mut report = report(shared);
+    if let Ok(Err(failure)) = delivered
+        && report.undelivered > 0
+    {
+        report.error = Error::from_io(&failure).cloned().or(report.error);
+    }
+    report
 }
 
 /// Tells of dropped records as soon as there is room, also if nothing more is logged.
@@ -171,6 +177,14 @@ fn report(shared: &Shared) -> LogReport {
         undelivered,
         dropped: stats.dropped,
         unannounced: shared.unannounced(),
-        error: writer.last_error.filter(|_| undelivered > 0),
+        error: (undelivered > 0).then(|| writer.last_error.unwrap_or_else(no_answer)),
     }
+}
+
+/// Nothing has failed, and yet it was not done in time.
+fn no_answer() -> Error {
+    Error::transport(
+        TransportCause::Timeout,
+        "there was no answer within the time that the end may take",
+    )
 }
