@@ -27,7 +27,7 @@ const DEADLINE: Duration = Duration::from_millis(300);
 /// Says that a process has come to the end of its part.
 const LAST_WORDS: &str = "this part is over";
 
-/// A process in its part.
+/// A process in its part. It stands for `main`: the process ends with it, by a panic too.
 #[test]
 #[ignore = "the other tests run it, each in a part"]
 fn part() {
@@ -49,14 +49,7 @@ fn part() {
 async fn run(emulator: &Emulator, part: &str) -> Ended {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        // On the main thread.
-        .args([
-            "--exact",
-            "part",
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ])
+        .args(["--exact", "part", "--ignored", "--nocapture"])
         .env(PART, part)
         .env("OSS_ENDPOINT", emulator.url())
         .env("OSS_REGION", emulator.region())
