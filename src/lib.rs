@@ -22,8 +22,8 @@
 //! # The layers
 //! | type | what it does |
 //! |---|---|
-//! | `RollingWriter` | a sequence of objects, rolled by size and time, with the feature `rolling` |
-//! | `OssLogAppender` | logs from any thread, with the feature `tracing` |
+//! | `OssLogAppender` | logs: records from any thread, with the feature `tracing` |
+//! | `RollingWriter` | *where* to append: a sequence of objects, with the feature `rolling` |
 //! | [`OssAppendWriter`] | batching: *when* to append; back-pressure, flush, receipts of what is durable |
 //! | [`ObjectAppender`] | exactness: *what happened* to an append; retries, reconciles, replay |
 //! | [`AppendStore`] | the small trait between exactness and the wire, for stores of your own |
@@ -124,6 +124,6 @@ pub use crate::writer::{
 };
 
 /// Compiles and runs the README's examples.
-#[cfg(all(doctest, feature = "emulator"))]
+#[cfg(all(doctest, feature = "emulator", feature = "tracing"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
