@@ -3,19 +3,21 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::Thread;
 
 use tokio::sync::Notify;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::builder::{OssLogAppenderBuilder, WhenFull};
-use super::quiet::is_quiet;
+use super::quiet::{is_quiet, quietly};
 use super::stats::{Dropped, LogStats};
 use super::writer::{LogEvent, LogWriter};
+use crate::error::Result;
 use crate::metrics;
 use crate::rolling::{RollingWriter, RollingWriterBuilder};
 use crate::store::AppendStore;
+use crate::writer::OssAppendWriter;
 
 /// Takes log records from any thread, at the cost of a copy, and appends them to a sequence of
 /// objects.
@@ -74,21 +76,17 @@ pub(super) struct Shared {
     pub(super) rolling: RollingWriter,
     when_full: WhenFull,
     notice: Notice,
-    /// Whether there are dropped records that no line tells of.
+    /// Whether there are dropped records that a line has yet to tell of.
     unannounced: AtomicBool,
-    drops: Mutex<Drops>,
+    dropped: Mutex<Dropped>,
+    /// Those that no line tells of. Held while the notice is made.
+    untold: Mutex<Dropped>,
     /// Something was dropped.
-    pub(super) dropped: Notify,
+    pub(super) drop: Notify,
 }
 
 /// The line that tells of dropped records.
 pub(super) type Notice = Box<dyn Fn(Dropped) -> String + Send + Sync>;
-
-#[derive(Debug, Default)]
-struct Drops {
-    all: Dropped,
-    unannounced: Dropped,
-}
 
 impl OssLogAppender {
     /// Prepares to log to the objects of `rolling`. Its records are what is logged at once, whatever
@@ -137,8 +135,9 @@ impl Shared {
             when_full,
             notice,
             unannounced: AtomicBool::new(false),
-            drops: Mutex::default(),
-            dropped: Notify::new(),
+            dropped: Mutex::default(),
+            untold: Mutex::default(),
+            drop: Notify::new(),
         }
     }
 
@@ -153,75 +152,113 @@ impl Shared {
         }
     }
 
-    /// Logs a record that found no room, or that comes after such a one.
+    /// Logs a record that found no room, or that comes after one that found none.
     #[cold]
     fn record_otherwise(&self, record: &[u8]) {
-        // What was dropped before is told in one piece with it.
-        let taken = self.unannounced.load(Ordering::Relaxed)
-            && self.rolling.handle().room() > record.len() as u64
-            && self.try_announced(record);
-        match self.when_full {
-            _ if taken => {}
-            WhenFull::Block => self.record_waiting(record),
-            WhenFull::Drop => self.drop_record(record),
-        }
-    }
-
-    /// Tells of what was dropped, if there is room for that; false if there is not.
-    pub(super) fn try_announce(&self) -> bool {
-        self.try_announced(b"")
-    }
-
-    fn try_announced(&self, record: &[u8]) -> bool {
-        let mut drops = self.drops();
-        let notice = match drops.unannounced {
-            none if none.is_empty() => String::new(),
-            some => (self.notice)(some),
+        let taken = match self.when_full {
+            WhenFull::Drop => self.may_fit(record) && self.try_record(record),
+            WhenFull::Block => self.try_record(record) || self.record_waiting(record),
         };
-        let taken = self.rolling.handle().try_records(notice.as_bytes(), record);
-        if taken {
-            drops.unannounced = Dropped::default();
-            self.unannounced.store(false, Ordering::Relaxed);
+        if !taken {
+            self.drop_record(record.len());
         }
-        taken
     }
 
-    fn drop_record(&self, record: &[u8]) {
-        let mut drops = self.drops();
-        drops.all.add(record.len());
-        drops.unannounced.add(record.len());
-        self.unannounced.store(true, Ordering::Relaxed);
-        metrics::dropped_records(self.rolling.handle().object().bucket(), 1);
-        self.dropped.notify_one();
+    /// False: there is no room, also without the notice, which need not be made then.
+    fn may_fit(&self, record: &[u8]) -> bool {
+        !self.unannounced.load(Ordering::Relaxed)
+            || self.rolling.handle().room() > record.len() as u64
     }
 
-    fn record_waiting(&self, record: &[u8]) {
+    fn try_record(&self, record: &[u8]) -> bool {
+        let handle = self.rolling.handle();
+        let taken = self.put(&[record], |all| try_put(handle, all));
+        matches!(taken, Poll::Ready(Ok(())))
+    }
+
+    fn record_waiting(&self, record: &[u8]) -> bool {
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
         let mut cx = Context::from_waker(&waker);
         let mut handle = self.rolling.handle().clone();
         loop {
-            match handle.poll_record(&mut cx, record) {
-                Poll::Ready(Ok(())) => return,
-                Poll::Ready(Err(_)) => return self.drop_record(record),
+            match self.put(&[record], |all| handle.poll_records(&mut cx, all)) {
+                Poll::Ready(taken) => return taken.is_ok(),
                 Poll::Pending => std::thread::park(),
             }
         }
     }
 
+    /// Tells of what was dropped, if there is room for that; false if there is not.
+    pub(super) fn try_announce(&self) -> bool {
+        let handle = self.rolling.handle();
+        self.put(&[], |all| try_put(handle, all)).is_ready()
+    }
+
+    /// Puts `records` in the buffer, in one piece with the notice of what was dropped before.
+    fn put(
+        &self,
+        records: &[&[u8]],
+        mut put: impl FnMut(&[&[u8]]) -> Poll<Result<()>>,
+    ) -> Poll<Result<()>> {
+        if !self.unannounced.load(Ordering::Relaxed) {
+            return put(records);
+        }
+        let mut untold = lock(&self.untold);
+        let notice = match *untold {
+            none if none.is_empty() => String::new(),
+            some => quietly(|| (self.notice)(some)),
+        };
+        let announced = [&[notice.as_bytes()], records].concat();
+        if !notice.is_empty() && ready!(put(&announced)).is_ok() {
+            *untold = Dropped::default();
+        } else {
+            // There is no notice, or it cannot be written: they stay counted.
+            ready!(put(records))?;
+        }
+        self.unannounced.store(false, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Counts a record of `len` bytes that is not taken.
+    pub(super) fn drop_record(&self, len: usize) {
+        if is_quiet() {
+            return;
+        }
+        lock(&self.dropped).add(len);
+        metrics::dropped_records(self.rolling.handle().object().bucket(), 1);
+        let mut untold = lock(&self.untold);
+        untold.add(len);
+        self.unannounced.store(true, Ordering::Relaxed);
+        self.drop.notify_one();
+    }
+
+    /// The longest record that is taken.
+    pub(super) fn longest(&self) -> u64 {
+        self.rolling.handle().max_record()
+    }
+
     pub(super) fn unannounced(&self) -> Dropped {
-        self.drops().unannounced
+        *lock(&self.untold)
     }
 
     pub(super) fn stats(&self) -> LogStats {
         LogStats {
             records: self.rolling.handle().records(),
-            dropped: self.drops().all,
+            dropped: *lock(&self.dropped),
             rolling: self.rolling.stats(),
         }
     }
+}
 
-    fn drops(&self) -> MutexGuard<'_, Drops> {
-        self.drops.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(drops: &Mutex<Dropped>) -> MutexGuard<'_, Dropped> {
+    drops.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn try_put(handle: &OssAppendWriter, records: &[&[u8]]) -> Poll<Result<()>> {
+    match handle.try_records(records) {
+        Ok(true) => Poll::Ready(Ok(())),
+        Ok(false) => Poll::Pending,
+        Err(error) => Poll::Ready(Err(error)),
     }
 }
 

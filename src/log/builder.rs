@@ -1,14 +1,14 @@
 //! The options of a log appender, and its start.
 
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::appender::{Notice, OssLogAppender, Shared};
-use super::guard::{LogGuard, deliver};
+use super::guard::{LogGuard, LogReport, deliver, report};
 use super::quiet::silence;
 use super::stats::Dropped;
 use crate::error::{Error, Result};
@@ -66,7 +66,11 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
     }
 
     /// The line that says how many records were dropped, with its line break; for JSON logs, for
-    /// example. An empty one is not written. Default: a line of plain text.
+    /// example. An empty one is not written, nor one of more than `max_append_size` bytes: then
+    /// only the counts tell. Default: a line of plain text.
+    ///
+    /// It is made by the thread that logs the next record, or by the appender's, and what it logs
+    /// itself is not taken.
     pub fn dropped_notice(
         mut self,
         notice: impl Fn(Dropped) -> String + Send + Sync + 'static,
@@ -91,8 +95,9 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
             .thread_name("oss-append-log")
             .build()
             .map_err(failed)?;
+        let runtime = OwnRuntime(Some(runtime));
         let rolling = {
-            let _entered = runtime.enter();
+            let _entered = runtime.get().enter();
             let rolling = self.rolling.record_per_write().keep_trying(true);
             rolling
                 .writer(|writer| writer.delivery_timeout(FOR_EVER))
@@ -106,7 +111,7 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
             .name("oss-append-log".into())
             .spawn(move || {
                 silence();
-                run(runtime, served, stopped, &report);
+                run(runtime, &served, stopped, &report);
             })
             .map_err(failed)?;
         let appender = OssLogAppender { shared };
@@ -126,15 +131,32 @@ impl<S> std::fmt::Debug for OssLogAppenderBuilder<S> {
 
 /// The appender's thread.
 fn run(
-    runtime: Runtime,
-    shared: Arc<Shared>,
+    runtime: OwnRuntime,
+    shared: &Shared,
     stopped: oneshot::Receiver<Duration>,
-    report: &std::sync::mpsc::SyncSender<super::LogReport>,
+    reported: &SyncSender<LogReport>,
 ) {
-    let delivered = runtime.block_on(deliver(&shared, stopped));
-    drop(shared);
+    let failure = runtime.get().block_on(deliver(shared, stopped));
+    // From here on nothing more is taken, so that the report is the last word.
+    drop(runtime);
     // Nobody may be left to hear it.
-    let _ = report.send(delivered);
-    // Not waiting for a name that is being looked up.
-    runtime.shutdown_background();
+    let _ = reported.send(report(shared, failure));
+}
+
+/// A runtime whose drop waits for nothing: not for a name that is being looked up, and it may be
+/// within another runtime.
+struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    fn get(&self) -> &Runtime {
+        self.0.as_ref().expect("it is there until the drop")
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }

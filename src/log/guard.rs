@@ -1,7 +1,10 @@
 //! The end of a log: what is left is delivered, within a deadline.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::io::{self, Write};
 use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -27,7 +30,8 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct LogGuard {
     appender: OssLogAppender,
     stop: Option<oneshot::Sender<Duration>>,
-    reported: Receiver<LogReport>,
+    /// So that the guard can be kept in a static.
+    reported: Mutex<Receiver<LogReport>>,
     timeout: Duration,
 }
 
@@ -82,7 +86,7 @@ impl LogGuard {
         Self {
             appender,
             stop: Some(stop),
-            reported,
+            reported: Mutex::new(reported),
             timeout,
         }
     }
@@ -97,9 +101,11 @@ impl LogGuard {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(timeout);
         }
-        self.reported
+        let reported = self.reported.get_mut();
+        reported
+            .unwrap_or_else(PoisonError::into_inner)
             .recv_timeout(timeout.saturating_add(GRACE))
-            .unwrap_or_else(|_| report(&self.appender.shared))
+            .unwrap_or_else(|_| report(&self.appender.shared, None))
     }
 }
 
@@ -118,22 +124,21 @@ impl Drop for LogGuard {
         }
         let report = self.end(self.timeout);
         if !report.is_complete() {
-            // The log itself is gone.
-            eprintln!("oss-append: {report}");
+            // The log itself is gone; and nobody may be left to read this.
+            let _ = writeln!(io::stderr(), "oss-append: {report}");
         }
     }
 }
 
-/// Serves the log until its guard ends it, then delivers what is left.
-pub(super) async fn deliver(shared: &Shared, stopped: oneshot::Receiver<Duration>) -> LogReport {
+/// Serves the log until its guard ends it, then delivers what is left. A guard that was leaked never
+/// ends it. Gives back what the appender failed for, if it did.
+pub(super) async fn deliver(
+    shared: &Shared,
+    stopped: oneshot::Receiver<Duration>,
+) -> Option<Error> {
     let timeout = tokio::select! {
-        timeout = stopped => timeout,
-        () = announce(shared) => Ok(Duration::ZERO),
-    };
-    let Ok(timeout) = timeout else {
-        // The guard was leaked: serve to the end of the process.
-        announce(shared).await;
-        return report(shared);
+        Ok(timeout) = stopped => timeout,
+        never = announce(shared) => match never {},
     };
     let mut writer = shared.rolling.handle().clone();
     let delivery = async {
@@ -144,21 +149,15 @@ pub(super) async fn deliver(shared: &Shared, stopped: oneshot::Receiver<Duration
         }
         writer.shutdown().await
     };
-    let delivered = tokio::time::timeout(timeout, delivery).await;
-    let mut report = report(shared);
-    if let Ok(Err(failure)) = delivered
-        && report.undelivered > 0
-    {
-        report.error = Error::from_io(&failure).cloned().or(report.error);
-    }
-    report
+    let ended = tokio::time::timeout(timeout, delivery).await.ok()?;
+    Error::from_io(&ended.err()?).cloned()
 }
 
 /// Tells of dropped records as soon as there is room, also if nothing more is logged.
-async fn announce(shared: &Shared) {
+async fn announce(shared: &Shared) -> Infallible {
     let mut writer = shared.rolling.handle().clone();
     loop {
-        shared.dropped.notified().await;
+        shared.drop.notified().await;
         while !shared.try_announce() {
             if writer.sync().await.is_err() {
                 // It takes no more.
@@ -168,7 +167,7 @@ async fn announce(shared: &Shared) {
     }
 }
 
-fn report(shared: &Shared) -> LogReport {
+pub(super) fn report(shared: &Shared, failure: Option<Error>) -> LogReport {
     let stats = shared.stats();
     let writer = stats.rolling.writer;
     let undelivered = writer.accepted - writer.durable;
@@ -177,7 +176,7 @@ fn report(shared: &Shared) -> LogReport {
         undelivered,
         dropped: stats.dropped,
         unannounced: shared.unannounced(),
-        error: (undelivered > 0).then(|| writer.last_error.unwrap_or_else(no_answer)),
+        error: (undelivered > 0).then(|| failure.or(writer.last_error).unwrap_or_else(no_answer)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The appender's own threads log nothing, or what it sends would be logged and sent in turn.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tracing::subscriber::NoSubscriber;
 
@@ -21,4 +22,13 @@ pub(super) fn silence() {
 #[inline]
 pub(super) fn is_quiet() -> bool {
     QUIET.get()
+}
+
+/// The text that `make` makes; none if it panics. What it logs, and a panic hook for it, is of the
+/// appender's own making: it must not come back for the locks that are held here.
+pub(super) fn quietly(make: impl FnOnce() -> String) -> String {
+    let before = QUIET.replace(true);
+    let made = catch_unwind(AssertUnwindSafe(make));
+    QUIET.set(before);
+    made.unwrap_or_default()
 }

@@ -12,20 +12,28 @@ use super::appender::{OssLogAppender, Shared};
 #[derive(Debug)]
 pub struct LogWriter {
     appender: OssLogAppender,
-    begun: Vec<u8>,
+    begun: Begun,
 }
 
 /// The writer of one event, made by the `MakeWriter` of [`OssLogAppender`].
 pub struct LogEvent<'a> {
     shared: &'a Shared,
-    begun: Vec<u8>,
+    begun: Begun,
+}
+
+/// The pieces of a record whose end has not come.
+#[derive(Debug, Default)]
+struct Begun {
+    pieces: Vec<u8>,
+    /// The length of a record that is too long to be taken, and is not kept.
+    forgotten: usize,
 }
 
 impl LogWriter {
     pub(super) fn new(appender: OssLogAppender) -> Self {
         Self {
             appender,
-            begun: Vec::new(),
+            begun: Begun::default(),
         }
     }
 }
@@ -41,7 +49,7 @@ impl<'a> LogEvent<'a> {
     pub(super) fn new(shared: &'a Shared) -> Self {
         Self {
             shared,
-            begun: Vec::new(),
+            begun: Begun::default(),
         }
     }
 }
@@ -52,61 +60,70 @@ impl fmt::Debug for LogEvent<'_> {
     }
 }
 
-/// Logs `piece` if it ends a record, else keeps it.
-#[inline]
-fn take(shared: &Shared, begun: &mut Vec<u8>, piece: &[u8]) {
-    let ends = piece.last() == Some(&b'\n');
-    if ends && begun.is_empty() {
-        return shared.record(piece);
+impl Begun {
+    /// Logs `piece` if it ends a record, else keeps it.
+    #[inline]
+    fn take(&mut self, shared: &Shared, piece: &[u8]) {
+        let ends = piece.last() == Some(&b'\n');
+        let len = self.pieces.len() + piece.len();
+        if ends && len == piece.len() && self.forgotten == 0 {
+            return shared.record(piece);
+        }
+        if self.forgotten > 0 || len as u64 > shared.longest() {
+            self.forgotten += len;
+            self.pieces = Vec::new();
+        } else {
+            self.pieces.extend_from_slice(piece);
+        }
+        if ends {
+            self.end(shared);
+        }
     }
-    begun.extend_from_slice(piece);
-    if ends {
-        end(shared, begun);
-    }
-}
 
-/// What was begun is a record.
-fn end(shared: &Shared, begun: &mut Vec<u8>) {
-    if !begun.is_empty() {
-        shared.record(begun);
-        begun.clear();
+    /// What was begun is a record.
+    fn end(&mut self, shared: &Shared) {
+        match std::mem::take(&mut self.forgotten) {
+            0 => shared.record(&self.pieces),
+            len => shared.drop_record(len),
+        }
+        self.pieces.clear();
     }
 }
 
 impl io::Write for LogWriter {
     #[inline]
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        take(&self.appender.shared, &mut self.begun, piece);
+        self.begun.take(&self.appender.shared, piece);
         Ok(piece.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        end(&self.appender.shared, &mut self.begun);
+        self.begun.end(&self.appender.shared);
         Ok(())
     }
 }
 
 impl Drop for LogWriter {
     fn drop(&mut self) {
-        end(&self.appender.shared, &mut self.begun);
+        self.begun.end(&self.appender.shared);
     }
 }
 
 impl io::Write for LogEvent<'_> {
     #[inline]
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        take(self.shared, &mut self.begun, piece);
+        self.begun.take(self.shared, piece);
         Ok(piece.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        end(self.shared, &mut self.begun);
+        self.begun.end(self.shared);
         Ok(())
     }
 }
 
 impl Drop for LogEvent<'_> {
     fn drop(&mut self) {
-        end(self.shared, &mut self.begun);
+        self.begun.end(self.shared);
     }
 }

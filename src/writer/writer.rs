@@ -304,29 +304,37 @@ impl OssAppendWriter {
         true
     }
 
-    /// Takes both in, `first` before `second`, or neither.
-    pub(crate) fn try_records(&self, first: &[u8], second: &[u8]) -> bool {
+    /// Takes all of `records` in, one behind the other, or none of them: `false` if there is no room
+    /// for them now. Empty ones are left out. Does not wait.
+    pub(crate) fn try_records(&self, records: &[&[u8]]) -> Result<bool> {
         let shared = &*self.shared;
         let mut state = shared.lock();
-        if !state.is_open_for(shared, (first.len() + second.len()) as u64) {
-            return false;
+        let mut len = 0;
+        for record in records {
+            room_for(shared, &state, record.len() as u64, true)?;
+            len += record.len() as u64;
         }
-        for record in [first, second] {
-            if !record.is_empty() {
-                state.take_record(shared, record);
-            }
+        if len > shared.room(&state) {
+            return Ok(false);
         }
-        true
+        for record in records.iter().filter(|record| !record.is_empty()) {
+            state.take_record(shared, record);
+        }
+        Ok(true)
     }
 
-    /// Takes `record` in, whole, as soon as there is room.
-    pub(crate) fn poll_record(&mut self, cx: &mut Context<'_>, record: &[u8]) -> Poll<Result<()>> {
-        if self.try_record(record) {
+    /// The same, as soon as there is room.
+    pub(crate) fn poll_records(
+        &mut self,
+        cx: &mut Context<'_>,
+        records: &[&[u8]],
+    ) -> Poll<Result<()>> {
+        if self.try_records(records)? {
             return Poll::Ready(Ok(()));
         }
         let mut state = self.shared.lock();
-        let len = record.len() as u64;
-        if room_for(&self.shared, &state, len, true)? >= len {
+        let len: usize = records.iter().map(|record| record.len()).sum();
+        if self.shared.room(&state) >= len as u64 {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -342,6 +350,11 @@ impl OssAppendWriter {
             Phase::Open => self.shared.room(&state),
             _ => 0,
         }
+    }
+
+    /// The most bytes of a record that is taken in.
+    pub(crate) fn max_record(&self) -> u64 {
+        self.shared.options.schedule.max_append_size
     }
 
     /// How many records [`try_record`](Self::try_record) has taken in.
