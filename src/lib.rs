@@ -64,6 +64,11 @@
 
 mod appender;
 pub mod client;
+#[cfg_attr(
+    not(feature = "compression"),
+    allow(unreachable_pub, reason = "public with the feature")
+)]
+mod compression;
 mod core;
 pub mod credentials;
 #[cfg(feature = "emulator")]
@@ -91,6 +96,9 @@ pub use crate::appender::replay::Checkpoint;
 pub use crate::appender::stats::AppendStats;
 pub use crate::appender::{AppendReceipt, ObjectAppender, ObjectAppenderBuilder};
 pub use crate::client::{OssClient, OssClientBuilder};
+#[cfg(feature = "compression")]
+#[cfg_attr(docsrs, doc(cfg(feature = "compression")))]
+pub use crate::compression::Compression;
 pub use crate::core::backoff::Backoff;
 pub use crate::core::batch::Batch;
 pub use crate::core::crc64;

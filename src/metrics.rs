@@ -3,7 +3,7 @@
 //!
 //! | name | kind, unit | what it counts | statistics |
 //! |---|---|---|---|
-//! | [`oss_append_durable_bytes_total`](DURABLE_BYTES) | counter, bytes | bytes proven to be in an object | [`durable`](crate::WriterStats::durable) |
+//! | [`oss_append_durable_bytes_total`](DURABLE_BYTES) | counter, bytes | bytes proven to be in an object, as they are there | [`stored`](crate::WriterStats::stored) |
 //! | [`oss_append_appends_total`](APPENDS) | counter | appends that are proven to be in an object | [`appends`](crate::WriterStats::appends) |
 //! | [`oss_append_append_duration_seconds`](APPEND_DURATION) | histogram, seconds | the time from the first attempt of each such append until it was proven | |
 //! | [`oss_append_retries_total`](RETRIES) | counter | append requests beyond the first of each batch | [`retries`](crate::WriterStats::retries) |

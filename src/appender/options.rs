@@ -134,8 +134,9 @@ macro_rules! appender_option_setters {
             self
         }
 
-        /// Refuses an append that would make the object longer than this, in bytes, before it is
-        /// sent. Default: 5,000,000,000, the smaller of the two limits that OSS documents
+        /// Refuses an append that would make the object longer than this, in bytes as they are
+        /// stored (compressed ones, if the writer compresses), before it is sent. Default:
+        /// 5,000,000,000, the smaller of the two limits that OSS documents
         /// (<https://www.alibabacloud.com/help/en/oss/developer-reference/appendobject>).
         pub fn max_object_size(mut self, bytes: u64) -> Self {
             self.$($field).+.max_object_size = bytes;

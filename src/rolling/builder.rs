@@ -12,6 +12,7 @@ use super::template::KeyTemplate;
 use super::writer::RollingWriter;
 use crate::appender::options::OpenMode;
 use crate::appender::stats::Counters;
+use crate::compression::{Compression, incompressible};
 use crate::core::period::Periods;
 use crate::error::{Error, Result};
 use crate::store::{AppendStore, ObjectPath};
@@ -77,6 +78,9 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
 
     /// Rolls before an object gets longer than this, in bytes. Only a record that is longer by
     /// itself makes an object longer, and one that is written in pieces with a flush between.
+    ///
+    /// With compression these are compressed bytes. How long an append becomes is not known before
+    /// it has been compressed, so that an object can end by that much sooner.
     ///
     /// Default: 63/64 of [`max_object_size`](OssAppendWriterBuilder::max_object_size) (about 4.9
     /// GB), so that a record that was begun can be completed.
@@ -217,7 +221,9 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             Error::invalid_input("a writer needs a tokio runtime").with_source(error)
         })?;
         let mut options = self.writer.options()?;
-        let appender = self.writer.appender().clone();
+        let compression = self.writer.compression_used();
+        let sequence = self.writer.object().clone();
+        let appender = self.writer.appender();
         appender.options.check()?;
         if appender.options.mode != OpenMode::Append {
             return Err(Error::invalid_input(
@@ -238,10 +244,12 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         }
         options.max_group = roll_size / 64;
         let max_append_size = options.schedule.max_append_size;
-        if max_append_size > limit {
+        // What cannot be compressed gets a little longer.
+        let most = compression.map_or(limit, |_| incompressible(limit));
+        if max_append_size > most {
             return Err(Error::invalid_input(format!(
-                "max_append_size {max_append_size} must be at most max_object_size {limit}, or an \
-                 append would fit in no object"
+                "max_append_size {max_append_size} must be at most {most} with a max_object_size \
+                 of {limit}, or an append would fit in no object"
             )));
         }
         let template = KeyTemplate::new(&self.template)?;
@@ -260,13 +268,15 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             keep_trying: self.keep_trying.then_some(appender.options.backoff),
             on_finished: self.on_finished,
             clock: self.clock.clone(),
+            compressed: compression.is_some(),
             appender,
         };
         Ok(Prepared {
             runtime,
-            sequence: self.writer.object().clone(),
+            sequence,
             can_roll: by_size,
             roller: Roller::new(plan, Arc::clone(&counters), Arc::clone(&progress)),
+            compression: compression.map(|compression| (compression, incompressible(roll_size))),
             clock: periods.map(|periods| PeriodClock::new(periods, self.clock)),
             options,
             records: match self.records {
@@ -285,6 +295,8 @@ pub(super) struct Prepared<S> {
     pub(super) sequence: ObjectPath,
     pub(super) can_roll: bool,
     pub(super) roller: Roller<S>,
+    /// With the most bytes that always fit in an object.
+    pub(super) compression: Option<(Compression, u64)>,
     pub(super) clock: Option<PeriodClock>,
     pub(super) options: crate::writer::builder::WriterOptions,
     pub(super) records: Records,

@@ -38,6 +38,8 @@ pub(super) struct Plan<S> {
     pub(super) keep_trying: Option<Backoff>,
     pub(super) on_finished: Option<OnFinished>,
     pub(super) clock: WallClock,
+    /// Batches are compressed: what follows from their lengths is decided here.
+    pub(super) compressed: bool,
     /// The options of each object's appender.
     pub(super) appender: ObjectAppenderBuilder<Arc<S>>,
 }
@@ -46,6 +48,8 @@ pub(super) struct Roller<S> {
     plan: Plan<S>,
     counters: Arc<Counters>,
     progress: Arc<Progress>,
+    /// The period of what comes now, where there are periods.
+    period: Option<Timestamp>,
     /// The last object that was used.
     place: Option<Slot>,
     current: Option<Current<S>>,
@@ -75,6 +79,7 @@ impl<S: AppendStore> Roller<S> {
             plan,
             counters,
             progress,
+            period: None,
             place: None,
             current: None,
             unsent: None,
@@ -130,6 +135,30 @@ impl<S: AppendStore> Roller<S> {
             Some(number) => (place(number.saturating_add(1)), false),
             None => (place(1), may_continue),
         })
+    }
+
+    /// Opens the object of `time`, or of now; repeats that if told to.
+    async fn open_at(&mut self, time: Option<Timestamp>) -> Result<()> {
+        let time = time.unwrap_or_else(|| self.plan.clock.now());
+        let mut failures = 0;
+        loop {
+            let error = match self.open_next(time).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let Some(backoff) = self.plan.keep_trying.filter(|_| !is_hopeless(&error)) else {
+                return Err(error);
+            };
+            self.counters.error(&error);
+            failures += 1;
+            tokio::time::sleep(backoff.delay(failures, fastrand::f64())).await;
+        }
+    }
+
+    /// Whether `batch` has to go in another object than the one that is open.
+    fn lacks_room(&self, batch: &Batch) -> bool {
+        self.room()
+            .is_some_and(|room| !room.empty && batch.len() > room.bytes)
     }
 
     /// Opens the next object that may be appended to.
@@ -282,43 +311,43 @@ fn is_hopeless(error: &Error) -> bool {
 
 impl<S: AppendStore> Destination for Roller<S> {
     async fn open(&mut self, period: Option<Timestamp>) -> Result<()> {
-        let time = period.unwrap_or_else(|| self.plan.clock.now());
-        let mut failures = 0;
-        loop {
-            let error = match self.open_next(time).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            let Some(backoff) = self.plan.keep_trying.filter(|_| !is_hopeless(&error)) else {
-                return Err(error);
-            };
-            self.counters.error(&error);
-            failures += 1;
-            tokio::time::sleep(backoff.delay(failures, fastrand::f64())).await;
-        }
+        self.period = period;
+        self.open_at(period).await
     }
 
     fn room(&self) -> Option<Room> {
-        self.current.as_ref().map(|current| Room {
-            bytes: self
-                .plan
-                .roll_size
-                .saturating_sub(current.appender.position()),
-            empty: current.appender.position() == 0,
+        self.current.as_ref().map(|current| {
+            let position = current.appender.position();
+            let bytes = self.plan.roll_size.saturating_sub(position);
+            Room {
+                bytes,
+                most: bytes,
+                empty: position == 0,
+            }
         })
     }
 
-    async fn append(&mut self, batch: Batch) -> Result<Vec<Place>> {
-        self.unsent = Some(batch);
+    async fn append(&mut self, whole: Batch, continues: bool) -> Result<Vec<Place>> {
+        self.unsent = Some(whole.clone());
         let mut places = Vec::new();
         for _ in 0..MOST_PASSED {
             let Some(batch) = self.unsent.clone() else {
                 return Ok(places);
             };
+            if self.plan.compressed && !continues && self.lacks_room(&batch) {
+                self.end_current(RollReason::Size, self.plan.seal).await;
+                self.open_at(self.period).await?;
+                continue;
+            }
             let Some(mut current) = self.current.take() else {
                 // After a failure of the last one.
                 let time = self.place.as_ref().map(|place| place.time);
-                self.open(time).await?;
+                if self.plan.compressed {
+                    // A part of a member is worth nothing.
+                    self.unsent = Some(whole.clone());
+                    places.clear();
+                }
+                self.open_at(time).await?;
                 continue;
             };
             let len = batch.len();
@@ -346,6 +375,7 @@ impl<S: AppendStore> Destination for Roller<S> {
                             position,
                             len: len - left,
                             before,
+                            member: None,
                         });
                     }
                     self.proven(current.appender.checkpoint());
@@ -373,7 +403,7 @@ impl<S: AppendStore> Destination for Roller<S> {
         self.checkpoint
     }
 
-    fn into_unsent(self) -> Option<Batch> {
-        self.unsent
+    fn unsent(&self) -> Option<Batch> {
+        self.unsent.clone()
     }
 }

@@ -118,6 +118,7 @@ impl RollingWriter {
                 prepared.counters,
                 prepared.records,
                 prepared.roller,
+                prepared.compression,
                 prepared.clock,
             ),
             progress: prepared.progress,

@@ -11,8 +11,9 @@ use super::lazy::LazyOssAppendWriter;
 use super::shared::Shared;
 use super::worker;
 use super::writer::OssAppendWriter;
-use crate::appender::options::appender_option_setters;
+use crate::appender::options::{OpenMode, appender_option_setters};
 use crate::appender::{ObjectAppender, ObjectAppenderBuilder};
+use crate::compression::Compression;
 use crate::core::flush::FlushMode;
 use crate::core::schedule::Schedule;
 use crate::error::{Error, Result};
@@ -40,6 +41,7 @@ pub(crate) struct WriterOptions {
 #[must_use = "call `open` to get the writer"]
 pub struct OssAppendWriterBuilder<S> {
     appender: ObjectAppenderBuilder<S>,
+    compression: Option<Compression>,
     batch_size: Option<u64>,
     max_append_size: Option<u64>,
     buffer_capacity: Option<u64>,
@@ -52,6 +54,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     pub(crate) fn new(store: S, object: ObjectPath) -> Self {
         Self {
             appender: ObjectAppender::builder(store, object),
+            compression: None,
             batch_size: None,
             max_append_size: None,
             buffer_capacity: None,
@@ -63,23 +66,23 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
 
     appender_option_setters!(appender.options);
 
-    /// Starts an append when this many bytes have gathered and none is in flight.
-    /// Default: 1 MiB, or `max_append_size` if that is less.
+    /// Starts an append when this many bytes have gathered and none is in flight, counted before
+    /// any compression. Default: 1 MiB, or `max_append_size` if that is less.
     pub fn batch_size(mut self, bytes: u64) -> Self {
         self.batch_size = Some(bytes);
         self
     }
 
-    /// The most bytes of one append: what gathers while another is in flight goes in one request up
-    /// to this. Default: 8 MiB, or `batch_size` if that is more.
+    /// The most bytes of one append, counted before any compression: what gathers while another is
+    /// in flight goes in one request up to this. Default: 8 MiB, or `batch_size` if that is more.
     pub fn max_append_size(mut self, bytes: u64) -> Self {
         self.max_append_size = Some(bytes);
         self
     }
 
-    /// The most bytes in memory, gathered and in flight; when it is reached, `poll_write` is
-    /// pending. At least twice `max_append_size`. Default: 16 MiB, or twice `max_append_size` if
-    /// that is more.
+    /// The most bytes in memory, gathered and in flight, counted before any compression; when it is
+    /// reached, `poll_write` is pending. At least twice `max_append_size`. Default: 16 MiB, or twice
+    /// `max_append_size` if that is more.
     pub fn buffer_capacity(mut self, bytes: u64) -> Self {
         self.buffer_capacity = Some(bytes);
         self
@@ -102,6 +105,40 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     /// Seals the object at `shutdown`, so that nobody can append to it any more. Default: off.
     pub fn seal_on_shutdown(mut self, seal: bool) -> Self {
         self.seal = seal;
+        self
+    }
+
+    /// Compresses what is written: each append is one complete gzip member or zstd frame, so that
+    /// the object can be read by `zcat` or `zstdcat` after each of them, also after a crash, and can
+    /// be continued by opening it again. Default: not.
+    ///
+    /// Larger appends are compressed better: with a long `linger` and few flushes. What is kept
+    /// whole in one append without compression (writes to a [shared](Self::shared) object, records
+    /// of a sequence) is in one member. An object that no byte has been appended to is empty; the
+    /// tools call that an unexpected end.
+    ///
+    /// # What is counted
+    /// `batch_size`, `max_append_size` and `buffer_capacity` are raw bytes, and so are positions of
+    /// the writer, statistics but for [`stored`](crate::WriterStats::stored), and what
+    /// [`into_unsent`](OssAppendWriter::into_unsent) gives back: the batch that is not durable as a
+    /// whole, as a whole. Positions count from the opening.
+    ///
+    /// [`checkpoint`](OssAppendWriter::checkpoint), positions in errors, [`Written`](crate::Written)
+    /// and `max_object_size` are of the object, that is of compressed bytes. Beside the buffer there
+    /// is one compressed batch in memory.
+    ///
+    /// # The object
+    /// One that this creates has the `Content-Encoding` `gzip` or `zstd`, unless
+    /// [`object_options`](Self::object_options) have another. HTTP clients may decompress it on
+    /// their own then; `identity` keeps them from that. What the object holds already is not looked
+    /// at: do not go on with another compression, or with none.
+    ///
+    /// A replay cannot be compressed, since it compares what is written with what is stored: it is
+    /// refused by [`open`](Self::open).
+    #[cfg(feature = "compression")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "compression")))]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = Some(compression);
         self
     }
 
@@ -143,16 +180,22 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             true => Records::Writes,
             false => Records::Bytes,
         };
-        let appender = self.appender.open().await?;
+        let compression = self.compression;
+        let appender = self.appender().open().await?;
+        let start = match compression {
+            Some(_) => 0,
+            None => appender.position(),
+        };
         let shared = Arc::new(Shared::new(
             object,
             options,
-            appender.position(),
+            start,
             appender.checkpoint(),
             appender.counters(),
             records,
         ));
-        let worker = worker::run(Arc::clone(&shared), appender, None);
+        let compression = compression.map(|compression| (compression, u64::MAX));
+        let worker = worker::run_compressed(Arc::clone(&shared), appender, compression, None);
         Ok((OssAppendWriter::new(shared), worker))
     }
 
@@ -161,9 +204,20 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         LazyOssAppendWriter::new(self.open())
     }
 
-    /// The options of the object's appender.
-    pub(crate) fn appender(&self) -> &ObjectAppenderBuilder<S> {
-        &self.appender
+    /// The object's appender.
+    pub(crate) fn appender(self) -> ObjectAppenderBuilder<S> {
+        let mut appender = self.appender;
+        if let Some(compression) = self.compression {
+            let create = Arc::make_mut(&mut appender.options.create);
+            create
+                .content_encoding
+                .get_or_insert_with(|| compression.encoding().into());
+        }
+        appender
+    }
+
+    pub(crate) fn compression_used(&self) -> Option<Compression> {
+        self.compression
     }
 
     pub(crate) fn options(&self) -> Result<WriterOptions> {
@@ -176,6 +230,15 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         let buffer_capacity = self
             .buffer_capacity
             .unwrap_or(DEFAULT_BUFFER_CAPACITY.max(max_append_size.saturating_mul(2)));
+        if let Some(compression) = self.compression {
+            compression.check()?;
+            if let OpenMode::Replay(_) = self.appender.options.mode {
+                return Err(Error::invalid_input(
+                    "a replay compares what is written with the object, which is not possible if \
+                     that is compressed",
+                ));
+            }
+        }
         if batch_size == 0 || max_append_size < batch_size {
             return Err(Error::invalid_input(format!(
                 "batch_size {batch_size} must be from 1 to max_append_size {max_append_size}"

@@ -25,8 +25,13 @@ pub(crate) trait Destination: Send + 'static {
         Some(Room::UNLIMITED)
     }
 
-    /// Appends `batch` and returns when that is settled: where its bytes are.
-    fn append(&mut self, batch: Batch) -> impl Future<Output = Result<Vec<Place>>> + Send;
+    /// Appends `batch` and returns when that is settled: where its bytes are. `continues`: it goes
+    /// on with a record whose beginning has been appended.
+    fn append(
+        &mut self,
+        batch: Batch,
+        continues: bool,
+    ) -> impl Future<Output = Result<Vec<Place>>> + Send;
 
     /// Proves what was only compared yet.
     fn verify(&mut self) -> impl Future<Output = Result<()>> + Send {
@@ -55,14 +60,16 @@ pub(crate) trait Destination: Send + 'static {
     /// The end of what is proven in the present object.
     fn checkpoint(&self) -> Checkpoint;
 
-    /// Gives back what is not proven of the last batch.
-    fn into_unsent(self) -> Option<Batch>;
+    /// What is not proven of the last batch.
+    fn unsent(&self) -> Option<Batch>;
 }
 
 /// What an object may still take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
     pub(crate) bytes: u64,
+    /// The most bytes of several records in one append.
+    pub(crate) most: u64,
     /// Whether the object is empty: a record that does not even fit in there goes in nevertheless.
     pub(crate) empty: bool,
 }
@@ -70,6 +77,7 @@ pub(crate) struct Room {
 impl Room {
     const UNLIMITED: Self = Self {
         bytes: u64::MAX,
+        most: u64::MAX,
         empty: true,
     };
 }
@@ -104,11 +112,12 @@ pub(crate) async fn append_placed<S: AppendStore>(
         position: receipt.range.start,
         len,
         before: before.filter(|_| receipt.range.start == position),
+        member: None,
     })
 }
 
 impl<S: AppendStore> Destination for ObjectAppender<S> {
-    async fn append(&mut self, batch: Batch) -> Result<Vec<Place>> {
+    async fn append(&mut self, batch: Batch, _: bool) -> Result<Vec<Place>> {
         let place = append_placed(self, batch).await?;
         Ok(vec![place])
     }
@@ -136,7 +145,7 @@ impl<S: AppendStore> Destination for ObjectAppender<S> {
         Self::checkpoint(self)
     }
 
-    fn into_unsent(self) -> Option<Batch> {
-        Self::into_unsent(self).map(|(_, batch)| batch)
+    fn unsent(&self) -> Option<Batch> {
+        self.unsettled().cloned()
     }
 }

@@ -33,10 +33,12 @@ pub struct Receipt {
 pub struct Written {
     /// The object that it is in.
     pub object: ObjectPath,
-    /// Its bytes in the object.
+    /// Its bytes in the object. With compression those of the gzip member or zstd frame that holds
+    /// the record, and perhaps others before and behind it; of all of them if the record is in
+    /// several.
     pub range: Range<u64>,
-    /// The CRC-64 of the object up to the end of the record; only if it was
-    /// [asked for](Receipt::with_crc64) in time, and known.
+    /// The CRC-64 of the object up to the end of the record, with compression of the member; only
+    /// if it was [asked for](Receipt::with_crc64) in time, and known.
     pub crc64: Option<u64>,
 }
 
@@ -113,6 +115,35 @@ pub(crate) struct Place {
     pub(crate) len: u64,
     /// The CRC-64 of the object before it, where known.
     pub(crate) before: Option<u64>,
+    /// What the run was compressed to, if it was.
+    pub(crate) member: Option<Member>,
+}
+
+/// A compressed run, as it is in the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) len: u64,
+    /// The CRC-64 of the object up to its end, where known.
+    pub(crate) crc64: Option<u64>,
+}
+
+impl Place {
+    /// Where the run's byte `at` is, as well as that can be told: what is compressed begins with
+    /// its member.
+    fn begin(&self, at: u64) -> u64 {
+        match self.member {
+            Some(_) => self.position,
+            None => self.position + at,
+        }
+    }
+
+    /// Where the run's first `len` bytes end, with the member if it is one.
+    fn end(&self, len: u64) -> u64 {
+        match &self.member {
+            Some(member) => self.position + member.len,
+            None => self.position + len,
+        }
+    }
 }
 
 /// Which bytes of the stream are where, as long as anybody may ask.
@@ -154,6 +185,8 @@ impl Places {
     /// The bytes from `start` on in the stream are there.
     pub(super) fn push(&mut self, start: u64, place: Place) {
         if let Some((first, last)) = self.runs.back_mut()
+            && last.member.is_none()
+            && place.member.is_none()
             && last.object == place.object
             && *first + last.len == start
             && last.position + last.len == place.position
@@ -168,14 +201,22 @@ impl Places {
         let behind = self
             .runs
             .partition_point(|(start, _)| *start <= range.start);
-        let (start, place) = self.runs.get(behind.checked_sub(1)?)?;
-        if range.end > start + place.len {
-            return None;
+        let mut runs = self.runs.range(behind.checked_sub(1)?..);
+        let (mut start, mut place) = runs.next().map(|(start, place)| (*start, place))?;
+        let begin = place.begin(range.start - start);
+        while range.end > start + place.len {
+            let (next_start, next) = runs.next()?;
+            let adjoins = *next_start == start + place.len
+                && next.object == place.object
+                && next.position == place.end(place.len);
+            if !adjoins {
+                return None;
+            }
+            (start, place) = (*next_start, next);
         }
-        let first = place.position + (range.start - start);
         Some(Written {
             object: place.object.clone(),
-            range: first..first + (range.end - range.start),
+            range: begin..place.end(range.end - start),
             crc64: self.checksums.get(&range.end).and_then(|(_, crc)| *crc),
         })
     }

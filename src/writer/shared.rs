@@ -234,6 +234,7 @@ impl Shared {
         WriterStats {
             accepted: state.accepted,
             durable: state.durable,
+            stored: append.durable,
             buffered: if failed > 0 { 0 } else { state.held() },
             compared: if failed > 0 { 0 } else { compared },
             failed,

@@ -13,6 +13,9 @@ pub struct WriterStats {
     pub accepted: u64,
     /// Bytes proven to be in the object.
     pub durable: u64,
+    /// Bytes proven to be in the object as they are there: with compression fewer than `durable`,
+    /// else as many.
+    pub stored: u64,
     /// Bytes in memory: waiting, or in an append whose outcome is open.
     pub buffered: u64,
     /// Bytes of a replay that agree with the object by checksum so far, but are not proven before

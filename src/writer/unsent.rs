@@ -8,12 +8,15 @@ use bytes::Bytes;
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Unsent {
-    /// The position in the object at which the first of them is missing. In a shared object:
+    /// The position in the object at which the first of them is missing; with compression the
+    /// count of raw bytes before it since the opening. In a shared object:
     /// counted without what others have appended since the opening. After a replay that differs:
     /// what was compared before this position is not kept, the replay's source has it.
     pub position: u64,
     /// How many of the first bytes may be in the object nevertheless: the append that failed could
-    /// not be looked into. Zero if the rest is certainly missing.
+    /// not be looked into. Zero if the rest is certainly missing. With compression these are in the
+    /// object as a whole or not at all, or OSS has torn the append: then its beginning is there,
+    /// and nothing can be read from there on.
     pub in_doubt: u64,
     /// The bytes.
     pub chunks: Vec<Bytes>,

@@ -4,6 +4,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::Either;
+
+use crate::compression::{Compressed, Compression};
 use crate::core::batch::Batch;
 use crate::core::flush::Time;
 use crate::core::schedule::{Step, Waiting};
@@ -19,7 +22,11 @@ use super::shared::{Phase, Shared, State};
 enum Job {
     /// Opens an object for what waits.
     Open,
-    Append(Vec<bytes::Bytes>),
+    Append {
+        chunks: Vec<bytes::Bytes>,
+        /// They go on with a record whose beginning has been appended.
+        continues: bool,
+    },
     /// Somebody waits for bytes of a replay that are only compared yet.
     Verify,
     Roll(RollReason),
@@ -45,6 +52,22 @@ pub(super) fn run<D: Destination>(
     }
 }
 
+/// The same, and compresses what goes to `destination`, several records up to so many bytes at once.
+pub(super) fn run_compressed<D: Destination>(
+    shared: Arc<Shared>,
+    destination: D,
+    compression: Option<(Compression, u64)>,
+    clock: Option<PeriodClock>,
+) -> impl Future<Output = ()> + Send {
+    match compression {
+        Some((compression, most)) => {
+            let destination = Compressed::new(destination, compression, most);
+            Either::Left(run(shared, destination, clock))
+        }
+        None => Either::Right(run(shared, destination, clock)),
+    }
+}
+
 async fn work<D: Destination>(
     shared: &Shared,
     destination: &mut D,
@@ -58,11 +81,11 @@ async fn work<D: Destination>(
                 let period = clock.as_ref().and_then(PeriodClock::current);
                 meanwhile(shared, clock, buffered, destination.open(period)).await?;
             }
-            Job::Append(chunks) => {
+            Job::Append { chunks, continues } => {
                 let batch = Batch::from(chunks);
                 shared.lock().in_flight = Some(batch.clone());
                 let len = batch.len();
-                let appending = destination.append(batch.clone());
+                let appending = destination.append(batch.clone(), continues);
                 let places = meanwhile(shared, clock, buffered, appending).await?;
                 note_places(shared, &batch, places);
                 drop(batch);
@@ -211,7 +234,10 @@ fn choose(
             state.issued += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
             let issued = state.issued;
             state.flush.issued(issued, now);
-            Job::Append(chunks)
+            Job::Append {
+                chunks,
+                continues: mid_record,
+            }
         }
         Step::WaitUntil(time) => {
             let shown = Buffered::INTERVAL.map(|interval| now.saturating_add(interval));
@@ -237,7 +263,7 @@ fn take(state: &mut State, max: u64, room: Room) -> Option<Vec<bytes::Bytes>> {
         return None;
     }
     Some(match first {
-        Some(first) if first <= max => buffer.take(max.min(room.bytes.max(first))),
+        Some(first) if first <= max => buffer.take(max.min(room.most.max(first))),
         _ => buffer.take_unfinished(max),
     })
 }
@@ -251,19 +277,14 @@ fn note_places(shared: &Shared, batch: &Batch, places: Vec<Place>) {
     let start = state.settled;
     let ends = state.places.wanted(start..start + batch.len());
     let mut found = Vec::new();
-    if let (
-        [
-            Place {
-                before: Some(before),
-                ..
-            },
-        ],
-        false,
-    ) = (&places[..], ends.is_empty())
-    {
-        drop(state);
-        found = checksums(batch, start, *before, &ends);
-        state = shared.lock();
+    if let ([place], false) = (&places[..], ends.is_empty()) {
+        if let Some(crc64) = place.member.as_ref().and_then(|member| member.crc64) {
+            found = vec![crc64; ends.len()];
+        } else if let Some(before) = place.before {
+            drop(state);
+            found = checksums(batch, start, before, &ends);
+            state = shared.lock();
+        }
     }
     for (end, crc64) in ends.into_iter().zip(found) {
         state.places.checksum(end, crc64);
@@ -298,7 +319,8 @@ fn end(shared: &Shared, destination: impl Destination, result: Result<()>) {
     }
     let lag = destination.lag();
     let checkpoint = destination.checkpoint();
-    let unsent = destination.into_unsent();
+    let unsent = destination.unsent();
+    drop(destination);
     let mut state = shared.lock();
     // Of the batch in flight, what is not unsent has landed: all of it, or a torn part.
     let flying = state.in_flight.take().map_or(0, |batch| batch.len());

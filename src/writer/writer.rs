@@ -26,6 +26,7 @@ use super::watermark::DurablePositions;
 use super::worker;
 use crate::appender::replay::Checkpoint;
 use crate::appender::stats::Counters;
+use crate::compression::Compression;
 use crate::core::flush::FlushMode;
 use crate::error::{Error, Result};
 use crate::store::{AppendStore, ObjectPath};
@@ -96,6 +97,7 @@ impl OssAppendWriter {
     }
 
     /// A writer to a sequence of objects, named as `sequence`, whose worker runs on `runtime`.
+    #[allow(clippy::too_many_arguments, reason = "each is something else")]
     pub(crate) fn start(
         runtime: &Handle,
         sequence: ObjectPath,
@@ -103,12 +105,14 @@ impl OssAppendWriter {
         counters: Arc<Counters>,
         records: Records,
         destination: impl Destination,
+        compression: Option<(Compression, u64)>,
         clock: Option<PeriodClock>,
     ) -> Self {
         let start = Checkpoint::new(0);
         let shared = Shared::new(sequence, options, 0, start, counters, records);
         let writer = Self::new(Arc::new(shared));
-        let worker = worker::run(Arc::clone(&writer.shared), destination, clock);
+        let worker =
+            worker::run_compressed(Arc::clone(&writer.shared), destination, compression, clock);
         runtime.spawn(worker.with_subscriber(NoSubscriber::new()));
         writer
     }
@@ -130,7 +134,8 @@ impl OssAppendWriter {
     }
 
     /// The position behind the last accepted byte: the object's length once everything is durable.
-    /// In a shared object counted without what others have appended since the opening.
+    /// In a shared object counted without what others have appended since the opening; with
+    /// compression the count of raw bytes since the opening.
     pub fn position(&self) -> u64 {
         self.shared.start + self.shared.lock().accepted
     }
@@ -145,8 +150,9 @@ impl OssAppendWriter {
     /// [replay](OssAppendWriterBuilder::replay) from here.
     ///
     /// The position is [`durable_position`](Self::durable_position), but in a shared object it
-    /// counts what others have appended before our last append, as the CRC-64 does. The CRC-64 is
-    /// `None` if the endpoint gives none, and while a replay is still comparing.
+    /// counts what others have appended before our last append, as the CRC-64 does, and with
+    /// compression it is that of the compressed bytes. The CRC-64 is `None` if the endpoint gives
+    /// none, and while a replay is still comparing.
     pub fn checkpoint(&self) -> Checkpoint {
         self.shared.lock().checkpoint
     }

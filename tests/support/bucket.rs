@@ -63,8 +63,14 @@ impl SimBucket {
             .collect()
     }
 
+    /// The keys of the objects that exist.
     pub fn keys(&self) -> Vec<String> {
-        self.objects().into_iter().map(|(key, _)| key).collect()
+        let objects = self.objects.lock().unwrap();
+        objects
+            .iter()
+            .filter(|(_, object)| object.world().object.is_some())
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 
     /// The contents of all objects, in the order of their keys.

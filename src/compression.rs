@@ -1,0 +1,328 @@
+//! Compressed objects: each append is one gzip member or one zstd frame.
+
+use std::future::Future;
+
+use jiff::Timestamp;
+
+use crate::appender::replay::Checkpoint;
+use crate::core::batch::Batch;
+use crate::error::{Error, Landed, Result};
+use crate::writer::destination::{Destination, RollReason, Room};
+use crate::writer::receipt::{Member, Place};
+
+/// How what is written is compressed, see
+/// [`OssAppendWriterBuilder::compression`](crate::OssAppendWriterBuilder::compression).
+///
+/// ```
+/// use oss_append::Compression;
+///
+/// assert_eq!("gzip".parse::<Compression>()?, Compression::gzip());
+/// assert_eq!("zstd:19".parse::<Compression>()?, Compression::Zstd { level: 19 });
+/// # Ok::<(), oss_append::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Members of gzip, for `zcat` and everything else.
+    #[cfg(feature = "compression")]
+    Gzip {
+        /// From 0 (none) over 1 (fast) to 9 (small).
+        level: u32,
+    },
+    /// Frames of Zstandard, with checksums, for `zstdcat`: smaller and faster than gzip.
+    #[cfg(feature = "compression")]
+    Zstd {
+        /// From 1 (fast) to 22 (small; from 20 on it takes much memory). Those below 0 are faster
+        /// still; 0 is zstd's default.
+        level: i32,
+    },
+}
+
+#[cfg(feature = "compression")]
+impl Compression {
+    /// gzip at its usual level, 6.
+    pub fn gzip() -> Self {
+        Self::Gzip { level: 6 }
+    }
+
+    /// Zstandard at its usual level, 3.
+    pub fn zstd() -> Self {
+        Self::Zstd { level: 3 }
+    }
+}
+
+impl Compression {
+    /// The name of the content encoding.
+    pub(crate) fn encoding(self) -> &'static str {
+        match self {
+            #[cfg(feature = "compression")]
+            Self::Gzip { .. } => "gzip",
+            #[cfg(feature = "compression")]
+            Self::Zstd { .. } => "zstd",
+        }
+    }
+
+    pub(crate) fn check(self) -> Result<()> {
+        match self {
+            #[cfg(feature = "compression")]
+            Self::Gzip { level } if level > 9 => Err(Error::invalid_input(format!(
+                "gzip has no level {level}: 0 to 9 are allowed"
+            ))),
+            #[cfg(feature = "compression")]
+            Self::Gzip { .. } => Ok(()),
+            #[cfg(feature = "compression")]
+            Self::Zstd { level } => {
+                let levels = zstd::compression_level_range();
+                match levels.contains(&level) {
+                    true => Ok(()),
+                    false => Err(Error::invalid_input(format!(
+                        "zstd has no level {level}: {} to {} are allowed",
+                        levels.start(),
+                        levels.end()
+                    ))),
+                }
+            }
+        }
+    }
+
+    /// `batch` as one member or frame.
+    async fn compress(self, batch: Batch) -> Result<Batch> {
+        let compressed = tokio::task::spawn_blocking(move || self.member(&batch).map(Batch::from));
+        match compressed.await {
+            Ok(Ok(member)) => Ok(member),
+            Ok(Err(error)) => Err(Error::invalid_input(format!(
+                "a batch could not be compressed by {}",
+                self.encoding()
+            ))
+            .with_source(error)),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and this task with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
+    #[cfg_attr(not(feature = "compression"), allow(unused_variables))]
+    fn member(self, batch: &Batch) -> std::io::Result<Vec<u8>> {
+        match self {
+            #[cfg(feature = "compression")]
+            Self::Gzip { level } => {
+                let level = flate2::Compression::new(level);
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+                write_chunks(&mut encoder, batch)?;
+                encoder.finish()
+            }
+            #[cfg(feature = "compression")]
+            Self::Zstd { level } => {
+                let mut encoder = zstd::Encoder::new(Vec::new(), level)?;
+                encoder.include_checksum(true)?;
+                encoder.set_pledged_src_size(Some(batch.len()))?;
+                write_chunks(&mut encoder, batch)?;
+                encoder.finish()
+            }
+        }
+    }
+}
+
+#[cfg(feature = "compression")]
+fn write_chunks(encoder: &mut impl std::io::Write, batch: &Batch) -> std::io::Result<()> {
+    let mut chunks = batch.chunks().iter();
+    chunks.try_for_each(|chunk| encoder.write_all(chunk))
+}
+
+/// How many bytes still fit in `bytes` when they cannot be compressed.
+pub(crate) fn incompressible(bytes: u64) -> u64 {
+    bytes.saturating_sub(bytes / 64 + 64).max(1)
+}
+
+/// As in `zstd:19`, with the level.
+#[cfg(feature = "compression")]
+impl std::fmt::Display for Compression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Gzip { level } => write!(f, "gzip:{level}"),
+            Self::Zstd { level } => write!(f, "zstd:{level}"),
+        }
+    }
+}
+
+/// `gzip` or `zstd`, and its level behind a colon if it is not the usual one.
+#[cfg(feature = "compression")]
+impl std::str::FromStr for Compression {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, level) = match text.split_once(':') {
+            Some((name, level)) => {
+                let number = level.parse::<i32>().map_err(|error| {
+                    Error::invalid_input(format!("{level:?} is no level of compression"))
+                        .with_source(error)
+                })?;
+                (name, Some(number))
+            }
+            None => (text, None),
+        };
+        let compression = match (name, level) {
+            ("gzip", None) => Self::gzip(),
+            ("gzip", Some(level)) => Self::Gzip {
+                // None is below 0 either.
+                level: u32::try_from(level).unwrap_or(u32::MAX),
+            },
+            ("zstd", None) => Self::zstd(),
+            ("zstd", Some(level)) => Self::Zstd { level },
+            _ => {
+                return Err(Error::invalid_input(format!(
+                    "{name:?} is no compression: gzip and zstd are"
+                )));
+            }
+        };
+        compression.check()?;
+        Ok(compression)
+    }
+}
+
+/// Compresses each batch on its way to `inner`. Towards the worker all counts are those of raw
+/// bytes, but for the checkpoint.
+pub(crate) struct Compressed<D> {
+    inner: D,
+    compression: Compression,
+    /// Several records go in one append up to this.
+    most: u64,
+    /// The batch that is being appended, as it was given.
+    raw: Option<Batch>,
+}
+
+impl<D> Compressed<D> {
+    pub(crate) fn new(inner: D, compression: Compression, most: u64) -> Self {
+        Self {
+            inner,
+            compression,
+            most,
+            raw: None,
+        }
+    }
+}
+
+impl<D: Destination> Destination for Compressed<D> {
+    fn open(&mut self, period: Option<Timestamp>) -> impl Future<Output = Result<()>> + Send {
+        self.inner.open(period)
+    }
+
+    /// Nobody knows how long a batch is before it has been compressed: where it goes is found out
+    /// then.
+    fn room(&self) -> Option<Room> {
+        self.inner.room().map(|room| Room {
+            bytes: if room.bytes == 0 { 0 } else { u64::MAX },
+            most: self.most,
+            empty: room.empty,
+        })
+    }
+
+    async fn append(&mut self, batch: Batch, continues: bool) -> Result<Vec<Place>> {
+        let len = batch.len();
+        self.raw = Some(batch.clone());
+        let stored = self.compression.compress(batch).await?;
+        let whole = stored.len();
+        match self.inner.append(stored, continues).await {
+            Ok(places) => {
+                self.raw = None;
+                Ok(self.member(&places, len).into_iter().collect())
+            }
+            Err(error) => match self.inner.unsent().map_or(0, |left| left.len()) {
+                0 => {
+                    self.raw = None;
+                    Err(error)
+                }
+                // A part of a member is worth nothing, and yet it is there.
+                left if left < whole => Err(error.with_landed(Landed::InDoubt)),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn verify(&mut self) -> impl Future<Output = Result<()>> + Send {
+        self.inner.verify()
+    }
+
+    fn roll(&mut self, reason: RollReason) -> impl Future<Output = Result<()>> + Send {
+        self.inner.roll(reason)
+    }
+
+    fn complete(&mut self) -> impl Future<Output = Result<()>> + Send {
+        self.inner.complete()
+    }
+
+    fn finish(&mut self, seal: bool) -> impl Future<Output = Result<()>> + Send {
+        self.inner.finish(seal)
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        self.inner.checkpoint()
+    }
+
+    fn unsent(&self) -> Option<Batch> {
+        self.raw.clone()
+    }
+}
+
+impl<D: Destination> Compressed<D> {
+    /// Where the member with the `len` bytes is, whose parts are at `places`.
+    fn member(&self, places: &[Place], len: u64) -> Option<Place> {
+        let (first, last) = (places.first()?, places.last()?);
+        let end = last.position + last.len;
+        let Checkpoint { position, crc64 } = self.inner.checkpoint();
+        Some(Place {
+            object: first.object.clone(),
+            position: first.position,
+            len,
+            before: None,
+            member: Some(Member {
+                len: end - first.position,
+                crc64: crc64.filter(|_| position == end),
+            }),
+        })
+    }
+}
+
+#[cfg(all(test, feature = "compression"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_levels_are_read_and_shown() {
+        for (text, compression) in [
+            ("gzip", Compression::Gzip { level: 6 }),
+            ("gzip:0", Compression::Gzip { level: 0 }),
+            ("gzip:9", Compression::Gzip { level: 9 }),
+            ("zstd", Compression::Zstd { level: 3 }),
+            ("zstd:22", Compression::Zstd { level: 22 }),
+            ("zstd:-5", Compression::Zstd { level: -5 }),
+        ] {
+            assert_eq!(text.parse::<Compression>().unwrap(), compression, "{text}");
+            let shown = compression.to_string();
+            assert_eq!(shown.parse::<Compression>().unwrap(), compression);
+        }
+        for text in [
+            "", "lz4", "gzip:", "gzip:10", "gzip:-1", "zstd:23", "zstd:x",
+        ] {
+            assert!(text.parse::<Compression>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_compressed_fits_nevertheless() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        for bytes in [100, 1_000, 70_000, 1 << 20, 5 << 20] {
+            let raw: Vec<u8> = (0..incompressible(bytes)).map(|_| rng.u8(..)).collect();
+            let raw = Batch::from(raw);
+            for compression in [
+                "gzip:0", "gzip:1", "gzip", "gzip:9", "zstd:-9", "zstd", "zstd:9",
+            ] {
+                let compression: Compression = compression.parse().unwrap();
+                let len = compression.member(&raw).unwrap().len() as u64;
+                assert!(len <= bytes, "{compression}: {len} of {bytes}");
+            }
+        }
+    }
+}
