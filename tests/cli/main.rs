@@ -1,6 +1,7 @@
 //! The command `oss-append`, run as users run it, against an embedded server.
 
 mod append;
+mod compress;
 mod embedded;
 mod follow;
 mod read;

@@ -7,9 +7,9 @@ use std::time::Instant;
 use bytesize::ByteSize;
 use clap::{ArgGroup, Args};
 use oss_append::{
-    AppendStore, Checkpoint, Error, FinishedObject, ObjectAcl, ObjectOptions, ObjectPath,
-    OssAppendWriter, OssAppendWriterBuilder, OssClient, RollingWriter, RollingWriterBuilder,
-    StorageClass,
+    AppendStore, Checkpoint, Compression, Error, FinishedObject, ObjectAcl, ObjectOptions,
+    ObjectPath, OssAppendWriter, OssAppendWriterBuilder, OssClient, RollingWriter,
+    RollingWriterBuilder, StorageClass,
 };
 
 use crate::connection::{self, Connection, ConnectionArguments};
@@ -63,18 +63,25 @@ pub(crate) struct Arguments {
     /// the command with exit code 2 before anything of it is written
     #[arg(long)]
     shared: bool,
+    /// Compress each append to one gzip member or zstd frame, so that zcat or zstdcat can read the
+    /// object after each of them, and the same command continues it. LEVEL is 0 to 9 (usually 6),
+    /// of zstd up to 22 (usually 3). The object gets the Content-Encoding gzip or zstd. The sizes
+    /// of batches and of the buffer are those of the input, those of objects are compressed
+    #[arg(long, value_name = "gzip|zstd[:LEVEL]", conflicts_with = "replay")]
+    compress: Option<Compression>,
     /// Seal the object, or the last of a sequence, at the end, so that nobody can append to it any
     /// more
     #[arg(long)]
     seal: bool,
     /// Print one JSON object on standard output: bucket, key, start, end (the object's proven
-    /// length), bytes (of the input, durable), appends, retries, reconciles, crc64 (of the whole
-    /// object, a decimal string or null), elapsed_ms, interrupted, missing (bytes read and not
-    /// durable), error (or null). It is printed after a failure too, once the object was opened. Of a sequence:
-    /// key, end and crc64 are those of the last object, null if there is none; instead of start
-    /// there are template, finished (how many objects) and objects: of the last 10000 that were
-    /// finished key, start and end (where our bytes are), crc64 (of the whole object), reason
-    /// (size, period, closed: it took no more appends, end), sealed, seal_error (or null)
+    /// length), bytes (of the input, durable), with --compress stored (what they were compressed
+    /// to), appends, retries, reconciles, crc64 (of the whole object, a decimal string or null),
+    /// elapsed_ms, interrupted, missing (bytes read and not durable), error (or null). It is
+    /// printed after a failure too, once the object was opened. Of a sequence: key, end and crc64
+    /// are those of the last object, null if there is none; instead of start there are template,
+    /// finished (how many objects) and objects: of the last 10000 that were finished key, start and
+    /// end (where our bytes are), crc64 (of the whole object), reason (size, period, closed: it
+    /// took no more appends, end), sealed, seal_error (or null)
     #[arg(long)]
     json: bool,
     /// Show on standard error how many bytes are durable and how many buffered
@@ -99,6 +106,7 @@ Examples:
   tail -f app.log | oss-append append --linger 5s oss://logs/2026/app.log
   oss-append append --replay --json dump.sql oss://backup/dump.sql
   journalctl -f | oss-append append 'oss://logs/%Y/%m/%d/%H-{host}-{seq}.log' --roll hourly
+  journalctl -f | oss-append append --compress zstd --linger 10s oss://logs/host.log.zst
   oss-append append --roll-size 1GiB --align-lines big.log 'oss://logs/big-{seq:4}.log'
 
 SIZE is a number of bytes, with a unit if need be: 64KiB, 8MiB, 1MB (1000000). DURATION is like
@@ -363,6 +371,10 @@ impl Arguments {
             .object_options(options)
             .shared(self.shared)
             .seal_on_shutdown(self.seal);
+        let builder = match self.compress {
+            Some(compression) => builder.compression(compression),
+            None => builder,
+        };
         self.batching.set(builder)
     }
 
@@ -407,7 +419,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
     let observer = writer.clone();
     let start = match &observer {
-        Writer::Object(writer) => writer.position(),
+        Writer::Object(writer) => writer.checkpoint().position,
         Writer::Sequence(_) => 0,
     };
     let stop = input.stop();
@@ -432,6 +444,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     };
     drop(progress);
     let summary = Summary::new(&observer, &arguments.target, start, started.elapsed())
+        .compressed(arguments.compress.is_some())
         .interrupted(written.is_none() || stop.has_cut());
     match written {
         // The last object is told of when the last handle is gone.

@@ -25,6 +25,9 @@ pub(crate) struct Summary {
     end: Option<u64>,
     /// Bytes of the input that are proven to be in the object.
     bytes: u64,
+    /// What they were compressed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<u64>,
     appends: u64,
     retries: u64,
     reconciles: u64,
@@ -74,6 +77,7 @@ impl Summary {
             start: single.then_some(start),
             end: checkpoint.map(|checkpoint| checkpoint.position),
             bytes: stats.durable,
+            stored: Some(stats.stored),
             appends: stats.appends,
             retries: stats.retries,
             reconciles: stats.reconciles,
@@ -85,6 +89,12 @@ impl Summary {
             sequence: None,
             in_doubt: !settled,
         }
+    }
+
+    /// Only what was compressed is told apart.
+    pub(crate) fn compressed(mut self, compressed: bool) -> Self {
+        self.stored = self.stored.filter(|_| compressed);
+        self
     }
 
     pub(crate) fn interrupted(mut self, interrupted: bool) -> Self {
@@ -117,6 +127,9 @@ impl Summary {
     /// What became of the bytes that were read.
     pub(crate) fn fate(&self) -> String {
         let mut fate = format!("{} durable", Counted(self.bytes, "byte"));
+        if let Some(stored) = self.stored {
+            fate += &format!(" as {} compressed", Counted(stored, "byte"));
+        }
         if let Some(sequence) = &self.sequence {
             fate += &format!(", {} finished", Counted(sequence.finished, "object"));
         }
