@@ -1,6 +1,6 @@
 //! Receipts: where a record is, once it is durable.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
@@ -151,14 +151,16 @@ impl Place {
 pub(super) struct Places {
     /// Runs by their starts in the stream.
     runs: VecDeque<(u64, Place)>,
-    receipts: usize,
+    /// Where the records begin that have receipts.
+    receipts: BTreeSet<u64>,
     /// The checksums that were asked for, by their ends in the stream, with how many ask.
     checksums: BTreeMap<u64, (usize, Option<u64>)>,
 }
 
 impl Places {
-    pub(super) fn give_receipt(&mut self) {
-        self.receipts += 1;
+    /// A receipt is given for the record that begins at `start`.
+    pub(super) fn give_receipt(&mut self, start: u64) {
+        self.receipts.insert(start);
     }
 
     fn want(&mut self, end: u64) {
@@ -167,7 +169,7 @@ impl Places {
 
     /// Whether anybody may ask for what comes now.
     pub(super) fn are_wanted(&self) -> bool {
-        self.receipts > 0
+        !self.receipts.is_empty()
     }
 
     /// The ends in `range` whose checksums are wanted.
@@ -228,9 +230,16 @@ impl Places {
                 self.checksums.remove(&range.end);
             }
         }
-        self.receipts -= 1;
-        if self.receipts == 0 {
+        self.receipts.remove(&range.start);
+        let Some(first) = self.receipts.first() else {
             self.runs = VecDeque::new();
+            return;
+        };
+        // With compression each append is a run: those that nobody can ask for go.
+        while let Some((start, place)) = self.runs.front()
+            && start + place.len <= *first
+        {
+            self.runs.pop_front();
         }
     }
 }
@@ -254,4 +263,57 @@ pub(super) fn checksums(batch: &Batch, start: u64, before: u64, ends: &[u64]) ->
         at += chunk.len() as u64;
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(position: u64, len: u64) -> Place {
+        Place {
+            object: ObjectPath::unchecked("bucket", "object"),
+            position,
+            len,
+            before: None,
+            member: Some(Member {
+                len: 5,
+                crc64: None,
+            }),
+        }
+    }
+
+    #[test]
+    fn places_are_kept_no_longer_than_somebody_may_ask() {
+        let mut places = Places::default();
+        places.give_receipt(0);
+        for number in 0..1000 {
+            // There is always a receipt.
+            places.give_receipt((number + 1) * 10);
+            places.push(number * 10, member(number * 5, 10));
+            let range = number * 10..number * 10 + 10;
+            let written = places.find(&range).unwrap();
+            assert_eq!(written.range, number * 5..number * 5 + 5);
+            places.forget(&range, false);
+            assert!(places.runs.len() <= 1);
+        }
+        assert!(places.are_wanted());
+        places.forget(&(10_000..10_001), false);
+        assert!(!places.are_wanted());
+    }
+
+    #[test]
+    fn members_are_told_apart_even_where_they_are_as_long_as_what_they_hold() {
+        let mut places = Places::default();
+        places.give_receipt(0);
+        for number in 0..3 {
+            places.push(number * 5, member(number * 5, 5));
+        }
+        assert_eq!(places.find(&(6..8)).unwrap().range, 5..10);
+        assert_eq!(places.find(&(4..8)).unwrap().range, 0..10);
+        assert_eq!(places.find(&(10..16)), None);
+        // Somebody else is between these.
+        places.push(15, member(20, 5));
+        assert_eq!(places.find(&(12..16)), None);
+        assert_eq!(places.find(&(15..16)).unwrap().range, 20..25);
+    }
 }

@@ -418,8 +418,8 @@ impl OssAppendWriter {
     fn poll_enqueue(&mut self, cx: &mut Context<'_>, record: &Bytes) -> Poll<Result<Receipt>> {
         ready!(self.poll_item(cx))?;
         let mut state = ready!(self.poll_placed(cx, record))?;
-        state.places.give_receipt();
         let range = state.accepted - record.len() as u64..state.accepted;
+        state.places.give_receipt(range.start);
         drop(state);
         Poll::Ready(Ok(Receipt::new(Arc::clone(&self.shared), range)))
     }
