@@ -25,6 +25,7 @@
 //! | `OssLogAppender` | logs: records from any thread, with the feature `tracing` |
 //! | `RollingWriter` | *where* to append: a sequence of objects, with the feature `rolling` |
 //! | [`OssAppendWriter`] | batching: *when* to append; back-pressure, flush, receipts of what is durable |
+//! | `KeyedWriter` | many of them by keys, with the feature `keyed` |
 //! | [`ObjectAppender`] | exactness: *what happened* to an append; retries, reconciles, replay |
 //! | [`AppendStore`] | the small trait between exactness and the wire, for stores of your own |
 //! | [`OssClient`] | one signed HTTP request each |
@@ -75,6 +76,9 @@ pub mod credentials;
 #[cfg_attr(docsrs, doc(cfg(feature = "emulator")))]
 pub mod emulator;
 mod error;
+#[cfg(feature = "keyed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "keyed")))]
+mod keyed;
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 mod log;
@@ -106,6 +110,9 @@ pub use crate::core::flush::FlushMode;
 pub use crate::error::{
     Conflict, ConflictCause, Error, ErrorKind, Landed, Result, ServiceError, TransportCause,
 };
+#[cfg(feature = "keyed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "keyed")))]
+pub use crate::keyed::{FailedKey, KeyedError, KeyedStats, KeyedWriter, KeyedWriterBuilder};
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use crate::log::{

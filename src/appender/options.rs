@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::replay::Checkpoint;
 use crate::core::backoff::Backoff;
 use crate::error::{Error, Result};
@@ -29,6 +31,8 @@ pub(crate) struct AppenderOptions {
     pub(crate) delivery_timeout: Duration,
     pub(crate) backoff: Backoff,
     pub(crate) max_object_size: u64,
+    /// Each request waits for a permit of this.
+    pub(crate) gate: Option<Arc<Semaphore>>,
 }
 
 impl Default for AppenderOptions {
@@ -42,6 +46,7 @@ impl Default for AppenderOptions {
             delivery_timeout: Duration::from_secs(120),
             backoff: Backoff::default(),
             max_object_size: MAX_OBJECT_SIZE,
+            gate: None,
         }
     }
 }

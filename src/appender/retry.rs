@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::options::AppenderOptions;
@@ -55,6 +56,10 @@ impl Budget {
         progress: &Progress,
         request: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        let _permit = match &options.gate {
+            Some(gate) => Some(self.wait_for(gate, progress).await),
+            None => None,
+        };
         let left = options
             .delivery_timeout
             .saturating_sub(self.since.elapsed());
@@ -71,6 +76,20 @@ impl Budget {
             self.since = self.since.max(progress.last_change());
         }
         result.inspect_err(|error| counters.failed_request(error))
+    }
+
+    /// Waits its turn. That is nobody's failure, so it takes nothing off the time.
+    async fn wait_for<'a>(
+        &mut self,
+        gate: &'a Semaphore,
+        progress: &Progress,
+    ) -> Option<SemaphorePermit<'a>> {
+        let began = Instant::now();
+        // It is never closed.
+        let permit = gate.acquire().await.ok();
+        self.since += began.elapsed();
+        progress.advance(0);
+        permit
     }
 
     /// Waits before the next attempt, at least as long as OSS has asked for with `error`. Fails

@@ -20,6 +20,13 @@ use crate::writer::OssAppendWriterBuilder;
 use crate::writer::buffer::Records;
 use crate::writer::destination::Destination;
 use crate::writer::periods::{PeriodClock, WallClock};
+#[cfg(feature = "keyed")]
+use {
+    crate::keyed::slim::{SEALED_KEY, Slim},
+    crate::writer::OssAppendWriter,
+    crate::writer::observer::Observer,
+    tokio::sync::Semaphore,
+};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,8 +50,7 @@ pub struct RollingWriterBuilder<S> {
 }
 
 impl<S: AppendStore> RollingWriterBuilder<S> {
-    pub(super) fn new(store: S, bucket: String, template: String) -> Self {
-        let store = Arc::new(store);
+    pub(crate) fn new(store: Arc<S>, bucket: String, template: String) -> Self {
         let sequence = ObjectPath::unchecked(&bucket, &template);
         Self {
             writer: OssAppendWriterBuilder::new(Arc::clone(&store), sequence),
@@ -208,6 +214,35 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput), as [`open`](Self::open).
     pub fn start(self) -> Result<RollingWriter> {
         self.prepare().map(RollingWriter::start)
+    }
+
+    /// Starts the bare writer of a key, with all that it does told to `observer` and each request
+    /// through `gate`.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn start_key(
+        mut self,
+        gate: Arc<Semaphore>,
+        observer: Arc<dyn Observer>,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<OssAppendWriter> {
+        self.writer.pass_through(gate);
+        let mut prepared = self.prepare()?;
+        if prepared.options.seal {
+            return Err(Error::invalid_input(SEALED_KEY)
+                .with_operation("open")
+                .with_object(&prepared.sequence));
+        }
+        prepared.options.observer = Some(observer);
+        Ok(OssAppendWriter::start(
+            runtime,
+            prepared.sequence,
+            prepared.options,
+            prepared.counters,
+            prepared.records,
+            Slim::new(prepared.roller),
+            prepared.compression,
+            prepared.clock,
+        ))
     }
 
     fn prepare(self) -> Result<Prepared<S>> {

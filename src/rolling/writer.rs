@@ -106,7 +106,7 @@ impl RollingWriter {
         bucket: impl Into<String>,
         template: impl Into<String>,
     ) -> RollingWriterBuilder<S> {
-        RollingWriterBuilder::new(store, bucket.into(), template.into())
+        RollingWriterBuilder::new(Arc::new(store), bucket.into(), template.into())
     }
 
     pub(super) fn start<S: AppendStore>(prepared: Prepared<S>) -> Self {

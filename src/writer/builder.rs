@@ -8,6 +8,7 @@ use tracing::subscriber::NoSubscriber;
 
 use super::buffer::Records;
 use super::lazy::LazyOssAppendWriter;
+use super::observer::Observer;
 use super::shared::Shared;
 use super::worker;
 use super::writer::OssAppendWriter;
@@ -31,9 +32,10 @@ pub(crate) struct WriterOptions {
     pub(crate) schedule: Schedule,
     pub(super) buffer_capacity: u64,
     pub(super) flush_mode: FlushMode,
-    pub(super) seal: bool,
+    pub(crate) seal: bool,
     /// Short records may be kept together up to this length.
     pub(crate) max_group: u64,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
 /// Options for opening an [`OssAppendWriter`].
@@ -204,6 +206,12 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         LazyOssAppendWriter::new(self.open())
     }
 
+    /// Each request waits for a permit of `gate`.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn pass_through(&mut self, gate: Arc<tokio::sync::Semaphore>) {
+        self.appender.options.gate = Some(gate);
+    }
+
     /// The object's appender.
     pub(crate) fn appender(self) -> ObjectAppenderBuilder<S> {
         let mut appender = self.appender;
@@ -260,6 +268,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             flush_mode: self.flush_mode,
             seal: self.seal,
             max_group: u64::MAX,
+            observer: None,
         })
     }
 }

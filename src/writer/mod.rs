@@ -7,6 +7,7 @@ pub(crate) mod destination;
 #[cfg(test)]
 mod handoff;
 mod lazy;
+pub(crate) mod observer;
 pub(crate) mod periods;
 pub(crate) mod receipt;
 mod shared;

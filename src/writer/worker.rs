@@ -17,6 +17,7 @@ use super::destination::{Destination, RollReason, Room};
 use super::periods::PeriodClock;
 use super::receipt::{Place, checksums};
 use super::shared::{Phase, Shared, State};
+use super::sync::MutexGuard;
 
 /// What the worker does next.
 enum Job {
@@ -62,7 +63,8 @@ pub(super) fn run_compressed<D: Destination>(
     match compression {
         Some((compression, most)) => {
             let destination = Compressed::new(destination, compression, most);
-            Either::Left(run(shared, destination, clock))
+            // In a box, so that it takes no room in a worker that does not compress.
+            Either::Left(Box::pin(run(shared, destination, clock)))
         }
         None => Either::Right(run(shared, destination, clock)),
     }
@@ -308,8 +310,12 @@ fn landed(shared: &Shared, destination: &impl Destination, len: u64) {
     if let Some(batch) = state.in_flight.take() {
         state.buffer.release(batch.into_chunks());
     }
+    let durable = state.durable;
     let wake = state.wake();
     drop(state);
+    if let Some(observer) = &shared.options.observer {
+        observer.durable(durable);
+    }
     wake.all();
 }
 
@@ -333,8 +339,26 @@ fn end(shared: &Shared, destination: impl Destination, result: Result<()>) {
         Ok(()) => Phase::Closed,
         Err(error) => Phase::Failed(error),
     };
+    ended(shared, state);
+}
+
+/// Tells everybody that nothing more is done.
+fn ended(shared: &Shared, mut state: MutexGuard<'_, State>) {
+    let durable = state.durable;
+    let mut failure = None;
+    if let (Some(_), Phase::Failed(error)) = (&shared.options.observer, &state.phase) {
+        let error = error.clone();
+        let mut unsent = state.take_unsent(shared.start);
+        unsent.position = state.checkpoint.position;
+        state.unsent_taken = true;
+        failure = Some((error, unsent));
+    }
     let wake = state.wake();
     drop(state);
+    if let Some(observer) = &shared.options.observer {
+        observer.durable(durable);
+        observer.ended(failure);
+    }
     wake.all();
 }
 
@@ -352,9 +376,7 @@ impl Drop for LostGuard {
             error = error.with_landed(Landed::InDoubt);
         }
         state.phase = Phase::Failed(error);
-        let wake = state.wake();
-        drop(state);
+        ended(&self.0, state);
         metrics::failed_writer(self.0.object.bucket(), &ErrorKind::WorkerLost);
-        wake.all();
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::runtime::Handle;
+use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
-use tracing::subscriber::NoSubscriber;
 
 use super::buffer::Records;
 use super::builder::{OssAppendWriterBuilder, WriterOptions};
@@ -113,7 +113,8 @@ impl OssAppendWriter {
         let writer = Self::new(Arc::new(shared));
         let worker =
             worker::run_compressed(Arc::clone(&writer.shared), destination, compression, clock);
-        runtime.spawn(worker.with_subscriber(NoSubscriber::new()));
+        // Not a new `NoSubscriber`: tracing would keep a list of all of them, and walk it each time.
+        runtime.spawn(worker.with_subscriber(Dispatch::none()));
         writer
     }
 
@@ -347,6 +348,79 @@ impl OssAppendWriter {
         let accepted = state.accepted;
         self.shared.ask(&mut state, accepted, Duration::ZERO);
         self.shared.wait(state, self.waiter, cx)
+    }
+
+    /// Takes `record` in, whole, and gives a receipt; `None` if there is no room for it now.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn try_enqueue(&self, record: &Bytes) -> Result<Option<Receipt>> {
+        let mut state = self.shared.lock();
+        let len = record.len() as u64;
+        if room_for(&self.shared, &state, len, true)? < len {
+            return Ok(None);
+        }
+        push(&self.shared, &mut state, record.clone());
+        let range = state.accepted - len..state.accepted;
+        state.places.give_receipt(range.start);
+        drop(state);
+        Ok(Some(Receipt::new(Arc::clone(&self.shared), range)))
+    }
+
+    /// Whether there is room for a record of `len` bytes now.
+    ///
+    /// # Errors
+    /// It is too long, or nothing is taken any more.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn has_room(&self, len: u64) -> Result<bool> {
+        let state = self.shared.lock();
+        Ok(room_for(&self.shared, &state, len, true)? >= len)
+    }
+
+    /// Makes room for `len` bytes, and waits for it, or until nothing is taken any more.
+    #[cfg(feature = "keyed")]
+    pub(crate) async fn wait_room(&self, len: u64) {
+        let waiting = Waiting::new(&self.shared);
+        poll_fn(|cx| {
+            let mut state = self.shared.lock();
+            if !matches!(state.phase, Phase::Open) || self.shared.room(&state) >= len {
+                return Poll::Ready(());
+            }
+            let accepted = state.accepted;
+            self.shared.ask(&mut state, accepted, Duration::ZERO);
+            waiting.wait(state, cx)
+        })
+        .await;
+    }
+
+    /// Issues all that was accepted, and tells how much that is in all. As a flush does, or at once.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn issue(&self, at_once: bool) -> u64 {
+        let mut state = self.shared.lock();
+        let accepted = state.accepted;
+        match self.shared.options.flush_mode {
+            _ if at_once => self.shared.ask(&mut state, accepted, Duration::ZERO),
+            FlushMode::Coalesced { min_interval } => {
+                self.shared.ask(&mut state, accepted, min_interval);
+            }
+            FlushMode::Durable => self.shared.ask(&mut state, accepted, Duration::ZERO),
+            FlushMode::Handoff => return 0,
+        }
+        accepted
+    }
+
+    /// Takes nothing more, and lets the worker end with what was accepted. Does not wait.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn close(&self) {
+        let mut state = self.shared.lock();
+        if matches!(state.phase, Phase::Open) {
+            state.phase = Phase::Closing { seal: false };
+            self.shared.work.notify_one();
+        }
+    }
+
+    /// Nobody has to be warned of what is not durable when this is dropped.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn drop_quietly(&self) {
+        self.shared.lock().unsent_taken = true;
     }
 
     /// How many bytes fit in now; none once the writer has failed or been shut down.

@@ -1,0 +1,256 @@
+//! The options of a keyed writer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::failed::{FailedKey, OnFailed};
+use super::object;
+use super::pool::{Limits, Open, Pool};
+use super::writer::KeyedWriter;
+use crate::error::{Error, Result};
+use crate::rolling::RollingWriterBuilder;
+use crate::store::{AppendStore, ObjectPath, check_bucket};
+use crate::writer::OssAppendWriterBuilder;
+use crate::writer::observer::Observer;
+
+const DEFAULT_MAX_OPEN: usize = 1000;
+const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_BUFFER_CAPACITY: u64 = 64 * 1024 * 1024;
+const DEFAULT_MAX_CONCURRENT_APPENDS: usize = 16;
+
+type Names = Arc<dyn Fn(&str) -> String + Send + Sync>;
+type Plain<S> =
+    dyn Fn(&str, OssAppendWriterBuilder<Arc<S>>) -> OssAppendWriterBuilder<Arc<S>> + Send + Sync;
+type Rolling<S> = dyn Fn(&str, RollingWriterBuilder<S>) -> RollingWriterBuilder<S> + Send + Sync;
+
+/// Options for starting a [`KeyedWriter`].
+#[must_use = "call `start` to get the writer"]
+pub struct KeyedWriterBuilder<S> {
+    store: Arc<S>,
+    bucket: String,
+    names: Names,
+    kind: Kind<S>,
+    limits: Limits,
+    max_concurrent_appends: usize,
+    on_failed: Option<OnFailed>,
+}
+
+/// What the writer of a key is.
+enum Kind<S> {
+    Plain(Arc<Plain<S>>),
+    Rolling(Arc<Rolling<S>>),
+}
+
+impl<S: AppendStore> KeyedWriterBuilder<S> {
+    pub(super) fn new(store: S, bucket: String) -> Self {
+        Self {
+            store: Arc::new(store),
+            bucket,
+            names: Arc::new(str::to_owned),
+            kind: Kind::Plain(Arc::new(|_, writer| writer)),
+            limits: Limits {
+                max_open: DEFAULT_MAX_OPEN,
+                ahead: 0,
+                idle_timeout: DEFAULT_IDLE_TIMEOUT,
+                buffer_capacity: DEFAULT_BUFFER_CAPACITY,
+            },
+            max_concurrent_appends: DEFAULT_MAX_CONCURRENT_APPENDS,
+            on_failed: None,
+        }
+    }
+
+    /// Names the object of each key; with [`rolling`](Self::rolling) the
+    /// [template](crate::KeyTemplate) of its objects. Default: the key itself.
+    ///
+    /// Each key must have an object or a template of its own: of two keys with the same one, at
+    /// least one fails with a [`Conflict`](crate::ErrorKind::Conflict).
+    ///
+    /// ```
+    /// # fn example(client: oss_append::OssClient) {
+    /// let builder = oss_append::KeyedWriter::builder(client, "my-bucket")
+    ///     .objects(|tenant| format!("tenants/{tenant}/events.log"));
+    /// # }
+    /// ```
+    pub fn objects(mut self, name: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        self.names = Arc::new(name);
+        self
+    }
+
+    /// Sets the options of the writer of each key: batch size, linger, timeouts, object options and
+    /// so on. Its `buffer_capacity` is the most that one key may have of all memory; a write to
+    /// a key that has so much waits, and keeps no other from going on.
+    ///
+    /// `create_new`, `replay` and `seal_on_shutdown` are refused when the key is written to, since
+    /// a key can be opened more than once.
+    ///
+    /// Each key writes to one object then, and this takes the place of [`rolling`](Self::rolling).
+    pub fn writer(
+        mut self,
+        configure: impl Fn(&str, OssAppendWriterBuilder<Arc<S>>) -> OssAppendWriterBuilder<Arc<S>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.kind = Kind::Plain(Arc::new(configure));
+        self
+    }
+
+    /// Writes a sequence of objects for each key, as a [`RollingWriter`](crate::RollingWriter) does,
+    /// with these options. [`objects`](Self::objects) gives the template. This takes the place of
+    /// [`writer`](Self::writer); use that of the `RollingWriterBuilder`.
+    ///
+    /// Closing a key finishes its object, as a shutdown of its writer does; the object is continued
+    /// when the key comes again.
+    ///
+    /// ```
+    /// # fn example(client: oss_append::OssClient) {
+    /// let builder = oss_append::KeyedWriter::builder(client, "my-bucket")
+    ///     .objects(|tenant| format!("tenants/{tenant}/%Y-%m-%d-{{seq}}.log"))
+    ///     .rolling(|_, rolling| rolling.daily().writer(|writer| writer.batch_size(1 << 18)));
+    /// # }
+    /// ```
+    pub fn rolling(
+        mut self,
+        configure: impl Fn(&str, RollingWriterBuilder<S>) -> RollingWriterBuilder<S>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.kind = Kind::Rolling(Arc::new(configure));
+        self
+    }
+
+    /// The most keys that are open at a time. When another comes, those that were not written to
+    /// for longest are closed first, which makes what they hold durable. Default: 1,000.
+    pub fn max_open(mut self, keys: usize) -> Self {
+        self.limits.max_open = keys;
+        self
+    }
+
+    /// Closes a key that was not written to for so long. Default: 1 min.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.idle_timeout = timeout;
+        self
+    }
+
+    /// The most bytes in memory for all keys together, gathered and in flight; when it is reached,
+    /// a write waits. Keys that hold much are appended then, also below their thresholds. No record
+    /// may be longer. Default: 64 MiB.
+    ///
+    /// This counts the bytes of records. A key that gathers short ones takes 4 KiB at least for
+    /// them.
+    pub fn buffer_capacity(mut self, bytes: u64) -> Self {
+        self.limits.buffer_capacity = bytes;
+        self
+    }
+
+    /// The most appends at a time, and looks at objects; further ones go in the order in which they
+    /// came, so each key that waits gets its turn before another has its next. A request that fails
+    /// gives its place up until it is tried again. Default: 16.
+    pub fn max_concurrent_appends(mut self, requests: usize) -> Self {
+        self.max_concurrent_appends = requests;
+        self
+    }
+
+    /// Calls `tell` with each key that fails, and what was not durable of it. Without this, those
+    /// bytes are gone, and counted as [`failed`](crate::KeyedStats::failed).
+    ///
+    /// The bytes count as buffered until it returns. It is called by the key's worker: it must not
+    /// block (send it through a channel) nor panic, and may call [`forgive`](KeyedWriter::forgive).
+    pub fn on_failed(mut self, tell: impl Fn(FailedKey) + Send + Sync + 'static) -> Self {
+        self.on_failed = Some(OnFailed::new(tell));
+        self
+    }
+
+    /// Starts the writer on the current tokio runtime. Makes no request.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options that cannot be, or outside of a
+    /// tokio runtime. What is wrong with the options of a key is told when that is written to.
+    pub fn start(self) -> Result<KeyedWriter> {
+        let Self {
+            store,
+            bucket,
+            names,
+            kind,
+            mut limits,
+            max_concurrent_appends,
+            on_failed,
+        } = self;
+        let context = |error: Error| error.with_operation("open");
+        check_bucket(&bucket).map_err(context)?;
+        for (name, value) in [
+            ("max_open", limits.max_open as u64),
+            ("max_concurrent_appends", max_concurrent_appends as u64),
+            ("buffer_capacity", limits.buffer_capacity),
+            ("idle_timeout", u64::from(!limits.idle_timeout.is_zero())),
+        ] {
+            if value == 0 {
+                return Err(context(Error::invalid_input(format!(
+                    "{name} must be more than zero"
+                ))));
+            }
+        }
+        let runtime = Handle::try_current().map_err(|error| {
+            context(Error::invalid_input("a writer needs a tokio runtime").with_source(error))
+        })?;
+        let most = Semaphore::MAX_PERMITS;
+        limits.max_open = limits.max_open.min(most);
+        limits.buffer_capacity = limits.buffer_capacity.min(most as u64);
+        limits.ahead = max_concurrent_appends.min(limits.max_open / 4);
+        let gate = Arc::new(Semaphore::new(max_concurrent_appends.min(most)));
+        let on = runtime.clone();
+        let open: Open = Box::new(move |key: &str, observer: Arc<dyn Observer>| {
+            let _context = on.enter();
+            let name = names(key);
+            let (store, gate) = (Arc::clone(&store), Arc::clone(&gate));
+            match &kind {
+                Kind::Plain(configure) => {
+                    let object = ObjectPath::new(&bucket, name)?;
+                    let builder = configure(key, OssAppendWriterBuilder::new(store, object));
+                    object::start(builder, gate, observer, &on)
+                }
+                Kind::Rolling(configure) => {
+                    let builder = RollingWriterBuilder::new(store, bucket.clone(), name);
+                    configure(key, builder).start_key(gate, observer, &on)
+                }
+            }
+        });
+        Ok(KeyedWriter::new(Pool::start(
+            open, limits, on_failed, &runtime,
+        )))
+    }
+}
+
+impl<S> Clone for KeyedWriterBuilder<S> {
+    fn clone(&self) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            bucket: self.bucket.clone(),
+            names: Arc::clone(&self.names),
+            kind: match &self.kind {
+                Kind::Plain(configure) => Kind::Plain(Arc::clone(configure)),
+                Kind::Rolling(configure) => Kind::Rolling(Arc::clone(configure)),
+            },
+            limits: self.limits,
+            max_concurrent_appends: self.max_concurrent_appends,
+            on_failed: self.on_failed.clone(),
+        }
+    }
+}
+
+impl<S> fmt::Debug for KeyedWriterBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedWriterBuilder")
+            .field("bucket", &self.bucket)
+            .field("rolling", &matches!(self.kind, Kind::Rolling(_)))
+            .field("limits", &self.limits)
+            .field("max_concurrent_appends", &self.max_concurrent_appends)
+            .field("on_failed", &self.on_failed)
+            .finish_non_exhaustive()
+    }
+}

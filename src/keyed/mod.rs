@@ -1,0 +1,15 @@
+//! Records for many objects, each routed by its key.
+
+mod builder;
+mod failed;
+mod object;
+mod pool;
+pub(crate) mod slim;
+mod stats;
+mod table;
+mod writer;
+
+pub use self::builder::KeyedWriterBuilder;
+pub use self::failed::{FailedKey, KeyedError};
+pub use self::stats::KeyedStats;
+pub use self::writer::KeyedWriter;

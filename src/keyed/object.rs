@@ -1,0 +1,117 @@
+//! The one object of a key, opened by its first append.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::slim::{SEALED_KEY, Slim};
+use crate::appender::options::OpenMode;
+use crate::appender::replay::Checkpoint;
+use crate::appender::stats::Counters;
+use crate::appender::{ObjectAppender, ObjectAppenderBuilder};
+use crate::core::batch::Batch;
+use crate::error::{Error, Result};
+use crate::store::AppendStore;
+use crate::writer::buffer::Records;
+use crate::writer::destination::{Destination, Room};
+use crate::writer::observer::Observer;
+use crate::writer::receipt::Place;
+use crate::writer::{OssAppendWriter, OssAppendWriterBuilder};
+
+struct KeyObject<S> {
+    counters: Arc<Counters>,
+    state: State<S>,
+}
+
+#[allow(clippy::large_enum_variant, reason = "there is a box around it")]
+enum State<S> {
+    Closed(ObjectAppenderBuilder<Arc<S>>),
+    Open(ObjectAppender<Arc<S>>),
+}
+
+impl<S: AppendStore> Destination for KeyObject<S> {
+    async fn open(&mut self, _: Option<Timestamp>) -> Result<()> {
+        if let State::Closed(builder) = &self.state {
+            let counters = Arc::clone(&self.counters);
+            let appender = builder.clone().open_counting(counters).await?;
+            self.state = State::Open(appender);
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> Option<Room> {
+        match &self.state {
+            State::Closed(_) => None,
+            State::Open(appender) => appender.room(),
+        }
+    }
+
+    async fn append(&mut self, batch: Batch, continues: bool) -> Result<Vec<Place>> {
+        self.open(None).await?;
+        match &mut self.state {
+            State::Open(appender) => Destination::append(appender, batch, continues).await,
+            State::Closed(_) => unreachable!("it has been opened"),
+        }
+    }
+
+    async fn finish(&mut self, _: bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        match &self.state {
+            State::Closed(_) => Checkpoint::new(0),
+            State::Open(appender) => appender.checkpoint(),
+        }
+    }
+
+    fn unsent(&self) -> Option<Batch> {
+        match &self.state {
+            State::Closed(_) => None,
+            State::Open(appender) => appender.unsent(),
+        }
+    }
+}
+
+/// Starts the bare writer of a key, with all that it does told to `observer` and each request
+/// through `gate`. Makes no request before there is something to append.
+pub(super) fn start<S: AppendStore>(
+    mut builder: OssAppendWriterBuilder<Arc<S>>,
+    gate: Arc<Semaphore>,
+    observer: Arc<dyn Observer>,
+    runtime: &Handle,
+) -> Result<OssAppendWriter> {
+    let object = builder.object().clone();
+    let context = |error: Error| error.with_operation("open").with_object(&object);
+    builder.pass_through(gate);
+    let mut options = builder.options().map_err(context)?;
+    let compression = builder.compression_used();
+    let appender = builder.appender();
+    appender.options.check().map_err(context)?;
+    if appender.options.mode != OpenMode::Append {
+        return Err(context(Error::invalid_input(
+            "create_new and replay are not for keys: one that comes again is continued",
+        )));
+    }
+    if options.seal {
+        return Err(context(Error::invalid_input(SEALED_KEY)));
+    }
+    options.observer = Some(observer);
+    let counters = Arc::new(Counters::new(object.bucket()));
+    let destination = KeyObject {
+        counters: Arc::clone(&counters),
+        state: State::Closed(appender),
+    };
+    Ok(OssAppendWriter::start(
+        runtime,
+        object,
+        options,
+        counters,
+        Records::Writes,
+        Slim::new(destination),
+        compression.map(|compression| (compression, u64::MAX)),
+        None,
+    ))
+}

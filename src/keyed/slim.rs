@@ -1,0 +1,70 @@
+//! What keeps the worker of a key small while it has nothing to do.
+
+use std::future::Future;
+
+use jiff::Timestamp;
+
+use crate::appender::replay::Checkpoint;
+use crate::core::batch::Batch;
+use crate::error::Result;
+use crate::writer::destination::{Destination, RollReason, Room};
+use crate::writer::receipt::Place;
+
+pub(crate) const SEALED_KEY: &str =
+    "seal_on_shutdown is not for keys: one that comes again could not be written to";
+
+/// A destination whose requests take memory only while they are under way. Otherwise a worker keeps
+/// room for the largest of them as long as it lives, some kilobytes with HTTP.
+pub(crate) struct Slim<D>(Box<D>);
+
+impl<D> Slim<D> {
+    pub(crate) fn new(destination: D) -> Self {
+        Self(Box::new(destination))
+    }
+}
+
+impl<D: Destination> Destination for Slim<D> {
+    fn open(&mut self, period: Option<Timestamp>) -> impl Future<Output = Result<()>> + Send {
+        Box::pin(self.0.open(period))
+    }
+
+    fn room(&self) -> Option<Room> {
+        self.0.room()
+    }
+
+    fn append(
+        &mut self,
+        batch: Batch,
+        continues: bool,
+    ) -> impl Future<Output = Result<Vec<Place>>> + Send {
+        Box::pin(self.0.append(batch, continues))
+    }
+
+    fn verify(&mut self) -> impl Future<Output = Result<()>> + Send {
+        Box::pin(self.0.verify())
+    }
+
+    fn roll(&mut self, reason: RollReason) -> impl Future<Output = Result<()>> + Send {
+        Box::pin(self.0.roll(reason))
+    }
+
+    fn complete(&mut self) -> impl Future<Output = Result<()>> + Send {
+        Box::pin(self.0.complete())
+    }
+
+    fn finish(&mut self, seal: bool) -> impl Future<Output = Result<()>> + Send {
+        Box::pin(self.0.finish(seal))
+    }
+
+    fn lag(&self) -> u64 {
+        self.0.lag()
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        self.0.checkpoint()
+    }
+
+    fn unsent(&self) -> Option<Batch> {
+        self.0.unsent()
+    }
+}

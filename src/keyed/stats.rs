@@ -1,0 +1,27 @@
+//! A snapshot of what a keyed writer has done and what it holds.
+
+/// What a keyed writer has done so far. The bytes add up: `accepted` is always
+/// `durable + buffered + failed`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyedStats {
+    /// Keys that are open; never more than `max_open`.
+    pub open: usize,
+    /// Those of them of which everything is durable.
+    pub idle: usize,
+    /// Those of them that are being closed.
+    pub closing: usize,
+    /// Keys that have failed and were not [forgiven](crate::KeyedWriter::forgive).
+    pub failed_keys: usize,
+    /// Records taken from callers.
+    pub records: u64,
+    /// Bytes taken from callers.
+    pub accepted: u64,
+    /// Bytes proven to be in their objects.
+    pub durable: u64,
+    /// Bytes in memory: waiting, or in an append whose outcome is open. Never more than
+    /// `buffer_capacity`.
+    pub buffered: u64,
+    /// Bytes of keys that failed, which were not durable then.
+    pub failed: u64,
+}

@@ -1,0 +1,159 @@
+//! `KeyedWriter`: the handle.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::builder::KeyedWriterBuilder;
+use super::failed::KeyedError;
+use super::pool::Pool;
+use super::stats::KeyedStats;
+use crate::error::{Error, Result};
+use crate::store::AppendStore;
+use crate::writer::Receipt;
+
+/// Writes each record to the object of its key, for hundreds of thousands of keys: as an
+/// [`OssAppendWriter`](crate::OssAppendWriter) for each, or a
+/// [`RollingWriter`](crate::RollingWriter), with one limit for the memory of all.
+///
+/// The object of a key has the records that were accepted for it, whole and in order, exactly once.
+/// A record is never split between two appends.
+///
+/// # Open keys
+/// A key is opened by its first record, and closed when it was not written to for a while or when
+/// its place is needed ([`idle_timeout`](KeyedWriterBuilder::idle_timeout),
+/// [`max_open`](KeyedWriterBuilder::max_open)). A closed key takes no memory. When it comes again it
+/// is continued at the end of its object, which costs one look at it; so `max_open` should be more
+/// than the keys that are busy at a time.
+///
+/// An open key of which everything is durable takes less than 4 KiB. One that gathers records takes
+/// 4 KiB at least for them.
+///
+/// # Failure
+/// A key that fails fails alone: with all of its records that are not durable, whose receipts tell
+/// the same error. [`on_failed`](KeyedWriterBuilder::on_failed) gets their bytes. From then on the
+/// key's writes, and every flush and shutdown, return its error, until [`forgive`](Self::forgive) is
+/// called: otherwise its object would go on with a gap that nobody has agreed to. Each key that has
+/// failed takes the memory of its name and its error until then.
+///
+/// # Clones
+/// A clone is another handle of the same writer.
+///
+/// # Dropping
+/// Dropping the last clone never blocks. What was accepted is still appended as long as the runtime
+/// lives, but nobody learns how that ends, except from receipts: call [`shutdown`](Self::shutdown).
+/// A drop before everything is durable logs one warning.
+///
+/// ```no_run
+/// # async fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
+/// use oss_append::KeyedWriter;
+///
+/// let writer = KeyedWriter::builder(client, "my-bucket")
+///     .objects(|tenant| format!("tenants/{tenant}/events.log"))
+///     .on_failed(|failed| eprintln!("{}: {}", failed.key, failed.error))
+///     .start()?;
+/// let receipt = writer.write("alice", "signed in\n".into()).await?;
+/// let _ = writer.write("bob", "signed out\n".into()).await?;
+/// println!("{:?}", receipt.written().await?.range);
+/// writer.shutdown().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeyedWriter {
+    pool: Arc<Pool>,
+}
+
+impl KeyedWriter {
+    /// Prepares to write to objects in `bucket`.
+    pub fn builder<S: AppendStore>(store: S, bucket: impl Into<String>) -> KeyedWriterBuilder<S> {
+        KeyedWriterBuilder::new(store, bucket.into())
+    }
+
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        Self { pool }
+    }
+
+    /// Takes `record` in for the object of `key`, and gives a receipt that tells when it is durable
+    /// and where. Without copying, unless it is short. Waits while there is no memory, while the
+    /// key holds its own `buffer_capacity`, or while another key is closed to make room for this
+    /// one.
+    ///
+    /// The receipt's [`position`](Receipt::position) counts from when the key was opened;
+    /// [`written`](Receipt::written) tells where the record is in the object.
+    ///
+    /// # Errors
+    /// The failure of the key, see [above](Self#failure); [`Closed`](crate::ErrorKind::Closed) after
+    /// a shutdown; [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty record, one of more
+    /// than [`buffer_capacity`](KeyedWriterBuilder::buffer_capacity) or `max_append_size` bytes, a
+    /// key whose object cannot be named so, and options of a key that do not go together: nothing
+    /// is written then, and the key has not failed.
+    ///
+    /// That an object is no appendable one, or that OSS refuses the credentials, is found out by
+    /// its first append: the receipt tells it.
+    ///
+    /// # Cancel safety
+    /// Safe: a future that was dropped before it returned has accepted nothing.
+    pub async fn write(&self, key: &str, record: Bytes) -> Result<Receipt> {
+        self.pool.write(key, record).await
+    }
+
+    /// Waits until everything accepted before is durable, and issues it as the
+    /// [`FlushMode`](crate::FlushMode) of each key says.
+    ///
+    /// # Errors
+    /// All keys that have failed, now or earlier, and were not [forgiven](Self::forgive). Everything
+    /// accepted for others is durable.
+    ///
+    /// # Cancel safety
+    /// Safe: the appends stay on their way.
+    pub async fn flush(&self) -> Result<(), KeyedError> {
+        self.pool.flush(false).await
+    }
+
+    /// Makes everything accepted so far durable, at once and in every flush mode.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    ///
+    /// # Cancel safety
+    /// Safe: the appends stay on their way.
+    pub async fn sync(&self) -> Result<(), KeyedError> {
+        self.pool.flush(true).await
+    }
+
+    /// Takes nothing more, makes everything durable and closes all keys. Writes that wait fail.
+    ///
+    /// # Errors
+    /// All keys that have failed, now or earlier, and were not [forgiven](Self::forgive). All others
+    /// have been closed. Called again, it tells the same.
+    ///
+    /// # Cancel safety
+    /// Safe: the shutdown goes on, and can be waited for by another call.
+    pub async fn shutdown(&self) -> Result<(), KeyedError> {
+        self.pool.shutdown().await
+    }
+
+    /// Lets a key that has failed be written to again, and gives the error that it had: the next
+    /// record looks at the object and goes on at its end. `None` if it has not failed.
+    ///
+    /// What was not durable does not come back by itself: to write it again, first look at
+    /// [`in_doubt`](crate::Unsent::in_doubt), or it may be there twice.
+    pub fn forgive(&self, key: &str) -> Option<Error> {
+        self.pool.lock().failed.remove(key)
+    }
+
+    /// The keys that have failed and were not [forgiven](Self::forgive), in order.
+    pub fn failed_keys(&self) -> Vec<(String, Error)> {
+        let table = self.pool.lock();
+        let failed = table.failed.iter();
+        failed
+            .map(|(key, error)| (key.to_string(), error.clone()))
+            .collect()
+    }
+
+    /// What was done so far, and what is held.
+    pub fn stats(&self) -> KeyedStats {
+        self.pool.lock().stats()
+    }
+}

@@ -1,0 +1,254 @@
+//! A key that fails fails alone, and nothing of it is lost without being told.
+
+use std::sync::{Arc, Mutex};
+
+use oss_append::{ErrorKind, FailedKey, KeyedWriter, KeyedWriterBuilder, Landed, ObjectKind};
+
+use crate::support::SEC;
+use crate::support::bucket::SimBucket;
+use crate::support::store::{Fault, Object, service};
+use crate::{check, keyed, put, say};
+
+#[derive(Clone, Default)]
+struct Failed(Arc<Mutex<Vec<FailedKey>>>);
+
+impl Failed {
+    fn of(builder: KeyedWriterBuilder<SimBucket>) -> (KeyedWriter, Self) {
+        let failed = Self::default();
+        let told = failed.clone();
+        let builder = builder.on_failed(move |key| told.0.lock().unwrap().push(key));
+        (builder.start().unwrap(), failed)
+    }
+
+    fn all(&self) -> Vec<FailedKey> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+fn unsent(failed: &FailedKey) -> String {
+    String::from_utf8(failed.unsent.chunks.concat()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_without_permission_fails_its_own_records_only() {
+    let bucket = SimBucket::new();
+    bucket.object("bad").go_down(service(403, "AccessDenied"));
+    let (writer, failed) = Failed::of(keyed(&bucket));
+    let bad = [
+        put(&writer, "bad", "one").await,
+        put(&writer, "bad", "two").await,
+    ];
+    let good = put(&writer, "good", "three").await;
+    good.written().await.unwrap();
+    for receipt in &bad {
+        let error = receipt.written().await.unwrap_err();
+        assert_eq!(error.service_error().unwrap().status, 403);
+    }
+    let all = failed.all();
+    let [only] = &all[..] else { panic!("one") };
+    assert_eq!(
+        (only.key.as_str(), unsent(only).as_str()),
+        ("bad", "onetwo")
+    );
+    assert_eq!(only.error.service_error().unwrap().code, "AccessDenied");
+    let stats = writer.stats();
+    assert_eq!((stats.failed, stats.failed_keys, stats.buffered), (6, 1, 0));
+    check(&writer);
+
+    // Until it is forgiven, also by everything that speaks for all keys.
+    let refused = writer.write("bad", "four".into()).await.unwrap_err();
+    assert_eq!(refused.service_error().unwrap().status, 403);
+    say(&writer, "good", "five").await;
+    for result in [writer.flush().await, writer.sync().await] {
+        let error = result.unwrap_err();
+        assert_eq!(error.keys().len(), 1);
+        assert!(error.get("bad").is_some() && error.get("good").is_none());
+    }
+    assert_eq!(bucket.texts(), ["threefive"]);
+
+    bucket.object("bad").come_back();
+    assert!(writer.forgive("bad").is_some() && writer.forgive("bad").is_none());
+    say(&writer, "bad", &unsent(only)).await;
+    writer.sync().await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!(bucket.texts(), ["onetwo", "threefive"]);
+    check(&writer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_fails_in_mid_stream_gives_back_what_is_missing() {
+    let bucket = SimBucket::new();
+    let (writer, failed) = Failed::of(keyed(&bucket));
+    put(&writer, "a", "first,").await.written().await.unwrap();
+    bucket.object("a").fault(Fault::error(403, "AccessDenied"));
+    bucket.object("a").world().latency = SEC;
+    let second = put(&writer, "a", &"s".repeat(20)).await;
+    tokio::time::sleep(SEC / 2).await;
+    let third = put(&writer, "a", "third").await;
+    assert!(second.written().await.is_err() && third.written().await.is_err());
+    let all = failed.all();
+    assert_eq!(unsent(&all[0]), format!("{}third", "s".repeat(20)));
+    assert_eq!((all[0].unsent.position, all[0].unsent.in_doubt), (6, 0));
+    assert_eq!(all[0].error.landed(), Some(Landed::No));
+    assert_eq!(bucket.texts(), ["first,"]);
+    check(&writer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_not_appendable_stays_as_it_is() {
+    let bucket = SimBucket::new();
+    let normal = Object {
+        kind: ObjectKind::Other("Normal".into()),
+        ..Object::appendable("theirs")
+    };
+    bucket.object("normal").world().object = Some(normal.clone());
+    let (writer, failed) = Failed::of(keyed(&bucket));
+    let receipt = put(&writer, "normal", "x").await;
+    say(&writer, "other", "y").await;
+    let error = receipt.written().await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::NotAppendable { .. }),
+        "{error}"
+    );
+    let error = writer.shutdown().await.unwrap_err();
+    assert!(error.get("normal").is_some());
+    assert_eq!(failed.all().len(), 1);
+    assert_eq!(bucket.object("normal").world().object, Some(normal));
+    assert_eq!(bucket.object("other").text(), "y");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_cannot_be_named_so_is_refused_and_has_not_failed() {
+    let bucket = SimBucket::new();
+    let writer = keyed(&bucket).start().unwrap();
+    for key in ["", "/slash", &"k".repeat(1024), "\\back"] {
+        let error = writer.write(key, "x".into()).await.unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::InvalidInput { .. }),
+            "{error}"
+        );
+    }
+    assert_eq!(writer.stats(), Default::default());
+    writer.shutdown().await.unwrap();
+    assert_eq!(bucket.requests(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_tells_of_every_key_that_failed() {
+    let bucket = SimBucket::new();
+    let (writer, failed) = Failed::of(keyed(&bucket).max_open(3));
+    for number in 0..10 {
+        let key = format!("key{number}");
+        if number % 2 == 1 {
+            bucket.object(&key).go_down(service(403, "AccessDenied"));
+        }
+        say(&writer, &key, "x").await;
+    }
+    let error = writer.shutdown().await.unwrap_err();
+    let keys: Vec<_> = error.keys().iter().map(|(key, _)| key.clone()).collect();
+    assert_eq!(keys, ["key1", "key3", "key5", "key7", "key9"]);
+    assert!(
+        error.to_string().starts_with("5 keys have failed"),
+        "{error}"
+    );
+    assert_eq!(failed.all().len(), 5, "all have been told by now");
+    let again = writer.shutdown().await.unwrap_err();
+    assert_eq!(again.keys().len(), 5);
+    assert_eq!(writer.failed_keys().len(), 5);
+    assert_eq!(writer.stats().durable, 5);
+    check(&writer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_counts_as_buffered_until_it_has_been_told() {
+    let bucket = SimBucket::new();
+    bucket.object("a").go_down(service(403, "AccessDenied"));
+    let seen = Arc::new(Mutex::new(None));
+    let (told, handle) = (Arc::clone(&seen), Arc::new(Mutex::new(None::<KeyedWriter>)));
+    let of = Arc::clone(&handle);
+    let writer = keyed(&bucket).on_failed(move |failed| {
+        let writer = of.lock().unwrap().take().unwrap();
+        // It may call back.
+        writer.forgive(&failed.key);
+        *told.lock().unwrap() = Some(writer.stats());
+    });
+    let writer = writer.start().unwrap();
+    *handle.lock().unwrap() = Some(writer.clone());
+    let receipt = put(&writer, "a", "x").await;
+    receipt.written().await.unwrap_err();
+    let during = seen.lock().unwrap().unwrap();
+    assert_eq!(
+        (during.buffered, during.failed, during.failed_keys),
+        (1, 0, 0)
+    );
+    let after = writer.stats();
+    assert_eq!((after.buffered, after.failed, after.open), (0, 1, 0));
+    writer.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_free_the_memory_that_others_wait_for() {
+    let bucket = SimBucket::new();
+    bucket.object("bad").go_down(service(403, "AccessDenied"));
+    let writer = keyed(&bucket)
+        .buffer_capacity(50)
+        .max_open(1)
+        .start()
+        .unwrap();
+    for _ in 0..10 {
+        put(&writer, "bad", &"b".repeat(50))
+            .await
+            .written()
+            .await
+            .unwrap_err();
+        say(&writer, "good", &"g".repeat(50)).await;
+        writer.forgive("bad").unwrap();
+    }
+    writer.shutdown().await.unwrap();
+    assert_eq!(bucket.texts(), ["g".repeat(500)]);
+    check(&writer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_keys_with_one_object_conflict_and_lose_nothing_silently() {
+    let bucket = SimBucket::new();
+    let (writer, failed) = Failed::of(keyed(&bucket).objects(|_| "same".into()));
+    let mut receipts = Vec::new();
+    for record in ["a1,", "b1,", "a2,", "b2,"] {
+        if let Ok(receipt) = writer.write(&record[..1], record.into()).await {
+            let written = receipt.written().await;
+            receipts.push((record, written.is_ok()));
+        }
+    }
+    let error = writer.shutdown().await.unwrap_err();
+    assert!(matches!(error.keys()[0].1.kind(), ErrorKind::Conflict(_)));
+    let landed: String = receipts
+        .iter()
+        .filter(|(_, ok)| *ok)
+        .map(|(r, _)| *r)
+        .collect();
+    assert_eq!(bucket.texts(), [landed]);
+    assert!(!failed.all().is_empty());
+}
+
+#[test]
+fn a_runtime_that_ends_fails_what_was_not_durable() {
+    let bucket = SimBucket::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let (writer, failed, receipt) = runtime.block_on(async {
+        let (writer, failed) = Failed::of(keyed(&bucket));
+        let receipt = put(&writer, "a", "x").await;
+        (writer, failed, receipt)
+    });
+    drop(runtime);
+    let error = futures::executor::block_on(receipt.written()).unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::WorkerLost);
+    assert_eq!(unsent(&failed.all()[0]), "x");
+    let error = futures::executor::block_on(writer.shutdown()).unwrap_err();
+    assert_eq!(error.keys().len(), 1);
+    assert_eq!(writer.stats().open, 0);
+    check(&writer);
+}

@@ -1,0 +1,126 @@
+//! What keys of a keyed writer cost: those that are open and idle little, those that are closed
+//! nothing.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use oss_append::{
+    AppendAnswer, AppendRequest, AppendStore, KeyedWriter, KeyedWriterBuilder, ObjectInfo,
+    ObjectPath, Result,
+};
+
+/// Bytes that are allocated now.
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: all is done by the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Takes everything for new objects and remembers nothing.
+struct Nowhere;
+
+impl AppendStore for Nowhere {
+    async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
+        tokio::task::yield_now().await;
+        let end = request.position + request.body.len();
+        let mut answer = AppendAnswer::new(end, request.body.crc64());
+        if request.position > 0 {
+            answer.crc64 = None;
+        }
+        Ok(answer)
+    }
+
+    async fn head(&self, _: &ObjectPath) -> Result<Option<ObjectInfo>> {
+        Ok(None)
+    }
+
+    async fn read_range(
+        &self,
+        _: &ObjectPath,
+        _: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes>>> {
+        Ok(stream::empty().boxed())
+    }
+
+    async fn seal(&self, _: &ObjectPath, _: u64) -> Result<()> {
+        Ok(())
+    }
+}
+
+const KEYS: usize = 10_000;
+
+/// The most bytes that an open and idle key may cost.
+const MOST: usize = 4096;
+
+fn allocated() -> usize {
+    ALLOCATED.load(Ordering::Relaxed)
+}
+
+async fn measure(name: &str, builder: KeyedWriterBuilder<Nowhere>) {
+    let writer = builder
+        .max_open(KEYS)
+        .idle_timeout(Duration::from_secs(60))
+        .start()
+        .unwrap();
+    // The queues of the runtime keep the size that the first round gives them.
+    round(&writer).await;
+    let before = allocated();
+    let (gathering, idle) = round(&writer).await;
+    let left = allocated().saturating_sub(before);
+    println!("{name}: {gathering} bytes for a key that gathers, {idle} idle; {left} left of all");
+    assert!(idle <= MOST, "{idle} bytes for an idle key");
+    assert!(left <= KEYS, "{left} bytes for {KEYS} closed keys");
+    writer.shutdown().await.unwrap();
+}
+
+/// Opens all keys and closes them, and tells what one costs while it gathers and while it is idle.
+async fn round(writer: &KeyedWriter) -> (usize, usize) {
+    let before = allocated();
+    for number in 0..KEYS {
+        let key = format!("tenants/{number:08}/events.log");
+        let _ = writer.write(&key, "one record\n".into()).await.unwrap();
+    }
+    let gathering = (allocated() - before) / KEYS;
+    writer.sync().await.unwrap();
+    assert_eq!(writer.stats().idle, KEYS);
+    let idle = (allocated() - before) / KEYS;
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert_eq!(writer.stats().open, 0);
+    (gathering, idle)
+}
+
+/// One test, since it counts what the whole process allocates.
+#[test]
+fn an_idle_key_is_small_and_a_closed_one_costs_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        measure("an object each", KeyedWriter::builder(Nowhere, "bucket")).await;
+        let rolling = KeyedWriter::builder(Nowhere, "bucket")
+            .objects(|key| format!("{key}-{{seq}}"))
+            .rolling(|_, rolling| rolling.roll_size(1 << 30));
+        measure("a sequence each", rolling).await;
+    });
+}
