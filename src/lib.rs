@@ -22,6 +22,7 @@
 //! # The layers
 //! | type | what it does |
 //! |---|---|
+//! | `KeyedWriter` | many objects, by keys, under one budget, with the feature `keyed` |
 //! | `OssLogAppender` | logs: records from any thread, with the feature `tracing` |
 //! | `RollingWriter` | *where* to append: a sequence of objects, with the feature `rolling` |
 //! | [`OssAppendWriter`] | batching: *when* to append; back-pressure, flush, receipts of what is durable |
