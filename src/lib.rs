@@ -26,7 +26,6 @@
 //! | `OssLogAppender` | logs: records from any thread, with the feature `tracing` |
 //! | `RollingWriter` | *where* to append: a sequence of objects, with the feature `rolling` |
 //! | [`OssAppendWriter`] | batching: *when* to append; back-pressure, flush, receipts of what is durable |
-//! | `KeyedWriter` | many of them by keys, with the feature `keyed` |
 //! | [`ObjectAppender`] | exactness: *what happened* to an append; retries, reconciles, replay |
 //! | [`AppendStore`] | the small trait between exactness and the wire, for stores of your own |
 //! | [`OssClient`] | one signed HTTP request each |
