@@ -39,7 +39,8 @@ use crate::writer::{DurablePositions, OssAppendWriter, Receipt, Unsent, WriterSt
 ///
 /// A record that is written in pieces is kept back until its end comes, or until `linger`, a flush
 /// or its length (`batch_size`) sends its beginning on. The rest then goes in the same object. It is
-/// split in one case: the object takes no more appends between the two.
+/// split in one case: the object takes no more appends between the two, as it is with a record that
+/// is longer than an object may be.
 ///
 /// # Alone or with others
 /// A template is one writer's own, unless

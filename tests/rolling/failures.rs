@@ -70,6 +70,20 @@ async fn an_object_limit_below_the_roll_size_rolls_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_line_longer_than_any_object_is_split_and_nothing_of_it_lost() {
+    let bucket = SimBucket::new();
+    let builder = rolling(&bucket, "log-{seq}").roll_size(300);
+    let builder = builder.writer(|writer| writer.max_object_size(300));
+    let mut writer = builder.open().await.unwrap();
+    let long = format!("{}\n", "x".repeat(700));
+    write(&mut writer, &format!("first\n{long}last\n")).await;
+    writer.shutdown().await.unwrap();
+    assert_eq!(bucket.text(), format!("first\n{long}last\n"));
+    assert!(bucket.texts().iter().all(|text| text.len() <= 300));
+    assert!(bucket.texts().last().unwrap().ends_with("last\n"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_that_no_object_mends_is_final_and_keeps_the_bytes() {
     let bucket = SimBucket::new();
     let mut writer = rolling(&bucket, "log-{seq}").open().await.unwrap();
