@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::instrument::WithSubscriber;
-use tracing::subscriber::NoSubscriber;
-
 use super::buffer::Records;
 use super::lazy::LazyOssAppendWriter;
 use super::observer::Observer;
@@ -167,8 +164,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             context(Error::invalid_input("a writer needs a tokio runtime").with_source(error))
         })?;
         let (writer, worker) = self.start(options).await?;
-        // The worker's own HTTP must never be logged into the object that it writes.
-        runtime.spawn(worker.with_subscriber(NoSubscriber::new()));
+        worker::spawn(&runtime, worker);
         Ok(writer)
     }
 

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::Either;
+use tokio::runtime::Handle;
+use tracing::Dispatch;
+use tracing::instrument::WithSubscriber;
 
 use crate::compression::{Compressed, Compression};
 use crate::core::batch::Batch;
@@ -68,6 +71,12 @@ pub(super) fn run_compressed<D: Destination>(
         }
         None => Either::Right(run(shared, destination, clock)),
     }
+}
+
+/// Starts a worker. Its own HTTP must never be logged into the object that it writes.
+pub(super) fn spawn(runtime: &Handle, worker: impl Future<Output = ()> + Send + 'static) {
+    // Not a new `NoSubscriber`: tracing would keep a list of all of them, and walk it each time.
+    runtime.spawn(worker.with_subscriber(Dispatch::none()));
 }
 
 async fn work<D: Destination>(

@@ -10,8 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::runtime::Handle;
-use tracing::Dispatch;
-use tracing::instrument::WithSubscriber;
 
 use super::buffer::Records;
 use super::builder::{OssAppendWriterBuilder, WriterOptions};
@@ -113,8 +111,7 @@ impl OssAppendWriter {
         let writer = Self::new(Arc::new(shared));
         let worker =
             worker::run_compressed(Arc::clone(&writer.shared), destination, compression, clock);
-        // Not a new `NoSubscriber`: tracing would keep a list of all of them, and walk it each time.
-        runtime.spawn(worker.with_subscriber(Dispatch::none()));
+        worker::spawn(runtime, worker);
         writer
     }
 
