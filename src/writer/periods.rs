@@ -63,10 +63,13 @@ impl PeriodClock {
     }
 
     /// How long new bytes go on belonging to the same period, or at least until the clock has to be
-    /// asked again; zero if the period has ended.
+    /// asked again; zero if the period has ended. The last period that can be told ends never.
     pub(super) fn left(&mut self) -> Duration {
         if self.begun.is_empty() {
             self.begin();
+        }
+        if self.last.end == Timestamp::MAX {
+            return LONGEST;
         }
         let left = self.last.end.duration_since(self.clock.now());
         Duration::try_from(left).unwrap_or_default().min(LONGEST)
@@ -101,5 +104,19 @@ impl PeriodClock {
     /// There is no byte and no object: whenever the next byte comes, its period begins.
     pub(super) fn idle(&mut self) {
         self.begun.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_period_never_ends() {
+        let hour = Duration::from_secs(3600);
+        let clock = WallClock::new(|| Timestamp::MAX);
+        let mut periods = PeriodClock::new(Periods::new(hour, 0).unwrap(), clock);
+        assert_eq!(periods.left(), LONGEST);
+        assert_eq!(periods.left(), LONGEST);
     }
 }
