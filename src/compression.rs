@@ -4,8 +4,8 @@ use std::future::Future;
 
 use jiff::Timestamp;
 
-use crate::appender::replay::Checkpoint;
 use crate::core::batch::Batch;
+use crate::core::position::Proven;
 use crate::error::{Error, Landed, Result};
 use crate::writer::destination::{Destination, RollReason, Room};
 use crate::writer::receipt::{Member, Place};
@@ -257,8 +257,8 @@ impl<D: Destination> Destination for Compressed<D> {
         self.inner.finish(seal)
     }
 
-    fn checkpoint(&self) -> Checkpoint {
-        self.inner.checkpoint()
+    fn proven(&self) -> Proven {
+        self.inner.proven()
     }
 
     fn unsent(&self) -> Option<Batch> {
@@ -271,7 +271,7 @@ impl<D: Destination> Compressed<D> {
     fn member(&self, places: &[Place], len: u64) -> Option<Place> {
         let (first, last) = (places.first()?, places.last()?);
         let end = last.position + last.len;
-        let Checkpoint { position, crc64 } = self.inner.checkpoint();
+        let Proven { position, crc } = self.inner.proven();
         Some(Place {
             object: first.object.clone(),
             position: first.position,
@@ -279,7 +279,7 @@ impl<D: Destination> Compressed<D> {
             before: None,
             member: Some(Member {
                 len: end - first.position,
-                crc64: crc64.filter(|_| position == end),
+                crc64: crc.filter(|_| position == end),
             }),
         })
     }

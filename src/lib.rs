@@ -96,7 +96,7 @@ mod rolling;
 mod store;
 mod writer;
 
-pub use crate::appender::replay::Checkpoint;
+pub use crate::appender::checkpoint::Checkpoint;
 pub use crate::appender::stats::AppendStats;
 pub use crate::appender::{AppendReceipt, ObjectAppender, ObjectAppenderBuilder};
 pub use crate::client::{OssClient, OssClientBuilder};

@@ -106,7 +106,11 @@ impl<S: AppendStore> AppendStore for Arc<S> {
 /// assert!(ObjectPath::new("logs", "/leading-slash").is_err());
 /// # Ok::<(), oss_append::Error>(())
 /// ```
+///
+/// With the feature `serde` it is that text.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(into = "String", try_from = "String"))]
 pub struct ObjectPath {
     bucket: Arc<str>,
     key: Arc<str>,
@@ -199,6 +203,20 @@ impl FromStr for ObjectPath {
             .and_then(|rest| rest.split_once('/'))
             .ok_or_else(malformed)?;
         Self::new(bucket, key)
+    }
+}
+
+impl TryFrom<String> for ObjectPath {
+    type Error = Error;
+
+    fn try_from(target: String) -> Result<Self> {
+        target.parse()
+    }
+}
+
+impl From<ObjectPath> for String {
+    fn from(object: ObjectPath) -> Self {
+        object.to_string()
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use oss_append::Checkpoint;
 use support::store::{Fault, SimStore};
-use support::{MS, appender, writer};
+use support::{MS, appender, object, writer};
 use tokio::io::AsyncWriteExt;
 
 /// Polls `future` at most `polls` times, letting time and tasks go on in between.
@@ -127,7 +127,7 @@ async fn a_dropped_replay_goes_on_where_it_was() {
         let store = SimStore::holding("one two ");
         store.world().latency = 2 * MS;
         let mut appender = appender(&store)
-            .replay(Checkpoint::START)
+            .replay(Checkpoint::start(object()))
             .open()
             .await
             .unwrap();

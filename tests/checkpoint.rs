@@ -2,20 +2,21 @@
 
 mod support;
 
-use oss_append::{Checkpoint, crc64};
+use oss_append::{Checkpoint, ConflictCause, ErrorKind, ObjectPath, crc64};
+use proptest::prelude::*;
 use support::store::{Fault, SimStore};
-use support::{appender, writer};
+use support::{appender, conflict_cause, object, ours, writer};
 use tokio::io::AsyncWriteExt;
 
 fn of(content: &str) -> Checkpoint {
-    Checkpoint::new(content.len() as u64).crc64(crc64::checksum(content.as_bytes()))
+    Checkpoint::new(object(), content.len() as u64).crc64(crc64::checksum(content.as_bytes()))
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_checkpoint_covers_the_whole_object_from_its_opening_on() {
     let store = SimStore::new();
     let untouched = writer(&store).open().await.unwrap();
-    assert_eq!(untouched.checkpoint(), Checkpoint::START);
+    assert_eq!(untouched.checkpoint(), Checkpoint::start(object()));
 
     let store = SimStore::holding("before ");
     let mut writer = writer(&store).open().await.unwrap();
@@ -53,7 +54,7 @@ async fn the_checkpoint_of_a_shared_object_counts_what_others_appended() {
 async fn a_replay_has_no_checksum_before_its_comparison_is_complete() {
     let store = SimStore::holding("compared and more");
     let mut writer = writer(&store)
-        .replay(Checkpoint::START)
+        .replay(Checkpoint::start(object()))
         .batch_size(4)
         .open()
         .await
@@ -62,7 +63,7 @@ async fn a_replay_has_no_checksum_before_its_comparison_is_complete() {
     while writer.stats().compared == 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(writer.checkpoint(), Checkpoint::START);
+    assert_eq!(writer.checkpoint(), Checkpoint::start(object()));
     writer.sync().await.unwrap();
     assert_eq!(writer.checkpoint(), of("compared"), "read back");
     writer.write_all(b" and more").await.unwrap();
@@ -111,4 +112,111 @@ async fn a_receipt_has_no_checksum_if_others_are_behind_its_bytes() {
     let receipt = appender.append("ours").await.unwrap();
     assert_eq!((receipt.range, receipt.crc64), (0..4, None));
     assert_eq!(appender.checkpoint(), of("ours theirs"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_was_written_gives_a_checkpoint_behind_it() {
+    let store = SimStore::new();
+    let mut first = writer(&store).open().await.unwrap();
+    let record = first.enqueue("one ".into()).await.unwrap().with_crc64();
+    let _ = first.enqueue("two ".into()).await.unwrap();
+    first.sync().await.unwrap();
+    let checkpoint = record.written().await.unwrap().checkpoint();
+    assert_eq!(checkpoint, of("one "));
+    drop(first);
+
+    let replay = |checkpoint| writer(&store).replay(checkpoint).open();
+    let mut second = replay(checkpoint.clone()).await.unwrap();
+    second.write_all(b"two three").await.unwrap();
+    second.shutdown().await.unwrap();
+    assert_eq!(store.text(), "one two three");
+
+    let mut differing = replay(checkpoint).await.unwrap();
+    differing.write_all(b"2 and three, four").await.unwrap();
+    let error = ours(differing.shutdown().await.unwrap_err());
+    assert!(matches!(error.kind(), ErrorKind::ReplayDiffers { .. }));
+    assert_eq!(store.text(), "one two three");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_of_another_object_is_refused() {
+    let store = SimStore::new();
+    let other: ObjectPath = "oss://bucket/other".parse().unwrap();
+    let builder = writer(&store).replay(Checkpoint::start(other));
+    let error = builder.open().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
+    let told = error.to_string();
+    assert!(
+        told.contains("oss://bucket/other") && told.contains("oss://bucket/object"),
+        "{told}"
+    );
+    assert!(store.ops().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_does_not_match_the_object_says_how() {
+    let cause = async |store: &SimStore| {
+        let opened = writer(store).replay(of("0123456789")).open().await;
+        opened.map_err(|error| conflict_cause(&error)).unwrap_err()
+    };
+    assert_eq!(cause(&SimStore::new()).await, ConflictCause::Gone);
+    let shorter = SimStore::holding("01234");
+    assert_eq!(cause(&shorter).await, ConflictCause::Replaced);
+    let other_bytes = SimStore::holding("9876543210");
+    assert_eq!(cause(&other_bytes).await, ConflictCause::Replaced);
+
+    // A longer object is compared with what comes, together with what stands before it.
+    for longer in ["9876543210 tail", "0123456789 foreign"] {
+        let store = SimStore::holding(longer);
+        let builder = writer(&store).replay(of("0123456789"));
+        let mut writer = builder.open().await.unwrap();
+        writer.write_all(b" tail and more").await.unwrap();
+        let error = ours(writer.shutdown().await.unwrap_err());
+        assert!(matches!(error.kind(), ErrorKind::ReplayDiffers { .. }));
+        assert_eq!(store.text(), longer);
+    }
+}
+
+#[test]
+fn a_checkpoint_is_data_that_json_can_hold() {
+    let with = of("before");
+    let text = serde_json::to_string(&with).unwrap();
+    let crc64 = with.crc64.unwrap();
+    assert_eq!(
+        text,
+        format!(r#"{{"object":"oss://bucket/object","position":6,"crc64":"{crc64}"}}"#)
+    );
+    assert_eq!(serde_json::from_str::<Checkpoint>(&text).unwrap(), with);
+
+    let without = Checkpoint::new(object(), 6);
+    let text = serde_json::to_string(&without).unwrap();
+    assert_eq!(text, r#"{"object":"oss://bucket/object","position":6}"#);
+    assert_eq!(serde_json::from_str::<Checkpoint>(&text).unwrap(), without);
+
+    for wrong in [
+        r#"{"object":"bucket/object","position":6}"#,
+        r#"{"object":"oss://bucket//slash","position":6}"#,
+        r#"{"object":"oss://bucket/object"}"#,
+        r#"{"object":"oss://bucket/object","position":-1}"#,
+        r#"{"object":"oss://bucket/object","position":6,"crc64":"six"}"#,
+        r#"{"object":"oss://bucket/object","position":6,"crc64":3231342946509354535}"#,
+    ] {
+        serde_json::from_str::<Checkpoint>(wrong).unwrap_err();
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_checkpoint_comes_back_from_json(
+        key in "[^/\\\\\\pC][^\\pC]{0,40}",
+        position: u64,
+        crc64: Option<u64>,
+    ) {
+        prop_assume!(key != "." && key != "..");
+        let object = ObjectPath::new("bucket", key).unwrap();
+        let mut checkpoint = Checkpoint::new(object, position);
+        checkpoint.crc64 = crc64;
+        let text = serde_json::to_string(&checkpoint).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Checkpoint>(&text).unwrap(), checkpoint);
+    }
 }

@@ -17,7 +17,7 @@ use oss_append::{
 use proptest::prelude::*;
 use support::bucket::SimBucket;
 use support::store::{Fault, Object, SimStore, service};
-use support::{MS, SEC, emulated, small_writer, writer};
+use support::{MS, SEC, emulated, object, small_writer, writer};
 use tokio::io::AsyncWriteExt;
 
 const BOTH: [Compression; 2] = [
@@ -217,14 +217,14 @@ async fn what_does_not_go_together_is_refused_at_open() {
     let store = SimStore::new();
     let compressed = |compression| writer(&store).compression(compression);
     for builder in [
-        compressed(Compression::gzip()).replay(Checkpoint::START),
+        compressed(Compression::gzip()).replay(Checkpoint::start(object())),
         compressed(Compression::Gzip { level: 10 }),
         compressed(Compression::Zstd { level: 23 }),
     ] {
         let error = builder.open().await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
     }
-    let replay = compressed(Compression::gzip()).replay(Checkpoint::START);
+    let replay = compressed(Compression::gzip()).replay(Checkpoint::start(object()));
     let error = replay.open().await.unwrap_err().to_string();
     assert!(
         error.contains("replay") && error.contains("compressed"),

@@ -230,7 +230,7 @@ async fn a_replay_after_a_crash_completes_the_object() {
         .append_foreign("bucket", "object", data[..120_000].to_vec())
         .unwrap();
     let mut writer = writer(&emulator)
-        .replay(Checkpoint::START)
+        .replay(Checkpoint::start("oss://bucket/object".parse().unwrap()))
         .batch_size(50_000)
         .open()
         .await

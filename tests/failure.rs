@@ -8,7 +8,7 @@ use std::io;
 use bytes::Bytes;
 use oss_append::{Backoff, Checkpoint, ErrorKind, Landed, TransportCause};
 use support::store::{Fault, SimStore, service, unreachable};
-use support::{MS, SEC, conflict_cause, ours, writer};
+use support::{MS, SEC, conflict_cause, object, ours, writer};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
@@ -427,7 +427,7 @@ async fn what_is_in_doubt_is_written_again_in_a_replay_and_not_doubled() {
         assert!(unsent.in_doubt > 0);
 
         let mut writer = writer(&store)
-            .replay(Checkpoint::new(unsent.position))
+            .replay(Checkpoint::new(object(), unsent.position))
             .open()
             .await
             .unwrap();

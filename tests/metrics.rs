@@ -13,7 +13,7 @@ use oss_append::{Backoff, Checkpoint, Error, ObjectPath};
 use oss_append::{OssAppendWriter, RollingWriter, ServiceError, WriterStats};
 use support::bucket::SimBucket;
 use support::store::{Fault, Op, SimStore, broken, service, unreachable};
-use support::{MS, SEC, appender, small_writer, writer};
+use support::{MS, SEC, appender, object, small_writer, writer};
 use tokio::io::AsyncWriteExt;
 
 /// What has been recorded, summed over all snapshots: taking one sets the recorder to zero.
@@ -176,7 +176,7 @@ fn what_a_replay_finds_counts_when_it_is_proven() {
             if without_crc {
                 store.fail_read(broken());
             }
-            let builder = small_writer(&store).replay(Checkpoint::START);
+            let builder = small_writer(&store).replay(Checkpoint::start(object()));
             let mut writer = builder.open().await.unwrap();
             writer.write_all(&INPUT.as_bytes()[..12]).await.unwrap();
             tokio::time::sleep(5 * SEC).await;
@@ -196,7 +196,7 @@ fn what_was_only_compared_counts_with_the_append_that_proves_it() {
     recorded(async |recorded| {
         let store = SimStore::holding("there");
         store.world().without_crc = true;
-        let builder = appender(&store).replay(Checkpoint::START);
+        let builder = appender(&store).replay(Checkpoint::start(object()));
         let mut appender = builder.open().await.unwrap();
         // The comparison is given up before it has read anything.
         store.fail_read(broken());

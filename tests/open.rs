@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oss_append::{ConflictCause, ErrorKind, ObjectKind};
 use support::store::{Fault, Object, Op, SimStore, broken, service, unreachable};
-use support::{SEC, appender, conflict_cause, ours, writer};
+use support::{SEC, appender, conflict_cause, object, ours, writer};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
@@ -127,7 +127,7 @@ async fn options_that_do_not_go_together_are_refused() {
         writer(&store).shared(true).create_new(),
         writer(&store)
             .shared(true)
-            .replay(oss_append::Checkpoint::START),
+            .replay(oss_append::Checkpoint::start(object())),
     ];
     for builder in builders {
         let error = builder.open().await.unwrap_err();

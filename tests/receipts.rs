@@ -8,7 +8,7 @@ use oss_append::{AppendStore, ErrorKind, OssAppendWriter, RollingWriter, Written
 use proptest::prelude::*;
 use support::bucket::SimBucket;
 use support::store::{Fault, SimStore, service};
-use support::{SEC, small_writer, writer};
+use support::{SEC, object, small_writer, writer};
 use tokio::io::AsyncWriteExt;
 
 fn text(store: &SimStore, written: &Written) -> String {
@@ -192,7 +192,7 @@ async fn a_failure_is_the_last_of_the_watermark() {
 #[tokio::test(start_paused = true)]
 async fn in_a_replay_a_receipt_waits_for_the_proof() {
     let store = SimStore::holding("onetwo");
-    let checkpoint = oss_append::Checkpoint::new(0);
+    let checkpoint = oss_append::Checkpoint::new(object(), 0);
     let mut writer = writer(&store).replay(checkpoint).open().await.unwrap();
     let one = writer.enqueue("one".into()).await.unwrap();
     let two = writer.enqueue("two".into()).await.unwrap();

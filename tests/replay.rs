@@ -6,7 +6,7 @@ mod support;
 
 use oss_append::{Checkpoint, ConflictCause, ErrorKind, crc64};
 use support::store::{Fault, Object, SimStore, broken, grow};
-use support::{MS, SEC, appender, conflict_cause, ours, writer};
+use support::{MS, SEC, appender, conflict_cause, object, ours, writer};
 use tokio::io::AsyncWriteExt;
 
 const INPUT: &str = "the quick brown fox jumps over the lazy dog";
@@ -16,7 +16,7 @@ async fn a_replay_appends_only_what_is_missing() {
     for durable in [0, 1, 7, 20, INPUT.len()] {
         let store = SimStore::holding(&INPUT[..durable]);
         let mut writer = writer(&store)
-            .replay(Checkpoint::START)
+            .replay(Checkpoint::start(object()))
             .batch_size(5)
             .max_append_size(10)
             .open()
@@ -39,7 +39,7 @@ async fn a_replay_appends_only_what_is_missing() {
 async fn a_replay_into_a_missing_object_creates_it() {
     let store = SimStore::new();
     let mut writer = writer(&store)
-        .replay(Checkpoint::START)
+        .replay(Checkpoint::start(object()))
         .open()
         .await
         .unwrap();
@@ -56,7 +56,7 @@ async fn a_replay_that_differs_appends_nothing() {
         let store = SimStore::new();
         store.world().object = Some(Object::appendable(other.clone()));
         let mut writer = writer(&store)
-            .replay(Checkpoint::START)
+            .replay(Checkpoint::start(object()))
             .batch_size(5)
             .max_append_size(10)
             .open()
@@ -84,7 +84,7 @@ async fn a_replay_that_differs_appends_nothing() {
 async fn a_replay_that_ends_before_the_object_is_an_error_with_both_lengths() {
     let store = SimStore::holding(INPUT);
     let mut writer = writer(&store)
-        .replay(Checkpoint::START)
+        .replay(Checkpoint::start(object()))
         .open()
         .await
         .unwrap();
@@ -104,7 +104,7 @@ async fn a_replay_that_ends_before_the_object_is_an_error_with_both_lengths() {
 async fn a_flush_in_mid_replay_is_proven_by_reading_back() {
     let store = SimStore::holding(INPUT);
     let mut writer = writer(&store)
-        .replay(Checkpoint::START)
+        .replay(Checkpoint::start(object()))
         .open()
         .await
         .unwrap();
@@ -124,7 +124,7 @@ async fn a_flush_in_mid_replay_is_proven_by_reading_back() {
 async fn a_flush_of_differing_bytes_in_mid_replay_fails() {
     let store = SimStore::holding(INPUT);
     let mut writer = writer(&store)
-        .replay(Checkpoint::START)
+        .replay(Checkpoint::start(object()))
         .open()
         .await
         .unwrap();
@@ -137,7 +137,7 @@ async fn a_flush_of_differing_bytes_in_mid_replay_fails() {
 async fn a_read_back_that_breaks_goes_on_where_it_was() {
     let store = SimStore::holding(INPUT);
     let mut appender = appender(&store)
-        .replay(Checkpoint::START)
+        .replay(Checkpoint::start(object()))
         .open()
         .await
         .unwrap();
@@ -154,7 +154,7 @@ async fn a_read_back_that_breaks_goes_on_where_it_was() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replay_from_a_checkpoint_starts_there() {
-    let checkpoint = Checkpoint::new(10).crc64(crc64::checksum(&INPUT.as_bytes()[..10]));
+    let checkpoint = Checkpoint::new(object(), 10).crc64(crc64::checksum(&INPUT.as_bytes()[..10]));
     let store = SimStore::holding(&INPUT[..25]);
     let mut writer = writer(&store).replay(checkpoint).open().await.unwrap();
     assert_eq!(writer.position(), 10);
@@ -168,7 +168,7 @@ async fn a_replay_from_a_checkpoint_starts_there() {
 async fn a_checkpoint_without_checksum_is_compared_by_reading_back() {
     let store = SimStore::holding(&INPUT[..25]);
     let mut writer = writer(&store)
-        .replay(Checkpoint::new(10))
+        .replay(Checkpoint::new(object(), 10))
         .open()
         .await
         .unwrap();
@@ -180,7 +180,7 @@ async fn a_checkpoint_without_checksum_is_compared_by_reading_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_checkpoint_that_the_object_does_not_reach_is_a_conflict() {
-    let checkpoint = Checkpoint::new(10).crc64(7);
+    let checkpoint = Checkpoint::new(object(), 10).crc64(7);
     for (object, cause) in [
         (None, ConflictCause::Gone),
         (Some("short"), ConflictCause::Replaced),
@@ -188,7 +188,11 @@ async fn a_checkpoint_that_the_object_does_not_reach_is_a_conflict() {
     ] {
         let store = SimStore::new();
         store.world().object = object.map(Object::appendable);
-        let error = writer(&store).replay(checkpoint).open().await.unwrap_err();
+        let error = writer(&store)
+            .replay(checkpoint.clone())
+            .open()
+            .await
+            .unwrap_err();
         assert_eq!(conflict_cause(&error), cause);
     }
 }
@@ -200,7 +204,7 @@ async fn an_append_of_the_crashed_process_that_lands_late_is_no_conflict() {
     for late in [3, 10, 18] {
         let store = SimStore::holding(&INPUT[..10]);
         let mut writer = writer(&store)
-            .replay(Checkpoint::START)
+            .replay(Checkpoint::start(object()))
             .batch_size(5)
             .max_append_size(10)
             .open()
@@ -219,7 +223,7 @@ async fn an_append_of_the_crashed_process_that_lands_late_is_no_conflict() {
 async fn a_late_append_after_the_last_byte_is_found_at_the_end() {
     let store = SimStore::holding(&INPUT[..10]);
     let mut writer = writer(&store)
-        .replay(Checkpoint::START)
+        .replay(Checkpoint::start(object()))
         .open()
         .await
         .unwrap();
@@ -234,7 +238,7 @@ async fn a_late_append_after_the_last_byte_is_found_at_the_end() {
 async fn a_foreign_append_during_a_replay_is_found() {
     let store = SimStore::holding(&INPUT[..10]);
     let mut writer = writer(&store)
-        .replay(Checkpoint::START)
+        .replay(Checkpoint::start(object()))
         .open()
         .await
         .unwrap();
@@ -249,7 +253,7 @@ async fn a_foreign_append_during_a_replay_is_found() {
 async fn after_its_first_append_a_replay_is_exclusive_like_any_other() {
     let store = SimStore::holding(&INPUT[..10]);
     let mut appender = appender(&store)
-        .replay(Checkpoint::START)
+        .replay(Checkpoint::start(object()))
         .open()
         .await
         .unwrap();
@@ -264,7 +268,7 @@ async fn a_replay_without_checksums_reads_everything_back() {
     let store = SimStore::holding(&INPUT[..20]);
     store.world().without_crc = true;
     let mut writer = writer(&store)
-        .replay(Checkpoint::START)
+        .replay(Checkpoint::start(object()))
         .batch_size(8)
         .open()
         .await
@@ -282,7 +286,7 @@ async fn a_replay_without_checksums_reads_everything_back() {
 async fn lost_answers_in_a_replay_double_nothing() {
     let store = SimStore::holding(&INPUT[..7]);
     let mut writer = writer(&store)
-        .replay(Checkpoint::START)
+        .replay(Checkpoint::start(object()))
         .batch_size(5)
         .max_append_size(5)
         .open()

@@ -644,7 +644,7 @@ impl Chaos {
     async fn life(&mut self, life: usize) -> bool {
         let replay = life > 0 && self.rng.bool();
         let builder = match replay {
-            true => self.builder().replay(Checkpoint::START),
+            true => self.builder().replay(Checkpoint::start(support::object())),
             false => self.builder(),
         };
         let mut writer = match builder.open().await {
@@ -783,7 +783,7 @@ impl Chaos {
             return;
         }
         assert!(self.accepted.starts_with(&content), "doubled or torn");
-        let builder = self.builder().replay(Checkpoint::START);
+        let builder = self.builder().replay(Checkpoint::start(support::object()));
         let mut writer = builder.open().await.unwrap();
         writer.write_all(&self.accepted).await.unwrap();
         writer.shutdown().await.unwrap();

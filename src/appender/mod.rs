@@ -2,6 +2,7 @@
 //! really happened.
 
 mod attempt;
+pub(crate) mod checkpoint;
 mod open;
 pub(crate) mod options;
 pub(crate) mod replay;
@@ -15,9 +16,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use self::attempt::Pending;
+use self::checkpoint::Checkpoint;
 pub use self::open::ObjectAppenderBuilder;
 use self::options::AppenderOptions;
-use self::replay::{Checkpoint, Replay};
+use self::replay::Replay;
 use self::stats::{AppendStats, Counters};
 use crate::core::batch::Batch;
 use crate::core::position::Proven;
@@ -168,12 +170,13 @@ impl<S: AppendStore> ObjectAppender<S> {
     ///
     /// [replay]: ObjectAppenderBuilder::replay
     pub fn checkpoint(&self) -> Checkpoint {
-        let Proven { position, crc } = self.given;
-        match crc {
-            Some(crc) if position == self.durable_position() => {
-                Checkpoint::new(position).crc64(crc)
-            }
-            _ => Checkpoint::new(self.durable_position()),
+        Checkpoint::at(self.object.clone(), self.proven())
+    }
+
+    pub(crate) fn proven(&self) -> Proven {
+        match self.durable_position() {
+            durable if durable == self.given.position => self.given,
+            durable => Proven::unknown(durable),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ObjectAppender;
 use super::attempt::Pending;
 use super::options::{AppenderOptions, OpenMode, appender_option_setters};
-use super::replay::{Checkpoint, Replay};
+use super::replay::Replay;
 use super::retry::Budget;
 use super::stats::Counters;
 use crate::core::batch::Batch;
@@ -70,6 +70,7 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
         } = self;
         options
             .check()
+            .and_then(|()| check_mode(&options, &object))
             .map_err(|error| error.with_operation("open").with_object(&object))?;
         let mut appender = ObjectAppender {
             store,
@@ -98,6 +99,17 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
     }
 }
 
+/// Whether the checkpoint to replay from is of `object`.
+fn check_mode(options: &AppenderOptions, object: &ObjectPath) -> Result<()> {
+    match &options.mode {
+        OpenMode::Replay(from) if from.object != *object => Err(Error::invalid_input(format!(
+            "the checkpoint to replay from is of {}",
+            from.object
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Whether an object in this state may be opened.
 fn check_open(options: &AppenderOptions, seen: Option<ObjectInfo>) -> Result<Option<ObjectInfo>> {
     let conflict = |cause, expected, found| {
@@ -107,8 +119,8 @@ fn check_open(options: &AppenderOptions, seen: Option<ObjectInfo>) -> Result<Opt
     };
     let Some(info) = &seen else {
         return match options.mode {
-            OpenMode::Replay(Checkpoint { position, .. }) if position > 0 => {
-                conflict(ConflictCause::Gone, position, None)
+            OpenMode::Replay(ref from) if from.position > 0 => {
+                conflict(ConflictCause::Gone, from.position, None)
             }
             _ => Ok(None),
         };
@@ -121,12 +133,12 @@ fn check_open(options: &AppenderOptions, seen: Option<ObjectInfo>) -> Result<Opt
             object_type: Some(object_type.clone()),
         }));
     }
-    if let OpenMode::Replay(checkpoint) = options.mode {
-        let differs = info.length == checkpoint.position
-            && matches!((info.crc64, checkpoint.crc64), (Some(a), Some(b)) if a != b);
-        if info.length < checkpoint.position || differs {
+    if let OpenMode::Replay(from) = &options.mode {
+        let differs =
+            info.length == from.position && from.proven().has_crc(info.crc64) == Some(false);
+        if info.length < from.position || differs {
             let found = Some(info.length);
-            return conflict(ConflictCause::Replaced, checkpoint.position, found);
+            return conflict(ConflictCause::Replaced, from.position, found);
         }
     } else if info.sealed {
         return Err(Error::new(ErrorKind::Sealed));
@@ -141,14 +153,15 @@ impl<S: AppendStore> ObjectAppender<S> {
             position: seen.length,
             crc: seen.crc64.or((seen.length == 0).then_some(0)),
         });
-        match self.options.mode {
-            OpenMode::Replay(checkpoint) => {
-                let at_end = end.position == checkpoint.position;
+        match &self.options.mode {
+            OpenMode::Replay(from) => {
+                let from = from.proven();
+                let at_end = end.position == from.position;
                 self.given = Proven {
-                    position: checkpoint.position,
-                    crc: checkpoint.crc64.or(end.crc.filter(|_| at_end)),
+                    crc: from.crc.or(end.crc.filter(|_| at_end)),
+                    ..from
                 };
-                self.replay = Some(Replay::new(checkpoint.position, end));
+                self.replay = Some(Replay::new(from.position, end));
             }
             OpenMode::Append | OpenMode::CreateNew => self.given = end,
         }

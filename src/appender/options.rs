@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::replay::Checkpoint;
+use super::checkpoint::Checkpoint;
 use crate::core::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::options::{ObjectOptions, RequestOptions};
@@ -14,7 +14,7 @@ use crate::options::{ObjectOptions, RequestOptions};
 pub(crate) const MAX_OBJECT_SIZE: u64 = 5_000_000_000;
 
 /// How the object is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OpenMode {
     Append,
     CreateNew,
@@ -88,8 +88,12 @@ macro_rules! appender_option_setters {
         /// CRC-64 and skipped, what is missing is appended. This makes a source that can be read
         /// again exactly-once across a crash.
         ///
-        /// A source that differs from the object is an error before anything is appended, and so
-        /// is one that ends before the object does.
+        /// A source that differs from the object is an error before anything is appended
+        /// ([`ReplayDiffers`](crate::ErrorKind::ReplayDiffers)), and so is one that ends before the
+        /// object does ([`ReplayTooShort`](crate::ErrorKind::ReplayTooShort)). An object that is
+        /// gone, or too short for the checkpoint, is a [`Conflict`](crate::ErrorKind::Conflict) when
+        /// it is opened, and a checkpoint of another object
+        /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
         pub fn replay(mut self, from: $crate::Checkpoint) -> Self {
             self.$($field).+.mode = $crate::appender::options::OpenMode::Replay(from);
             self

@@ -14,51 +14,6 @@ use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::progress::Progress;
 use crate::store::AppendStore;
 
-/// A durable point of an object from which a replay may start.
-///
-/// ```
-/// use oss_append::Checkpoint;
-///
-/// let whole_rerun = Checkpoint::START;
-/// let from_here = Checkpoint::new(1_048_576).crc64(3231342946509354535);
-/// # assert_ne!(whole_rerun, from_here);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Checkpoint {
-    /// The object's length at this point, in bytes.
-    pub position: u64,
-    /// The CRC-64 of the object up to this point. Without it, what is replayed is compared by
-    /// reading the object back instead of by its checksum.
-    pub crc64: Option<u64>,
-}
-
-impl Checkpoint {
-    /// The beginning of the object: everything is written again.
-    pub const START: Self = Self {
-        position: 0,
-        crc64: Some(0),
-    };
-
-    /// A checkpoint at `position`, without checksum; at position 0, that of nothing.
-    pub fn new(position: u64) -> Self {
-        match position {
-            0 => Self::START,
-            _ => Self {
-                position,
-                crc64: None,
-            },
-        }
-    }
-
-    /// Sets the CRC-64 of the object up to this point.
-    #[must_use]
-    pub fn crc64(mut self, crc64: u64) -> Self {
-        self.crc64 = Some(crc64);
-        self
-    }
-}
-
 /// A replay, until the first append of our own is proven. Until then an append of a crashed
 /// predecessor may still land.
 #[derive(Debug)]

@@ -19,6 +19,14 @@ impl Proven {
         crc: Some(0),
     };
 
+    /// A prefix of that length, whose checksum is not known.
+    pub(crate) fn unknown(position: u64) -> Self {
+        Self {
+            position,
+            crc: (position == 0).then_some(0),
+        }
+    }
+
     /// What is to be proven by appending `batch`.
     pub(crate) fn after(self, batch: &Batch) -> Self {
         self.extended(batch.len(), batch.crc64())

@@ -8,10 +8,10 @@ use tokio::sync::Semaphore;
 
 use super::slim::{SEALED_KEY, Slim};
 use crate::appender::options::OpenMode;
-use crate::appender::replay::Checkpoint;
 use crate::appender::stats::Counters;
 use crate::appender::{ObjectAppender, ObjectAppenderBuilder};
 use crate::core::batch::Batch;
+use crate::core::position::Proven;
 use crate::error::{Error, Result};
 use crate::store::AppendStore;
 use crate::writer::buffer::Records;
@@ -60,10 +60,10 @@ impl<S: AppendStore> Destination for KeyObject<S> {
         Ok(())
     }
 
-    fn checkpoint(&self) -> Checkpoint {
+    fn proven(&self) -> Proven {
         match &self.state {
-            State::Closed(_) => Checkpoint::new(0),
-            State::Open(appender) => appender.checkpoint(),
+            State::Closed(_) => Proven::EMPTY,
+            State::Open(appender) => appender.proven(),
         }
     }
 

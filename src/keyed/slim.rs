@@ -4,8 +4,8 @@ use std::future::Future;
 
 use jiff::Timestamp;
 
-use crate::appender::replay::Checkpoint;
 use crate::core::batch::Batch;
+use crate::core::position::Proven;
 use crate::error::Result;
 use crate::writer::destination::{Destination, RollReason, Room};
 use crate::writer::receipt::Place;
@@ -60,8 +60,8 @@ impl<D: Destination> Destination for Slim<D> {
         self.0.lag()
     }
 
-    fn checkpoint(&self) -> Checkpoint {
-        self.0.checkpoint()
+    fn proven(&self) -> Proven {
+        self.0.proven()
     }
 
     fn unsent(&self) -> Option<Batch> {

@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::appender::replay::Checkpoint;
+use crate::appender::checkpoint::Checkpoint;
+use crate::core::position::Proven;
 use crate::store::ObjectPath;
 
 #[derive(Debug, Default)]
@@ -11,19 +12,19 @@ pub(super) struct Progress(Mutex<Standing>);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Standing {
     /// The object that is open, and how far it is proven.
-    pub(super) open: Option<(ObjectPath, Checkpoint)>,
+    pub(super) open: Option<Checkpoint>,
     /// How many have been finished.
     pub(super) finished: u64,
 }
 
 impl Progress {
-    pub(super) fn opened(&self, object: &ObjectPath, checkpoint: Checkpoint) {
-        self.lock().open = Some((object.clone(), checkpoint));
+    pub(super) fn opened(&self, object: &ObjectPath, proven: Proven) {
+        self.lock().open = Some(Checkpoint::at(object.clone(), proven));
     }
 
-    pub(super) fn proven(&self, proven: Checkpoint) {
-        if let Some((_, checkpoint)) = &mut self.lock().open {
-            *checkpoint = proven;
+    pub(super) fn proven(&self, proven: Proven) {
+        if let Some(open) = &mut self.lock().open {
+            (open.position, open.crc64) = (proven.position, proven.crc);
         }
     }
 

@@ -8,11 +8,12 @@ use super::find::newest;
 use super::finished::{FinishedObject, OnFinished};
 use super::progress::Progress;
 use super::template::{KeyNames, KeyTemplate};
-use crate::appender::replay::Checkpoint;
+use crate::appender::checkpoint::Checkpoint;
 use crate::appender::stats::Counters;
 use crate::appender::{ObjectAppender, ObjectAppenderBuilder};
 use crate::core::backoff::Backoff;
 use crate::core::batch::Batch;
+use crate::core::position::Proven;
 use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Landed, Result};
 use crate::metrics;
 use crate::store::{AppendStore, ObjectPath};
@@ -55,7 +56,7 @@ pub(super) struct Roller<S> {
     current: Option<Current<S>>,
     /// What is not proven of the batch that is being appended.
     unsent: Option<Batch>,
-    checkpoint: Checkpoint,
+    proven: Proven,
 }
 
 #[derive(Clone)]
@@ -83,7 +84,7 @@ impl<S: AppendStore> Roller<S> {
             place: None,
             current: None,
             unsent: None,
-            checkpoint: Checkpoint::new(0),
+            proven: Proven::EMPTY,
         }
     }
 
@@ -100,12 +101,12 @@ impl<S: AppendStore> Roller<S> {
     async fn open_place(
         &self,
         place: &Slot,
-        from: Option<Checkpoint>,
+        from: Option<Proven>,
     ) -> Result<ObjectAppender<Arc<S>>> {
         let object = ObjectPath::new(&self.plan.bucket, place.names.key(place.number))?;
-        let mut builder = self.plan.appender.clone().for_object(object);
+        let mut builder = self.plan.appender.clone().for_object(object.clone());
         if let Some(from) = from {
-            builder = builder.replay(from);
+            builder = builder.replay(Checkpoint::at(object, from));
         }
         builder.open_counting(Arc::clone(&self.counters)).await
     }
@@ -201,8 +202,8 @@ impl<S: AppendStore> Roller<S> {
 
     fn begin(&mut self, place: Slot, appender: ObjectAppender<Arc<S>>) {
         let now = self.plan.clock.now();
-        self.checkpoint = appender.checkpoint();
-        self.progress.opened(appender.object(), self.checkpoint);
+        self.proven = appender.proven();
+        self.progress.opened(appender.object(), self.proven);
         self.current = Some(Current {
             start: appender.position(),
             appender,
@@ -212,9 +213,9 @@ impl<S: AppendStore> Roller<S> {
         self.place = Some(place);
     }
 
-    fn proven(&mut self, checkpoint: Checkpoint) {
-        self.checkpoint = checkpoint;
-        self.progress.proven(checkpoint);
+    fn has_proven(&mut self, proven: Proven) {
+        self.proven = proven;
+        self.progress.proven(proven);
     }
 
     /// Makes up for a failure of the current object, if that can be done: a new object is taken up,
@@ -232,14 +233,14 @@ impl<S: AppendStore> Roller<S> {
             return Err(error);
         };
         let in_doubt = error.landed() == Some(Landed::InDoubt) && !self.is_shared();
-        let checkpoint = self.checkpoint;
+        let proven = self.proven;
         let mut failures = 0;
         loop {
             failures += 1;
             tokio::time::sleep(backoff.delay(failures, fastrand::f64())).await;
-            let from = in_doubt.then_some(checkpoint);
+            let from = in_doubt.then_some(proven);
             match self.open_place(&place, from).await {
-                Ok(appender) if self.is_shared() || appender.position() == checkpoint.position => {
+                Ok(appender) if self.is_shared() || appender.position() == proven.position => {
                     self.current = Some(Current {
                         appender,
                         ..current
@@ -258,7 +259,7 @@ impl<S: AppendStore> Roller<S> {
 
     /// The object gets nothing more from us.
     fn ended(&mut self, current: Current<S>, reason: RollReason, seal: Option<Result<()>>) {
-        let Checkpoint { position, crc64 } = self.checkpoint;
+        let Proven { position, crc } = self.proven;
         self.progress.closed();
         if position == current.start {
             return;
@@ -269,7 +270,7 @@ impl<S: AppendStore> Roller<S> {
             on_finished.call(FinishedObject {
                 object: current.appender.object().clone(),
                 range: current.start..position,
-                crc64,
+                crc64: crc,
                 first: current.first.into(),
                 last: current.last.into(),
                 reason,
@@ -283,7 +284,7 @@ impl<S: AppendStore> Roller<S> {
         let Some(mut current) = self.current.take() else {
             return;
         };
-        let sealed = match seal && self.checkpoint.position > current.start {
+        let sealed = match seal && self.proven.position > current.start {
             true => Some(current.appender.seal().await),
             false => None,
         };
@@ -362,7 +363,7 @@ impl<S: AppendStore> Destination for Roller<S> {
                 Ok(place) => {
                     places.push(place);
                     self.unsent = None;
-                    self.proven(current.appender.checkpoint());
+                    self.has_proven(current.appender.proven());
                     current.last = self.plan.clock.now();
                     self.current = Some(current);
                 }
@@ -378,7 +379,7 @@ impl<S: AppendStore> Destination for Roller<S> {
                             member: None,
                         });
                     }
-                    self.proven(current.appender.checkpoint());
+                    self.has_proven(current.appender.proven());
                     self.recover(error, current).await?;
                 }
             }
@@ -388,7 +389,7 @@ impl<S: AppendStore> Destination for Roller<S> {
 
     async fn roll(&mut self, reason: RollReason) -> Result<()> {
         // An object that was never made keeps its number, or there would be a gap.
-        if reason == RollReason::Period || self.checkpoint.position > 0 {
+        if reason == RollReason::Period || self.proven.position > 0 {
             self.end_current(reason, self.plan.seal).await;
         }
         Ok(())
@@ -399,8 +400,8 @@ impl<S: AppendStore> Destination for Roller<S> {
         Ok(())
     }
 
-    fn checkpoint(&self) -> Checkpoint {
-        self.checkpoint
+    fn proven(&self) -> Proven {
+        self.proven
     }
 
     fn unsent(&self) -> Option<Batch> {

@@ -11,9 +11,9 @@ use tokio::io::AsyncWrite;
 
 use super::builder::{Prepared, RollingWriterBuilder};
 use super::progress::{Progress, Standing};
-use crate::appender::replay::Checkpoint;
+use crate::appender::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::store::{AppendStore, ObjectPath};
+use crate::store::AppendStore;
 use crate::writer::destination::RollReason;
 use crate::writer::{DurablePositions, OssAppendWriter, Receipt, Unsent, WriterStats};
 
@@ -92,10 +92,8 @@ pub struct RollingStats {
     pub writer: WriterStats,
     /// Objects that have been finished.
     pub finished: u64,
-    /// The object that is open.
-    pub object: Option<ObjectPath>,
-    /// The length and CRC-64 of that object, as they were last proven.
-    pub checkpoint: Option<Checkpoint>,
+    /// The object that is open, with its length and CRC-64 as they were last proven.
+    pub open: Option<Checkpoint>,
 }
 
 impl RollingWriter {
@@ -203,20 +201,13 @@ impl RollingWriter {
         self.inner.durable_position()
     }
 
-    /// The length and CRC-64 of the present or the last object, as they were last proven.
-    pub fn checkpoint(&self) -> Checkpoint {
-        self.inner.checkpoint()
-    }
-
     /// What was done so far, what is held, and which object is open.
     pub fn stats(&self) -> RollingStats {
         let Standing { open, finished } = self.progress.standing();
-        let (object, checkpoint) = open.unzip();
         RollingStats {
             writer: self.inner.stats(),
             finished,
-            object,
-            checkpoint,
+            open,
         }
     }
 

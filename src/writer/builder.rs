@@ -188,7 +188,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             object,
             options,
             start,
-            appender.checkpoint(),
+            appender.proven(),
             appender.counters(),
             records,
         ));

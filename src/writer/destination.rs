@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::receipt::Place;
 use crate::appender::ObjectAppender;
-use crate::appender::replay::Checkpoint;
 use crate::core::batch::Batch;
+use crate::core::position::Proven;
 use crate::error::Result;
 use crate::store::AppendStore;
 
@@ -58,7 +58,7 @@ pub(crate) trait Destination: Send + 'static {
     }
 
     /// The end of what is proven in the present object.
-    fn checkpoint(&self) -> Checkpoint;
+    fn proven(&self) -> Proven;
 
     /// What is not proven of the last batch.
     fn unsent(&self) -> Option<Batch>;
@@ -141,8 +141,8 @@ impl<S: AppendStore> Destination for ObjectAppender<S> {
         self.position() - self.durable_position()
     }
 
-    fn checkpoint(&self) -> Checkpoint {
-        Self::checkpoint(self)
+    fn proven(&self) -> Proven {
+        Self::proven(self)
     }
 
     fn unsent(&self) -> Option<Batch> {

@@ -8,8 +8,10 @@ use std::task::Poll;
 
 use super::shared::{Phase, Shared};
 use super::writer::Waiting;
+use crate::appender::checkpoint::Checkpoint;
 use crate::core::batch::Batch;
 use crate::core::crc64::Crc64;
+use crate::core::position::Proven;
 use crate::error::{Error, Result};
 use crate::store::ObjectPath;
 
@@ -40,6 +42,17 @@ pub struct Written {
     /// The CRC-64 of the object up to the end of the record, with compression of the member; only
     /// if it was [asked for](Receipt::with_crc64) in time, and known.
     pub crc64: Option<u64>,
+}
+
+impl Written {
+    /// The end of the record, as a point to [replay](crate::OssAppendWriterBuilder::replay) from.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let proven = Proven {
+            position: self.range.end,
+            crc: self.crc64,
+        };
+        Checkpoint::at(self.object.clone(), proven)
+    }
 }
 
 impl Receipt {

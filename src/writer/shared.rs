@@ -17,10 +17,10 @@ use super::receipt::Places;
 use super::stats::WriterStats;
 use super::sync::{Mutex, MutexGuard, Notify};
 use super::unsent::Unsent;
-use crate::appender::replay::Checkpoint;
 use crate::appender::stats::Counters;
 use crate::core::batch::Batch;
 use crate::core::flush::{FlushTargets, Time};
+use crate::core::position::Proven;
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::store::ObjectPath;
 
@@ -54,7 +54,7 @@ pub(super) struct State {
     /// Bytes proven to be in the object.
     pub(super) durable: u64,
     /// The end of what is proven, in the object's own positions.
-    pub(super) checkpoint: Checkpoint,
+    pub(super) proven: Proven,
     pub(super) flush: FlushTargets,
     /// Somebody waits for everything before this to be durable.
     pub(super) wanted: u64,
@@ -111,7 +111,7 @@ impl Shared {
         object: ObjectPath,
         options: WriterOptions,
         start: u64,
-        checkpoint: Checkpoint,
+        proven: Proven,
         counters: Arc<Counters>,
         records: Records,
     ) -> Self {
@@ -129,7 +129,7 @@ impl Shared {
                 issued: 0,
                 settled: 0,
                 durable: 0,
-                checkpoint,
+                proven,
                 flush: FlushTargets::default(),
                 wanted: 0,
                 in_flight: None,

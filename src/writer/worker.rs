@@ -315,7 +315,7 @@ fn landed(shared: &Shared, destination: &impl Destination, len: u64) {
     state.settled += len;
     state.durable = state.settled - destination.lag();
     state.in_flight_since = None;
-    state.checkpoint = destination.checkpoint();
+    state.proven = destination.proven();
     if let Some(batch) = state.in_flight.take() {
         state.buffer.release(batch.into_chunks());
     }
@@ -333,7 +333,7 @@ fn end(shared: &Shared, destination: impl Destination, result: Result<()>) {
         metrics::failed_writer(shared.object.bucket(), error.kind());
     }
     let lag = destination.lag();
-    let checkpoint = destination.checkpoint();
+    let proven = destination.proven();
     let unsent = destination.unsent();
     drop(destination);
     let mut state = shared.lock();
@@ -341,7 +341,7 @@ fn end(shared: &Shared, destination: impl Destination, result: Result<()>) {
     let flying = state.in_flight.take().map_or(0, |batch| batch.len());
     state.settled += flying - unsent.as_ref().map_or(0, Batch::len).min(flying);
     state.durable = state.settled - lag;
-    state.checkpoint = checkpoint;
+    state.proven = proven;
     state.in_flight = unsent;
     state.in_flight_since = None;
     state.phase = match result {
@@ -358,7 +358,7 @@ fn ended(shared: &Shared, mut state: MutexGuard<'_, State>) {
     if let (Some(_), Phase::Failed(error)) = (&shared.options.observer, &state.phase) {
         let error = error.clone();
         let mut unsent = state.take_unsent(shared.start);
-        unsent.position = state.checkpoint.position;
+        unsent.position = state.proven.position;
         state.unsent_taken = true;
         failure = Some((error, unsent));
     }

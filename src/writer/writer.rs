@@ -22,10 +22,11 @@ use super::sync::MutexGuard;
 use super::unsent::Unsent;
 use super::watermark::DurablePositions;
 use super::worker;
-use crate::appender::replay::Checkpoint;
+use crate::appender::checkpoint::Checkpoint;
 use crate::appender::stats::Counters;
 use crate::compression::Compression;
 use crate::core::flush::FlushMode;
+use crate::core::position::Proven;
 use crate::error::{Error, Result};
 use crate::store::{AppendStore, ObjectPath};
 
@@ -106,7 +107,7 @@ impl OssAppendWriter {
         compression: Option<(Compression, u64)>,
         clock: Option<PeriodClock>,
     ) -> Self {
-        let start = Checkpoint::new(0);
+        let start = Proven::EMPTY;
         let shared = Shared::new(sequence, options, 0, start, counters, records);
         let writer = Self::new(Arc::new(shared));
         let worker =
@@ -143,8 +144,8 @@ impl OssAppendWriter {
         self.shared.start + self.shared.lock().durable
     }
 
-    /// The object's length and CRC-64 as they were last proven: when it was opened, and after each
-    /// append since. A later process can
+    /// The object, with its length and CRC-64 as they were last proven: when it was opened, and
+    /// after each append since. A later process can
     /// [replay](OssAppendWriterBuilder::replay) from here.
     ///
     /// The position is [`durable_position`](Self::durable_position), but in a shared object it
@@ -152,7 +153,7 @@ impl OssAppendWriter {
     /// compression it is that of the compressed bytes. The CRC-64 is `None` if the endpoint gives
     /// none, and while a replay is still comparing.
     pub fn checkpoint(&self) -> Checkpoint {
-        self.shared.lock().checkpoint
+        Checkpoint::at(self.shared.object.clone(), self.shared.lock().proven)
     }
 
     /// What was done so far, and what is held.

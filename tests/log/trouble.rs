@@ -89,7 +89,7 @@ async fn an_object_that_somebody_seals_or_deletes() {
         }
         put(&appender, "two\n");
         put(&appender, "three\n");
-        let object = appender.stats().rolling.object.unwrap();
+        let object = appender.stats().rolling.open.unwrap().object;
         assert_eq!(object.key(), "log-2");
         let report = guard.shutdown(WATCHDOG);
         assert!(report.is_complete(), "{report:?}");

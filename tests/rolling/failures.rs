@@ -191,7 +191,7 @@ async fn what_can_never_be_is_not_tried_for_ever() {
     }
     let mut writer = rolling(&bucket, "log-{seq}").open().await.unwrap();
     put(&mut writer, "found one\n").await;
-    assert_eq!(writer.stats().object.unwrap().key(), "log-21");
+    assert_eq!(writer.stats().open.unwrap().object.key(), "log-21");
     let wrong = rolling(&bucket, "x")
         .hourly()
         .keep_trying(true)

@@ -42,7 +42,9 @@ async fn what_cannot_be_is_refused() {
             "create_new",
         ),
         (
-            rolling(&bucket, "{seq}").writer(|writer| writer.replay(Checkpoint::new(0))),
+            rolling(&bucket, "{seq}").writer(|writer| {
+                writer.replay(Checkpoint::start("oss://bucket/1".parse().unwrap()))
+            }),
             "replay",
         ),
         (

@@ -37,7 +37,7 @@ async fn an_object_is_not_longer_than_its_size_and_no_line_is_split() {
     assert_eq!(first.crc64, Some(crc64::checksum(texts[0].as_bytes())));
     assert!(!first.sealed && first.seal_error.is_none());
     let stats = writer.stats();
-    assert_eq!((stats.finished, stats.object), (3, None));
+    assert_eq!((stats.finished, stats.open), (3, None));
     assert_eq!((stats.writer.accepted, stats.writer.durable), (46, 46));
     assert_eq!(stats.writer.appends, 3);
 }
@@ -284,7 +284,7 @@ async fn by_hand() {
     let mut writer = builder.open().await.unwrap();
     writer.roll().await.unwrap();
     assert!(finished.all().is_empty(), "nothing to finish");
-    assert_eq!(writer.stats().object.unwrap().key(), "log-1");
+    assert_eq!(writer.stats().open.unwrap().object.key(), "log-1");
     write(&mut writer, "one\n").await;
     writer.roll().await.unwrap();
     assert_eq!(bucket.texts(), ["one\n"]);
@@ -411,8 +411,8 @@ async fn the_open_object_is_told_with_what_is_proven_of_it() {
     let mut writer = builder.open().await.unwrap();
     put(&mut writer, "one\ntwo\n").await;
     let told = |writer: &RollingWriter| {
-        let stats = writer.stats();
-        Some((stats.object?.key().to_owned(), stats.checkpoint?.position))
+        let open = writer.stats().open?;
+        Some((open.object.key().to_owned(), open.position))
     };
     assert_eq!(told(&writer), Some(("log-1".into(), 8)));
     write(&mut writer, "three\n").await;

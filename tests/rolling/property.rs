@@ -102,7 +102,7 @@ async fn play(plan: Plan) -> Result<(), TestCaseError> {
         let mut writer = builder.clone().open().await.unwrap();
         for op in ops {
             let number = records.len();
-            let object = writer.stats().object;
+            let object = writer.stats().open.map(|open| open.object);
             let object = object.map(|object| bucket.object(object.key()));
             match op {
                 Op::Line(pieces) => {

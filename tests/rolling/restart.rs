@@ -22,7 +22,7 @@ async fn goes_on_in(bucket: &SimBucket) -> String {
         .await
         .unwrap();
     put(&mut writer, "new\n").await;
-    let object = writer.stats().object.unwrap();
+    let object = writer.stats().open.unwrap().object;
     writer.shutdown().await.unwrap();
     let text = bucket.object(object.key()).text();
     assert!(text.ends_with("new\n"), "{text:?}");

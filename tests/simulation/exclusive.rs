@@ -211,7 +211,7 @@ async fn live_once(
         .delivery_timeout(BUDGET)
         .flush_mode(life.flush_mode);
     if replay {
-        builder = builder.replay(Checkpoint::START);
+        builder = builder.replay(Checkpoint::start(crate::support::object()));
     }
     let Ok(mut writer) = builder.open().await else {
         return Ok(false);

@@ -343,7 +343,7 @@ impl Arguments {
             builder = builder.create_new();
         }
         if self.replay {
-            builder = builder.replay(Checkpoint::START);
+            builder = builder.replay(Checkpoint::start(self.target.clone()));
         }
         builder.open().await.map(Writer::Object)
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use oss_append::{Checkpoint, Error, Landed, ObjectPath};
+use oss_append::{Error, Landed, ObjectPath};
 use serde::Serialize;
 
 use crate::finished::{Entry, Finished};
@@ -59,29 +59,25 @@ impl Summary {
     /// What was written to `target`, which is an object or the template of a sequence.
     pub(crate) fn new(writer: &Writer, target: &ObjectPath, start: u64, elapsed: Duration) -> Self {
         let stats = writer.stats();
-        let (object, checkpoint) = match writer {
-            Writer::Object(writer) => (Some(writer.object().clone()), Some(writer.checkpoint())),
-            Writer::Sequence(writer) => {
-                let stats = writer.stats();
-                (stats.object, stats.checkpoint)
-            }
+        let open = match writer {
+            Writer::Object(writer) => Some(writer.checkpoint()),
+            Writer::Sequence(writer) => writer.stats().open,
         };
-        let crc64 = checkpoint.and_then(|Checkpoint { crc64, .. }| crc64);
         let single = matches!(writer, Writer::Object(_));
         let landed = stats.last_error.as_ref().and_then(Error::landed);
         let settled = stats.failed > 0 && landed != Some(Landed::InDoubt);
         Self {
             bucket: target.bucket().into(),
             template: (!single).then(|| target.key().into()),
-            key: object.map(|object| object.key().into()),
+            key: open.as_ref().map(|open| open.object.key().into()),
             start: single.then_some(start),
-            end: checkpoint.map(|checkpoint| checkpoint.position),
+            end: open.as_ref().map(|open| open.position),
             bytes: stats.durable,
             stored: Some(stats.stored),
             appends: stats.appends,
             retries: stats.retries,
             reconciles: stats.reconciles,
-            crc64: crc64.map(|crc| crc.to_string()),
+            crc64: open.and_then(|open| open.crc64).map(|crc| crc.to_string()),
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             interrupted: false,
             missing: stats.accepted - stats.durable,
