@@ -1,13 +1,17 @@
 //! One writer at a time: a program of several lives, the later ones opened by append or replay.
 
 use std::io::IoSlice;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::SinkExt;
-use oss_append::{Backoff, Checkpoint, Error, FlushMode, OssAppendWriter, WriterStats};
+use oss_append::crc64::checksum;
+use oss_append::{
+    Backoff, Checkpoint, Error, ErrorKind, FlushMode, OssAppendWriter, Receipt, WriterStats,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
@@ -55,6 +59,7 @@ enum Act {
     Bytes(usize),
     Copy(usize),
     Feed(usize),
+    Enqueue(usize),
     Flush,
     Sync,
     WaitDurable,
@@ -69,6 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => len().prop_map(Act::Bytes),
         1 => len().prop_map(Act::Copy),
         1 => len().prop_map(Act::Feed),
+        2 => (1..60usize).prop_map(Act::Enqueue),
         1 => Just(Act::Flush),
         1 => Just(Act::Sync),
         1 => Just(Act::WaitDurable),
@@ -140,6 +146,8 @@ struct Script {
     text: Vec<u8>,
     /// How far the writer of this life has taken them in.
     given: usize,
+    /// The receipts of this life, with the ends of their records in the stream.
+    receipts: Vec<(Range<usize>, Receipt)>,
 }
 
 impl Script {
@@ -174,10 +182,15 @@ async fn live(plan: Plan) -> Result<bool, String> {
     let mut script = Script {
         text: store.content(),
         given: 0,
+        receipts: Vec::new(),
     };
     for (number, life) in plan.lives.iter().enumerate() {
         let replay = life.replay && number > 0;
-        if !live_once(life, replay, &store, &mut script, &harm).await? {
+        let lived = live_once(life, replay, &store, &mut script, &harm).await?;
+        // A dropped writer may have failed although all is there.
+        let all_resolve = lived && !life.dropped;
+        check_receipts(&mut script, &store, &harm, all_resolve).await?;
+        if !lived {
             return Ok(false);
         }
     }
@@ -272,6 +285,45 @@ async fn live_once(
             Ok(false)
         }
     }
+}
+
+/// After the end of a life: a receipt that resolves tells where its record is.
+async fn check_receipts(
+    script: &mut Script,
+    store: &SimStore,
+    harm: &Harm,
+    all_resolve: bool,
+) -> Result<(), String> {
+    for (range, receipt) in script.receipts.drain(..) {
+        let written = match receipt.written().await {
+            Ok(written) => written,
+            Err(error) => {
+                must!(
+                    !all_resolve,
+                    "success, but not for the receipt of {range:?}: {error}"
+                );
+                continue;
+            }
+        };
+        let content = store.content();
+        let told = written.range.start as usize..written.range.end as usize;
+        must!(told == range, "{told:?} is told of {range:?}");
+        let spoilt = harm.destroyed.load(Ordering::Relaxed);
+        must!(
+            spoilt || content.get(..told.end) == Some(&script.text[..told.end]),
+            "a receipt tells that {told:?} is there:\n{}\n{}",
+            show(&content),
+            show(&script.text)
+        );
+        must!(
+            spoilt
+                || written
+                    .crc64
+                    .is_none_or(|crc| crc == checksum(&content[..told.end])),
+            "the checksum told of {told:?} is not the object's"
+        );
+    }
+    Ok(())
 }
 
 fn check_stats(stats: &WriterStats, capacity: u64) -> Result<(), String> {
@@ -380,6 +432,22 @@ async fn act(
             let fed = writer.feed(Bytes::from(piece.clone())).await;
             let taken = if fed.is_ok() { len } else { 0 };
             return Ok(held(writer, script, &piece, taken, start).await.and(fed));
+        }
+        Act::Enqueue(len) => {
+            let piece = script.next(len);
+            let (record, receipts) = (Bytes::from(piece.clone()), &mut script.receipts);
+            let range = script.given..script.given + len;
+            let enqueued = async {
+                match writer.enqueue(record).await {
+                    Ok(receipt) => receipts.push((range, receipt.with_crc64())),
+                    // Longer than the buffer.
+                    Err(error) if matches!(error.kind(), ErrorKind::InvalidInput { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+                Ok(())
+            };
+            let done = within(limit, enqueued).await;
+            (piece, done)
         }
         Act::Flush => {
             let flush = async { AsyncWriteExt::flush(writer).await.map_err(ours) };

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use oss_append::{Backoff, Error};
+use oss_append::{Backoff, Error, Written, crc64};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
@@ -26,6 +26,8 @@ enum Step {
     Write(usize),
     /// The same, by `write_bytes`.
     Bytes(usize),
+    /// The same, by `enqueue`.
+    Enqueue(usize),
     Flush,
     /// A sync that is dropped after so many ms.
     Sync(u8),
@@ -36,6 +38,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     let step = prop_oneof![
         3 => (0..40usize).prop_map(Step::Write),
         3 => (0..40usize).prop_map(Step::Bytes),
+        3 => (0..40usize).prop_map(Step::Enqueue),
         1 => Just(Step::Flush),
         1 => any::<u8>().prop_map(Step::Sync),
         1 => any::<u8>().prop_map(Step::Pause),
@@ -58,6 +61,8 @@ fn shared_records_are_whole_once_and_in_order() {
 struct Outcome {
     /// Its records that were accepted, in order.
     accepted: Vec<String>,
+    /// Where receipts tell that records are.
+    written: Vec<(String, Written)>,
     /// How many of their bytes are durable, and how many of the next may be.
     durable: usize,
     in_doubt: usize,
@@ -92,7 +97,9 @@ async fn live(plan: Plan) -> Result<bool, String> {
             .filter(|record| record.starts_with(&format!("{id}:")))
             .copied()
             .collect();
-        check(outcome, &own).map_err(|what| format!("writer {id}: {what}\n{content}"))?;
+        check(outcome, &own)
+            .and_then(|()| check_written(outcome, &content))
+            .map_err(|what| format!("writer {id}: {what}\n{content}"))?;
     }
     let foreign_names = records
         .iter()
@@ -126,6 +133,22 @@ fn check(outcome: &Outcome, own: &[&str]) -> Result<(), String> {
     }
 }
 
+fn check_written(outcome: &Outcome, content: &str) -> Result<(), String> {
+    for (record, written) in &outcome.written {
+        let told = written.range.start as usize..written.range.end as usize;
+        if content.get(told.clone()) != Some(record) {
+            return Err(format!("a receipt tells that {record:?} is at {told:?}"));
+        }
+        let crc64 = crc64::checksum(&content.as_bytes()[..told.end]);
+        if written.crc64.is_some_and(|told| told != crc64) {
+            return Err(format!(
+                "the checksum told of {record:?} is not the object's"
+            ));
+        }
+    }
+    Ok(())
+}
+
 async fn write(store: SimStore, id: usize, steps: Vec<Step>) -> Result<Outcome, String> {
     let builder = writer(&store)
         .shared(true)
@@ -137,11 +160,13 @@ async fn write(store: SimStore, id: usize, steps: Vec<Step>) -> Result<Outcome, 
         .attempt_timeout(SEC)
         .delivery_timeout(BUDGET);
     let mut accepted = Vec::new();
+    let mut receipts = Vec::new();
     let mut writer = match builder.open().await {
         Ok(writer) => writer,
         Err(error) => {
             return Ok(Outcome {
                 accepted,
+                written: Vec::new(),
                 durable: 0,
                 in_doubt: 0,
                 failure: Some(error),
@@ -168,6 +193,14 @@ async fn write(store: SimStore, id: usize, steps: Vec<Step>) -> Result<Outcome, 
                 let record = record(len);
                 let written = writer.write_bytes(Bytes::from(record.clone())).await;
                 written.map(|()| accepted.push(record))
+            }
+            Step::Enqueue(len) => {
+                let record = record(len);
+                let enqueued = writer.enqueue(Bytes::from(record.clone())).await;
+                enqueued.map(|receipt| {
+                    accepted.push(record.clone());
+                    receipts.push((record, receipt.with_crc64()));
+                })
             }
             Step::Flush => writer.flush().await.map_err(ours),
             Step::Sync(ms) => {
@@ -202,8 +235,21 @@ async fn write(store: SimStore, id: usize, steps: Vec<Step>) -> Result<Outcome, 
             unsent.in_doubt as usize
         }
     };
+    let mut written = Vec::new();
+    for (record, receipt) in receipts {
+        match receipt.written().await {
+            Ok(told) => written.push((record, told)),
+            Err(error) if result.is_ok() => {
+                return Err(format!(
+                    "success, but not for the receipt of {record:?}: {error}"
+                ));
+            }
+            Err(_) => {}
+        }
+    }
     Ok(Outcome {
         accepted,
+        written,
         durable,
         in_doubt,
         failure: result.err(),
