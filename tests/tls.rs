@@ -5,9 +5,11 @@ mod support;
 mod tls;
 
 use oss_append::client::Addressing;
+use oss_append::credentials::StaticCredentials;
 use oss_append::emulator::{Emulator, Operation};
 use oss_append::{
-    Backoff, Error, ErrorKind, Landed, OssAppendWriter, OssAppendWriterBuilder, TransportCause,
+    Backoff, Error, ErrorKind, Landed, OssAppendWriter, OssAppendWriterBuilder, OssClient,
+    OssClientBuilder, TransportCause,
 };
 use support::emulated::{content, start};
 use support::{MS, SEC, ours};
@@ -16,19 +18,29 @@ use tokio::io::AsyncWriteExt;
 
 const NAME: &str = "oss.example.com";
 
+/// A client of the server that trusts this authority alone.
+fn client(emulator: &Emulator, server: &TlsServer, trusted: &Authority) -> OssClientBuilder {
+    emulator
+        .client()
+        .endpoint(format!("https://{NAME}:{}", server.address.port()))
+        .addressing(Addressing::Path)
+        .without_proxy()
+        .resolve(NAME, [server.address])
+        .root_certificates(trusted.pem())
+        .platform_roots(false)
+}
+
 fn writer(
     emulator: &Emulator,
     server: &TlsServer,
     trusted: &Authority,
 ) -> OssAppendWriterBuilder<oss_append::OssClient> {
-    let client = emulator
-        .client()
-        .endpoint(format!("https://{NAME}:{}", server.address.port()))
-        .addressing(Addressing::Path)
-        .http_client(trusted.client(NAME, server.address))
-        .build()
-        .unwrap();
-    OssAppendWriter::builder(client, support::object()).backoff(Backoff::new(MS, 10 * MS))
+    writer_by(client(emulator, server, trusted))
+}
+
+fn writer_by(client: OssClientBuilder) -> OssAppendWriterBuilder<oss_append::OssClient> {
+    OssAppendWriter::builder(client.build().unwrap(), support::object())
+        .backoff(Backoff::new(MS, 10 * MS))
 }
 
 fn assert_refused(error: &Error) {
@@ -145,4 +157,83 @@ async fn a_server_without_tls_is_not_said_to_have_a_wrong_certificate() {
             ..
         }
     ));
+}
+
+#[tokio::test]
+async fn several_authorities_are_trusted_at_once() {
+    let (emulator, first, second) = (start().await, Authority::new(), Authority::new());
+    for authority in [&first, &second] {
+        let server = TlsServer::start(&emulator, authority.identity(NAME)).await;
+        let bundle = first.pem() + &second.pem();
+        let client = client(&emulator, &server, &Authority::new()).root_certificates(bundle);
+        writer_by(client).open().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_platforms_authorities_do_not_know_ours() {
+    let (emulator, authority) = (start().await, Authority::new());
+    let server = TlsServer::start(&emulator, authority.identity(NAME)).await;
+    let client = emulator
+        .client()
+        .endpoint(format!("https://{NAME}:{}", server.address.port()))
+        .addressing(Addressing::Path)
+        .without_proxy()
+        .resolve(NAME, [server.address]);
+    assert_refused(&writer_by(client).open().await.unwrap_err());
+}
+
+#[tokio::test]
+async fn a_client_shows_its_certificate_to_a_server_that_asks() {
+    let (emulator, authority) = (start().await, Authority::new());
+    let server = TlsServer::start(&emulator, authority.asking(NAME)).await;
+    let (certificate, key) = authority.client_certificate();
+    let with = client(&emulator, &server, &authority).client_certificate(certificate, key);
+    let mut ours = writer_by(with).open().await.unwrap();
+    ours.write_all(b"it is me").await.unwrap();
+    ours.shutdown().await.unwrap();
+    assert_eq!(content(&emulator), b"it is me");
+
+    let others = Authority::new().client_certificate();
+    let unknown = client(&emulator, &server, &authority).client_certificate(others.0, others.1);
+    for client in [client(&emulator, &server, &authority), unknown] {
+        let writer = writer_by(client).delivery_timeout(100 * MS);
+        // The server's refusal comes when the client has sent its request already.
+        let error = writer.open().await.unwrap_err();
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+        let told: String = causes.map(|error| format!("{error}\n")).collect();
+        assert!(told.contains(NAME) && told.contains("alert"), "{told}");
+    }
+    assert_eq!(content(&emulator), b"it is me");
+}
+
+#[test]
+fn certificates_that_are_none_are_refused_and_not_repeated() {
+    let client = || {
+        OssClient::builder()
+            .region("cn-hangzhou")
+            .credentials(StaticCredentials::new("id", "secret"))
+    };
+    let (certificate, key) = Authority::new().client_certificate();
+    for (builder, what) in [
+        (client().root_certificates("hush"), "root certificates"),
+        (client().root_certificates(key.clone()), "root certificates"),
+        (client().platform_roots(false), "no server is trusted"),
+        (
+            client().client_certificate(certificate.clone(), "hush"),
+            "PRIVATE KEY",
+        ),
+        (
+            client().client_certificate("hush", key.clone()),
+            "CERTIFICATE",
+        ),
+    ] {
+        let shown = format!("{builder:?}");
+        let error = builder.build().unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
+        let told = format!("{error} {error:?} {shown}");
+        assert!(told.contains(what), "{told}");
+        let secret = key.lines().nth(1).unwrap();
+        assert!(!told.contains("hush") && !told.contains(secret), "{told}");
+    }
 }

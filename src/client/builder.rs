@@ -1,25 +1,20 @@
 //! How an [`OssClient`] is put together: every option, its default, and what is checked.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::clock::Clock;
-use super::endpoint::{Addressing, Destination, Endpoint, EndpointKind};
+use super::endpoint::{Addressing, Destination, EndpointKind};
+use super::transport::{Identity, Proxy, Transport};
 use super::{Inner, OssClient};
 use crate::credentials::{CredentialsProvider, EnvironmentCredentials};
 use crate::error::{Error, Result};
 
 const USER_AGENT: &str = concat!("oss-append/", env!("CARGO_PKG_VERSION"));
-
-/// A pooled connection that the server or a middlebox has dropped breaks the next request on it.
-/// OSS keeps idle connections for longer than this.
-const POOL_IDLE: Duration = Duration::from_secs(15);
-
-/// An object has up to 8 KiB of user metadata, each entry a header of its own.
-const MAX_HEADERS: usize = 1024;
-
-const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Builds an [`OssClient`].
 ///
@@ -43,7 +38,8 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
 pub struct OssClientBuilder {
     destination: Destination,
     credentials: Option<Arc<dyn CredentialsProvider>>,
-    connect_timeout: Duration,
+    /// Set once an option of it is set.
+    transport: Option<Transport>,
     attempt_timeout: Duration,
     user_agent_suffix: Option<String>,
     requester_pays: bool,
@@ -55,7 +51,7 @@ impl OssClientBuilder {
         Self {
             destination: Destination::default(),
             credentials: None,
-            connect_timeout: Duration::from_secs(5),
+            transport: None,
             attempt_timeout: Duration::from_secs(30),
             user_agent_suffix: None,
             requester_pays: false,
@@ -114,10 +110,82 @@ impl OssClientBuilder {
         self
     }
 
-    /// Sets how long making a connection may take. Default: 5 s. Of no effect with
-    /// [`http_client`](Self::http_client).
+    fn transport(&mut self) -> &mut Transport {
+        self.transport.get_or_insert_default()
+    }
+
+    /// Sets how long making a connection may take. Default: 5 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.transport().connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long an idle connection is kept for the next request. Default: 15 s, which is less
+    /// than OSS and most devices on the way keep it.
+    pub fn pool_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.transport().pool_idle_timeout = timeout;
+        self
+    }
+
+    /// Connects through a proxy: `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, also by
+    /// `https://`. Requests to an https endpoint go through a tunnel (CONNECT), of which the proxy
+    /// sees no more than the host. Default: what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and
+    /// `NO_PROXY` say, but none to loopback.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.transport().proxy = Proxy::Through(Zeroizing::new(url.into()));
+        self
+    }
+
+    /// Connects without a proxy to these hosts: names with all names below them, addresses, and
+    /// networks such as `10.0.0.0/8`, divided by commas. Default: none.
+    pub fn no_proxy(mut self, hosts: impl Into<String>) -> Self {
+        self.transport().no_proxy = Some(hosts.into());
+        self
+    }
+
+    /// Connects without a proxy, whatever the environment says.
+    pub fn without_proxy(mut self) -> Self {
+        self.transport().proxy = Proxy::Direct;
+        self
+    }
+
+    /// Finds `host` at these addresses in place of asking for it; a port of 0 stands for that of
+    /// the URL. With [`Addressing::VirtualHost`] that host is `BUCKET.ENDPOINT`. May be called for
+    /// several hosts. Default: names are resolved by the system.
+    pub fn resolve(
+        mut self,
+        host: impl Into<String>,
+        addresses: impl IntoIterator<Item = SocketAddr>,
+    ) -> Self {
+        let addresses = addresses.into_iter().collect();
+        self.transport().addresses.push((host.into(), addresses));
+        self
+    }
+
+    /// Trusts these root certificates too, such as those of a company: one or more in PEM. May be
+    /// called several times. Default: those of the platform.
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.transport().roots.push(pem.into());
+        self
+    }
+
+    /// Sets whether the platform's root certificates are trusted. Default: yes.
+    pub fn platform_roots(mut self, trusted: bool) -> Self {
+        self.transport().platform_roots = trusted;
+        self
+    }
+
+    /// Shows this certificate to servers and proxies that ask for one: in PEM, behind it those
+    /// between it and its root; and its key, in PEM as PKCS #8. Default: none.
+    pub fn client_certificate(
+        mut self,
+        certificates: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.transport().identity = Some(Identity {
+            certificates: certificates.into(),
+            key: Zeroizing::new(key.into()),
+        });
         self
     }
 
@@ -144,9 +212,8 @@ impl OssClientBuilder {
         self
     }
 
-    /// Sends through this HTTP client, for a proxy, root certificates or name resolution of one's
-    /// own. Default: a client of its own, which takes a proxy from the environment, except to
-    /// loopback.
+    /// Sends through this HTTP client, for what the options of this builder do not offer. Those of
+    /// connections, proxies and certificates cannot be set beside it. Default: a client of its own.
     ///
     /// The client must follow no redirects
     /// ([`Policy::none`](reqwest::redirect::Policy::none)): they would leave the signature's
@@ -171,7 +238,7 @@ impl OssClientBuilder {
                 "no credentials provider is given: EnvironmentCredentials reads the environment",
             )
         })?;
-        if self.connect_timeout.is_zero() || self.attempt_timeout.is_zero() {
+        if self.attempt_timeout.is_zero() {
             return Err(Error::invalid_input(
                 "a timeout of zero lets no request through",
             ));
@@ -185,9 +252,15 @@ impl OssClientBuilder {
             }
             Some(suffix) => format!("{USER_AGENT} {suffix}"),
         };
-        let http = match self.http_client {
-            Some(client) => client,
-            None => http_client(&endpoint, self.connect_timeout)?,
+        let http = match (self.http_client, self.transport) {
+            (Some(client), None) => client,
+            (None, transport) => transport.unwrap_or_default().client(&endpoint)?,
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid_input(
+                    "options of connections, proxies or certificates are set, and an HTTP client \
+                     that has its own",
+                ));
+            }
         };
         Ok(OssClient {
             inner: Arc::new(Inner {
@@ -203,37 +276,12 @@ impl OssClientBuilder {
     }
 }
 
-fn http_client(endpoint: &Endpoint, connect_timeout: Duration) -> Result<reqwest::Client> {
-    let mut builder = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .http1_only()
-        .http1_max_headers(MAX_HEADERS)
-        // Another crate of the program may switch these on, and the bytes would not be the object's.
-        .no_gzip()
-        .no_brotli()
-        .no_zstd()
-        .no_deflate()
-        .connect_timeout(connect_timeout)
-        .pool_idle_timeout(POOL_IDLE)
-        .tcp_nodelay(true)
-        .tcp_keepalive(TCP_KEEPALIVE);
-    if endpoint.is_loopback() {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|error| {
-        Error::invalid_input("the HTTP client could not be set up").with_source(error)
-    })
-}
-
 /// Shows where the client will send to, no credentials.
 impl fmt::Debug for OssClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OssClientBuilder")
             .field("region", &self.destination.region)
             .field("kind", &self.destination.kind)
-            .field("connect_timeout", &self.connect_timeout)
             .field("attempt_timeout", &self.attempt_timeout)
             .finish_non_exhaustive()
     }
@@ -254,10 +302,9 @@ mod tests {
     fn the_documented_defaults_hold() {
         let client = builder().build().unwrap();
         assert_eq!(client.attempt_timeout(), Duration::from_secs(30));
-        assert_eq!(
-            OssClientBuilder::new().connect_timeout,
-            Duration::from_secs(5)
-        );
+        let transport = Transport::default();
+        assert_eq!(transport.connect_timeout, Duration::from_secs(5));
+        assert_eq!(transport.pool_idle_timeout, Duration::from_secs(15));
         assert_eq!(
             client.inner.user_agent,
             format!("oss-append/{}", env!("CARGO_PKG_VERSION"))

@@ -19,6 +19,7 @@ mod request;
 mod response;
 pub(crate) mod sign;
 mod store;
+mod transport;
 mod url;
 
 use std::fmt;

@@ -1,17 +1,23 @@
 //! A server of TLS in front of the embedded one, and the certificates for it.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use oss_append::emulator::Emulator;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    date_time_ymd,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 /// Signs certificates.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -24,18 +30,18 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
-    /// An HTTP client that trusts this authority alone, and finds `name` at `server`.
-    pub fn client(&self, name: &str, server: SocketAddr) -> reqwest::Client {
-        let root = reqwest::Certificate::from_der(self.0.der()).unwrap();
-        reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .http1_only()
-            .no_proxy()
-            .tls_certs_only([root])
-            .resolve(name, server)
-            .build()
-            .unwrap()
+    /// The authority's own certificate in PEM, by which it is trusted.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for a client, and its key, in PEM.
+    pub fn client_certificate(&self) -> (String, String) {
+        let mut params = CertificateParams::new(["client".to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.pem(), key.serialize_pem())
     }
 
     /// A server's identity for this name.
@@ -51,14 +57,32 @@ impl Authority {
         self.sign(params)
     }
 
+    /// An identity that asks clients for a certificate of this authority.
+    pub fn asking(&self, name: &str) -> Identity {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        self.sign_for(params, verifier.build().unwrap())
+    }
+
     fn sign(&self, params: CertificateParams) -> Identity {
+        self.sign_for(params, Arc::new(NoClientAuth))
+    }
+
+    fn sign_for(
+        &self,
+        params: CertificateParams,
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         Identity(Arc::new(config))
