@@ -55,11 +55,11 @@
 #![warn(missing_debug_implementations, unreachable_pub)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(feature = "rolling"),
+    not(all(feature = "keyed", feature = "tracing")),
     allow(
         dead_code,
         unreachable_pub,
-        reason = "the writer's hooks for `rolling`"
+        reason = "the hooks for what stands on the writer"
     )
 )]
 

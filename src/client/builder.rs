@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::clock::Clock;
 use super::endpoint::{Addressing, Destination, EndpointKind};
+use super::observed::Observations;
 use super::transport::{Identity, Proxy, Transport};
 use super::{Inner, OssClient};
 use crate::credentials::{CredentialsProvider, EnvironmentCredentials};
@@ -268,6 +269,7 @@ impl OssClientBuilder {
                 endpoint,
                 credentials,
                 clock: Clock::default(),
+                observations: Observations::default(),
                 attempt_timeout: self.attempt_timeout,
                 user_agent,
                 requester_pays: self.requester_pays,

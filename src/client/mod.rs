@@ -13,6 +13,7 @@ mod endpoint;
 mod failure;
 mod headers;
 mod listing;
+mod observed;
 mod operations;
 mod presign;
 mod request;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 pub use builder::OssClientBuilder;
 pub use endpoint::{Addressing, EndpointKind};
+pub use observed::Observed;
 pub use operations::append::{
     AppendObjectRequest, SealAppendObjectRequest, SealAppendObjectResult,
 };
@@ -86,6 +88,7 @@ struct Inner {
     endpoint: endpoint::Endpoint,
     credentials: Arc<dyn CredentialsProvider>,
     clock: clock::Clock,
+    observations: observed::Observations,
     attempt_timeout: Duration,
     user_agent: String,
     requester_pays: bool,
@@ -156,6 +159,16 @@ impl OssClient {
     /// The region that requests are signed for; of a CloudBox its id.
     pub fn region(&self) -> &str {
         &self.inner.endpoint.region
+    }
+
+    /// Where requests go: scheme, host and port, without the bucket.
+    pub fn endpoint(&self) -> String {
+        self.inner.endpoint.to_string()
+    }
+
+    /// What the last answer told of the connection and the clock.
+    pub fn observed(&self) -> Observed {
+        self.inner.observations.last()
     }
 
     /// How long a request may stand still.

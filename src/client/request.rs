@@ -128,6 +128,10 @@ impl<'a> Call<'a> {
             .await
             .ok_or_else(|| failure::stalled(idle))?
             .map_err(failure::transport)?;
+        client
+            .inner
+            .observations
+            .answer(&response, Timestamp::now());
         let status = response.status().as_u16();
         tracing::trace!(operation, status, "answered");
         if *response.url() != url {

@@ -2,6 +2,7 @@
 
 mod append;
 mod compress;
+mod doctor;
 mod embedded;
 mod follow;
 mod read;

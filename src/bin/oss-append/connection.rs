@@ -1,10 +1,12 @@
 //! Where a command's requests go: OSS by the environment and options, or a server of its own.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use oss_append::client::Addressing;
-use oss_append::emulator::{Emulator, REGION};
+use oss_append::credentials::{CredentialsProvider, EnvironmentCredentials, StaticCredentials};
+use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, REGION};
 use oss_append::{ObjectPath, OssClient, OssClientBuilder};
 
 use crate::failure::Failure;
@@ -42,6 +44,7 @@ pub(crate) struct ConnectionArguments {
 /// A client, with its server if that is in this process.
 pub(crate) struct Connection {
     client: OssClient,
+    credentials: Arc<dyn CredentialsProvider>,
     embedded: Option<Emulator>,
 }
 
@@ -49,8 +52,10 @@ impl ConnectionArguments {
     /// Makes the client. Nothing is sent.
     pub(crate) async fn open(&self, object: &ObjectPath) -> Result<Connection, Failure> {
         let Some(directory) = &self.embedded else {
+            let credentials = Arc::new(EnvironmentCredentials::new());
             return Ok(Connection {
-                client: self.client()?,
+                client: self.client(credentials.clone())?,
+                credentials,
                 embedded: None,
             });
         };
@@ -62,12 +67,13 @@ impl ConnectionArguments {
             .map_err(Failure::of_server)?;
         Ok(Connection {
             client: emulator.client().build()?,
+            credentials: Arc::new(StaticCredentials::new(ACCESS_KEY_ID, ACCESS_KEY_SECRET)),
             embedded: Some(emulator),
         })
     }
 
-    fn client(&self) -> Result<OssClient, Failure> {
-        let mut builder = OssClientBuilder::from_env();
+    fn client(&self, credentials: Arc<dyn CredentialsProvider>) -> Result<OssClient, Failure> {
+        let mut builder = OssClientBuilder::from_env().credentials(credentials);
         if let Some(region) = &self.region {
             builder = builder.region(region);
         }
@@ -95,6 +101,18 @@ impl ConnectionArguments {
 impl Connection {
     pub(crate) fn client(&self) -> OssClient {
         self.client.clone()
+    }
+
+    pub(crate) fn credentials(&self) -> Arc<dyn CredentialsProvider> {
+        Arc::clone(&self.credentials)
+    }
+
+    /// Where the credentials come from, in words.
+    pub(crate) fn credentials_from(&self) -> &'static str {
+        match &self.embedded {
+            Some(_) => "the embedded server",
+            None => "the environment",
+        }
     }
 
     /// Ends the server of this process, so that its directory is complete.

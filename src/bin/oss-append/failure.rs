@@ -96,10 +96,14 @@ impl Failure {
         &self.message
     }
 
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+
     /// Prints the line, and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         output::note(&self.message);
-        ExitCode::from(self.code)
+        self.exit_code()
     }
 }
 

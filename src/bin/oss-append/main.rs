@@ -3,6 +3,7 @@
 mod append;
 mod cat;
 mod connection;
+mod doctor;
 mod emulator;
 mod failure;
 mod finished;
@@ -39,6 +40,7 @@ enum Command {
     Cat(cat::Arguments),
     Tail(tail::Arguments),
     Stat(stat::Arguments),
+    Doctor(doctor::Arguments),
     Emulator(emulator::Arguments),
 }
 
@@ -60,6 +62,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Cat(arguments) => cat::run(arguments).await,
         Command::Tail(arguments) => tail::run(arguments).await,
         Command::Stat(arguments) => stat::run(arguments).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Emulator(arguments) => emulator::run(arguments).await,
     }
 }

@@ -1,0 +1,282 @@
+//! The requests of an examination, and what they show.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use oss_append::credentials::CredentialsProvider;
+use oss_append::{Error, ErrorKind, ObjectOptions, ObjectPath, OssClient};
+
+use super::Prefix;
+use super::report::{Clock, Endpoint, Permission, Report, RoundTrip};
+use crate::connection::Connection;
+use crate::failure::Failure;
+
+/// The first bytes of the object that is written.
+const PROBE: Bytes = Bytes::from_static(b"doctor\n");
+
+const ROUND_TRIPS: usize = 5;
+
+/// The bandwidth is measured by appends that double in length until one takes as long as this
+/// beyond a round trip, or has this length.
+const LONG_APPEND: Duration = Duration::from_millis(500);
+const LONGEST_APPEND: usize = 16 << 20;
+
+/// A clock that is less wrong than this is right: the header `Date` has no fractions.
+const CLOCK_TOLERANCE: u64 = 2;
+
+pub(super) struct Examination {
+    client: OssClient,
+    provider: Arc<dyn CredentialsProvider>,
+    target: Prefix,
+    /// An object that does not exist, until it is written.
+    probe: ObjectPath,
+    /// Whether it may exist.
+    made: bool,
+    report: Report,
+    /// The exit code of the first problem.
+    code: Option<ExitCode>,
+}
+
+impl Examination {
+    pub(super) fn new(connection: &Connection, target: Prefix, probe: ObjectPath) -> Self {
+        let client = connection.client();
+        Self {
+            report: Report::new(target.to_string(), connection.credentials_from()),
+            provider: connection.credentials(),
+            client,
+            target,
+            probe,
+            made: false,
+            code: None,
+        }
+    }
+
+    pub(super) fn finish(self) -> (Report, ExitCode) {
+        (self.report, self.code.unwrap_or(ExitCode::SUCCESS))
+    }
+
+    pub(super) async fn examine(&mut self, write: bool) {
+        self.report.endpoint = Endpoint {
+            url: self.client.endpoint(),
+            region: self.client.region().to_owned(),
+            address: None,
+        };
+        let credentials = match self.provider.credentials().await {
+            Ok(credentials) => credentials,
+            Err(error) => return self.problem(Failure::from(error)),
+        };
+        self.report.credentials.found(&credentials);
+
+        let looked = self.look().await;
+        let observed = self.client.observed();
+        self.report.endpoint.address = observed.address.map(|address| address.to_string());
+        if let Some(ahead) = observed.clock_ahead {
+            self.report.clock = Some(Clock {
+                server_ahead_seconds: ahead,
+            });
+            if ahead.unsigned_abs() > CLOCK_TOLERANCE {
+                self.problem(Failure::local(format!(
+                    "this machine's clock is {} s {}: set it; requests are signed with the \
+                     server's time once it has refused one",
+                    ahead.unsigned_abs(),
+                    if ahead > 0 { "slow" } else { "fast" },
+                )));
+            }
+        }
+        match looked {
+            Err(error) if is_fatal(&error) => return self.problem(Failure::from(error)),
+            looked => self.report.permissions.head = self.judge(looked, "oss:GetObject"),
+        }
+        let listed = self
+            .client
+            .list_objects(&self.target.bucket)
+            .prefix(&self.target.prefix)
+            .max_keys(1)
+            .send()
+            .await;
+        self.report.permissions.list = self.judge(listed.map(drop), "oss:ListObjects");
+        self.measure_round_trip().await;
+        if write {
+            self.write().await;
+        }
+        self.recommend();
+    }
+
+    /// Looks at the object that is not there.
+    async fn look(&self) -> Result<(), Error> {
+        for again in [true, false] {
+            match self.client.head_object(&self.probe).send().await {
+                Err(error) if is_missing(&error) => return Ok(()),
+                // The clock is right now.
+                Err(error) if again && is_corrected(&error) => {}
+                other => return other.map(drop),
+            }
+        }
+        Ok(())
+    }
+
+    async fn measure_round_trip(&mut self) {
+        let mut times = Vec::new();
+        for _ in 0..ROUND_TRIPS {
+            let start = Instant::now();
+            let looked = self.client.head_object(&self.probe).send().await;
+            // A refusal takes as long.
+            if matches!(&looked, Err(error) if error.service_error().is_none()) {
+                return;
+            }
+            times.push(start.elapsed());
+        }
+        times.sort_unstable();
+        self.report.round_trip_ms = Some(RoundTrip {
+            min: milliseconds(times[0]),
+            median: milliseconds(times[times.len() / 2]),
+            max: milliseconds(times[times.len() - 1]),
+        });
+    }
+
+    async fn write(&mut self) {
+        self.made = true;
+        let tagged = match ObjectOptions::new().tag("oss-append", "doctor") {
+            Ok(tag) => self.append(0, PROBE, Some(tag)).await,
+            Err(error) => Err(error),
+        };
+        let untagged = match &tagged {
+            Err(error) if is_denied(error) => self.append(0, PROBE, None).await.map(drop),
+            Err(error) => Err(error.clone()),
+            Ok(_) => Ok(()),
+        };
+        let may_append = untagged.is_ok();
+        self.report.permissions.append = self.judge(untagged, "oss:PutObject");
+        if !may_append {
+            return;
+        }
+        self.report.permissions.tag = self.judge(tagged.map(drop), "oss:PutObjectTagging");
+        let length = self.measure_upload().await;
+        let sealed = self.client.seal_append_object(&self.probe, length).send();
+        let sealed = sealed.await.map(drop);
+        self.report.permissions.seal = self.judge(sealed, "oss:SealAppendObject");
+    }
+
+    async fn append(
+        &self,
+        position: u64,
+        bytes: Bytes,
+        options: Option<ObjectOptions>,
+    ) -> Result<Duration, Error> {
+        let mut request = self.client.append_object(&self.probe, bytes);
+        request = request.position(position);
+        if let Some(options) = options {
+            request = request.options(options);
+        }
+        let start = Instant::now();
+        request.send().await?;
+        Ok(start.elapsed())
+    }
+
+    /// Appends more and more, and gives the object's length.
+    async fn measure_upload(&mut self) -> u64 {
+        let mut position = PROBE.len() as u64;
+        let mut length = 64 << 10;
+        let round_trip = self.report.round_trip_ms.as_ref().map_or(0.0, |t| t.min);
+        let round_trip = Duration::from_secs_f64(round_trip / 1e3);
+        loop {
+            let bytes = Bytes::from(vec![b'.'; length]);
+            let took = match self.append(position, bytes, None).await {
+                Ok(took) => took,
+                Err(error) => {
+                    self.problem(Failure::from(error));
+                    return position;
+                }
+            };
+            position += length as u64;
+            let moving = took
+                .saturating_sub(round_trip)
+                .max(Duration::from_micros(1));
+            if moving >= LONG_APPEND || length >= LONGEST_APPEND {
+                let rate = length as f64 / moving.as_secs_f64();
+                self.report.upload_bytes_per_second = Some(rate as u64);
+                return position;
+            }
+            length *= 2;
+        }
+    }
+
+    /// While a batch is on its way the next gathers, so that what a round trip costs is small
+    /// beside the batch if that takes ten times as long.
+    fn recommend(&mut self) {
+        const SMALLEST: u64 = 256 << 10;
+        const LARGEST: u64 = 64 << 20;
+        let (Some(round_trip), Some(rate)) = (
+            &self.report.round_trip_ms,
+            self.report.upload_bytes_per_second,
+        ) else {
+            return;
+        };
+        let bytes = 10.0 * round_trip.median / 1e3 * rate as f64;
+        let batch = (bytes as u64).clamp(SMALLEST, LARGEST).next_power_of_two();
+        self.report.recommended_batch_size = Some(batch);
+    }
+
+    /// Deletes what was made. Says so if it stays.
+    pub(super) async fn clean_up(&mut self) {
+        if !self.made {
+            return;
+        }
+        let deleted = self.client.delete_object(&self.probe).send().await;
+        let stays = deleted.is_err() && self.report.permissions.append == Permission::Allowed;
+        self.report.permissions.delete = self.judge(deleted.map(drop), "oss:DeleteObject");
+        if stays {
+            let problem = format!("{} stays and has to be deleted", self.probe);
+            self.report.problems.push(problem);
+        }
+    }
+
+    fn judge(&mut self, done: Result<(), Error>, permission: &str) -> Permission {
+        let Err(error) = done else {
+            return Permission::Allowed;
+        };
+        let denied = is_denied(&error);
+        self.problem(Failure::of_request(&error, permission));
+        match denied {
+            true => Permission::Denied,
+            false => Permission::Failed,
+        }
+    }
+
+    fn problem(&mut self, failure: Failure) {
+        self.report.problems.push(failure.message().to_owned());
+        self.code.get_or_insert(failure.exit_code());
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn is_missing(error: &Error) -> bool {
+    error
+        .service_error()
+        .is_some_and(|answer| answer.status == 404 && answer.code == "NoSuchKey")
+}
+
+fn is_corrected(error: &Error) -> bool {
+    error
+        .service_error()
+        .is_some_and(|answer| answer.clock_corrected)
+}
+
+fn is_denied(error: &Error) -> bool {
+    error
+        .service_error()
+        .is_some_and(|answer| answer.status == 403 && answer.code == "AccessDenied")
+}
+
+/// Nothing else will succeed either.
+fn is_fatal(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Service(answer) => answer.code != "AccessDenied" || answer.endpoint.is_some(),
+        _ => true,
+    }
+}

@@ -1,0 +1,109 @@
+//! `oss-append doctor`: what an operator needs to know of a bucket and the way to it.
+
+mod examine;
+mod report;
+
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::Args;
+use oss_append::{Error, ObjectPath};
+
+use self::examine::Examination;
+use crate::connection::{self, ConnectionArguments};
+use crate::failure::{self, Failure};
+use crate::signals::Signals;
+use crate::{logging, output};
+
+/// Examine the way to a bucket: credentials, endpoint, clock, permissions, latency and bandwidth.
+#[derive(Args)]
+#[command(after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", connection::HELP, failure::HELP))]
+pub(crate) struct Arguments {
+    /// The bucket, and what keys begin with there; taken literally
+    #[arg(value_name = "oss://BUCKET[/PREFIX]")]
+    target: Prefix,
+    /// Make an object, append to it for a few seconds, seal it, and delete it, to find out whether
+    /// that is permitted and how fast it is; its name begins with PREFIX and has
+    /// oss-append-doctor in it. Without this nothing is written
+    #[arg(long)]
+    write: bool,
+    /// Print one JSON object: target, credentials, endpoint, clock, permissions, round_trip_ms,
+    /// upload_bytes_per_second, recommended_batch_size, problems; null for what was not found out
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+const EXAMPLES: &str = "\
+Exits with 0 if nothing is wrong, else with the code of the first problem. What --write alone finds
+out is no problem without it.
+
+Examples:
+  oss-append doctor oss://logs
+  oss-append doctor --write --json oss://logs/app/";
+
+/// A bucket, and what keys begin with.
+#[derive(Clone, Debug)]
+struct Prefix {
+    bucket: String,
+    prefix: String,
+}
+
+impl FromStr for Prefix {
+    type Err = Error;
+
+    fn from_str(target: &str) -> Result<Self, Error> {
+        let (bucket, prefix) = target
+            .strip_prefix("oss://")
+            .map(|rest| rest.split_once('/').unwrap_or((rest, "")))
+            .ok_or_else(|| {
+                Error::invalid_input(format!(
+                    "{target:?} is not of the form oss://BUCKET or oss://BUCKET/PREFIX"
+                ))
+            })?;
+        let prefix = Self {
+            bucket: bucket.into(),
+            prefix: prefix.into(),
+        };
+        // Only what keys may begin with.
+        prefix.object("x").map(|_| prefix)
+    }
+}
+
+impl Prefix {
+    fn object(&self, name: &str) -> Result<ObjectPath, Error> {
+        ObjectPath::new(&self.bucket, format!("{}{name}", self.prefix))
+    }
+}
+
+impl std::fmt::Display for Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "oss://{}/{}", self.bucket, self.prefix)
+    }
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    logging::init("off");
+    let mut signals = Signals::new()?;
+    let probe = format!("oss-append-doctor-{}", uuid::Uuid::new_v4().simple());
+    let probe = arguments.target.object(&probe)?;
+    let connection = arguments.connection.open(&probe).await?;
+    let mut examination = Examination::new(&connection, arguments.target.clone(), probe);
+    let completed = signals
+        .unless(examination.examine(arguments.write))
+        .await
+        .is_some();
+    // Also if a signal came.
+    examination.clean_up().await;
+    connection.close().await;
+    if !completed {
+        return Ok(failure::interrupted());
+    }
+    let (report, code) = examination.finish();
+    match arguments.json {
+        true => output::print_json(&report)?,
+        false => output::print(report.to_string().trim_end())?,
+    }
+    Ok(code)
+}
