@@ -3,17 +3,24 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::pace::Pace;
 use crate::core::batch::Batch;
 use crate::progress::Progress;
 
 /// The most bytes of one frame. A frame is the unit of progress, so it is small against what a
 /// slow link moves within a timeout.
 const MAX_FRAME: usize = 64 * 1024;
+
+/// How often a body that has to wait shows that it has not come to a standstill.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A body of exactly known length over the chunks of a [`Batch`].
 #[derive(Debug)]
@@ -23,22 +30,66 @@ pub(crate) struct BatchBody {
     offset: usize,
     left: u64,
     progress: Progress,
+    pace: Option<Arc<Pace>>,
+    /// When the next frame may go, once its time is reserved.
+    turn: Option<Turn>,
+}
+
+#[derive(Debug)]
+struct Turn {
+    begins: Instant,
+    sleep: Pin<Box<Sleep>>,
 }
 
 impl BatchBody {
-    pub(crate) fn new(batch: Batch, progress: Progress) -> Self {
+    pub(crate) fn new(batch: Batch, progress: Progress, pace: Option<Arc<Pace>>) -> Self {
         Self {
             chunk: 0,
             offset: 0,
             left: batch.len(),
             batch,
             progress,
+            pace,
+            turn: None,
+        }
+    }
+
+    /// The end of the next frame in its chunk.
+    fn frame_end(&self) -> Option<usize> {
+        let chunk = self.batch.chunks().get(self.chunk)?;
+        let most = self.pace.as_ref().map_or(MAX_FRAME, |pace| pace.frame());
+        Some(chunk.len().min(self.offset + most.min(MAX_FRAME)))
+    }
+
+    /// Waits until the next frame may go.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (Some(pace), Some(end)) = (&self.pace, self.frame_end()) else {
+            return Poll::Ready(());
+        };
+        let turn = match &mut self.turn {
+            Some(turn) => turn,
+            None => {
+                let begins = pace.reserve(end - self.offset);
+                let sleep = Box::pin(sleep_until(begins.min(Instant::now() + LOOK)));
+                self.turn.insert(Turn { begins, sleep })
+            }
+        };
+        loop {
+            ready!(turn.sleep.as_mut().poll(cx));
+            // It would move if it were let.
+            self.progress.advance(0);
+            let now = Instant::now();
+            if turn.begins <= now {
+                self.turn = None;
+                return Poll::Ready(());
+            }
+            turn.sleep.as_mut().reset(turn.begins.min(now + LOOK));
         }
     }
 
     fn next_frame(&mut self) -> Option<Bytes> {
+        let end = self.frame_end()?;
         let chunk = self.batch.chunks().get(self.chunk)?;
-        let end = chunk.len().min(self.offset + MAX_FRAME);
         let frame = chunk.slice(self.offset..end);
         if end == chunk.len() {
             self.chunk += 1;
@@ -57,8 +108,9 @@ impl Body for BatchBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        ready!(self.poll_turn(cx));
         Poll::Ready(self.next_frame().map(|frame| {
             self.progress.advance(frame.len() as u64);
             Ok(Frame::data(frame))
@@ -85,7 +137,7 @@ mod tests {
         let large = Bytes::from(vec![7; 2 * MAX_FRAME + 1]);
         let batch: Batch = [Bytes::from("head"), large.clone()].into_iter().collect();
         let progress = Progress::new();
-        let mut body = BatchBody::new(batch.clone(), progress.clone());
+        let mut body = BatchBody::new(batch.clone(), progress.clone(), None);
         let mut frames = Vec::new();
         while let Some(frame) = body.frame().now_or_never().unwrap() {
             let data = frame.unwrap().into_data().unwrap();
@@ -102,8 +154,45 @@ mod tests {
 
     #[test]
     fn an_empty_batch_is_at_its_end() {
-        let body = BatchBody::new(Batch::from(""), Progress::new());
+        let body = BatchBody::new(Batch::from(""), Progress::new(), None);
         assert!(body.is_end_stream());
         assert_eq!(body.size_hint().exact(), Some(0));
+    }
+
+    async fn sent(body: BatchBody) -> usize {
+        body.collect().await.unwrap().to_bytes().len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_share_their_pace() {
+        let pace = Arc::new(Pace::new(1000));
+        let body = |len| {
+            let batch = Batch::from(vec![7; len]);
+            BatchBody::new(batch, Progress::new(), Some(Arc::clone(&pace)))
+        };
+        let start = Instant::now();
+        assert_eq!(sent(body(5000)).await, 5000);
+        // The last frame of 50 bytes has just gone.
+        assert_eq!(start.elapsed(), Duration::from_millis(4950));
+
+        let (one, two) = tokio::join!(sent(body(2000)), sent(body(3000)));
+        assert_eq!((one, two), (2000, 3000));
+        assert_eq!(start.elapsed(), Duration::from_millis(9950));
+
+        // What was not used before is not made up for.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let start = Instant::now();
+        sent(body(1050)).await;
+        assert_eq!(start.elapsed(), Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_waits_for_its_turn_does_not_stand_still() {
+        let pace = Arc::new(Pace::new(1000));
+        pace.reserve(1_000_000);
+        let progress = Progress::new();
+        let body = BatchBody::new(Batch::from("x"), progress.clone(), Some(pace));
+        let sent = progress.guard(Duration::from_secs(2), sent(body)).await;
+        assert_eq!(sent, Some(1));
     }
 }

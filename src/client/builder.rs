@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::clock::Clock;
 use super::endpoint::{Addressing, Destination, EndpointKind};
 use super::observed::Observations;
+use super::pace::Pace;
 use super::transport::{Identity, Proxy, Transport};
 use super::{Inner, OssClient};
 use crate::credentials::{CredentialsProvider, EnvironmentCredentials};
@@ -44,6 +45,7 @@ pub struct OssClientBuilder {
     attempt_timeout: Duration,
     user_agent_suffix: Option<String>,
     requester_pays: bool,
+    max_upload_rate: Option<u64>,
     http_client: Option<reqwest::Client>,
 }
 
@@ -56,6 +58,7 @@ impl OssClientBuilder {
             attempt_timeout: Duration::from_secs(30),
             user_agent_suffix: None,
             requester_pays: false,
+            max_upload_rate: None,
             http_client: None,
         }
     }
@@ -213,6 +216,15 @@ impl OssClientBuilder {
         self
     }
 
+    /// Sends bodies no faster than this, in bytes per second, over all requests of this client and
+    /// its clones. The time that a request waits for its turn does not count as standing still.
+    /// Default: no limit. For one that OSS keeps, see
+    /// [`RequestOptions::traffic_limit`](crate::RequestOptions::traffic_limit).
+    pub fn max_upload_rate(mut self, bytes_per_second: u64) -> Self {
+        self.max_upload_rate = Some(bytes_per_second);
+        self
+    }
+
     /// Sends through this HTTP client, for what the options of this builder do not offer. Those of
     /// connections, proxies and certificates cannot be set beside it. Default: a client of its own.
     ///
@@ -239,6 +251,11 @@ impl OssClientBuilder {
                 "no credentials provider is given: EnvironmentCredentials reads the environment",
             )
         })?;
+        if self.max_upload_rate == Some(0) {
+            return Err(Error::invalid_input(
+                "a max_upload_rate of zero lets no body through",
+            ));
+        }
         if self.attempt_timeout.is_zero() {
             return Err(Error::invalid_input(
                 "a timeout of zero lets no request through",
@@ -270,6 +287,7 @@ impl OssClientBuilder {
                 credentials,
                 clock: Clock::default(),
                 observations: Observations::default(),
+                pace: self.max_upload_rate.map(Pace::new).map(Arc::new),
                 attempt_timeout: self.attempt_timeout,
                 user_agent,
                 requester_pays: self.requester_pays,
@@ -327,6 +345,7 @@ mod tests {
         assert!(builder().attempt_timeout(Duration::ZERO).build().is_err());
         assert!(builder().connect_timeout(Duration::ZERO).build().is_err());
         assert!(builder().user_agent_suffix("a\nb").build().is_err());
+        assert!(builder().max_upload_rate(0).build().is_err());
     }
 
     #[test]

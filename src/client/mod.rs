@@ -15,6 +15,7 @@ mod headers;
 mod listing;
 mod observed;
 mod operations;
+mod pace;
 mod presign;
 mod request;
 mod response;
@@ -89,6 +90,7 @@ struct Inner {
     credentials: Arc<dyn CredentialsProvider>,
     clock: clock::Clock,
     observations: observed::Observations,
+    pace: Option<Arc<pace::Pace>>,
     attempt_timeout: Duration,
     user_agent: String,
     requester_pays: bool,

@@ -1,5 +1,7 @@
 //! One signed request: from its parts to the answer or the error.
 
+use std::sync::Arc;
+
 use http::Method;
 use jiff::Timestamp;
 use reqwest::Url;
@@ -10,6 +12,7 @@ use super::clock::{self, SigningTime};
 use super::document::Hidden;
 use super::failure;
 use super::headers::{self, Headers};
+use super::pace::Pace;
 use super::response::{Answer, read_bounded};
 use super::sign::{self, CanonicalRequest, Signer};
 use crate::core::batch::Batch;
@@ -188,10 +191,10 @@ impl<'a> Call<'a> {
         });
         self.headers.set(headers::AUTHORIZATION, authorization);
         self.headers.set("user-agent", &*inner.user_agent);
-        self.finish(url)
+        self.finish(url, inner.pace.clone())
     }
 
-    fn finish(mut self, url: Url) -> Result<reqwest::Request> {
+    fn finish(mut self, url: Url, pace: Option<Arc<Pace>>) -> Result<reqwest::Request> {
         let has_body = matches!(self.method, Method::POST | Method::PUT);
         if has_body {
             let length = self.body.as_ref().map_or(0, Batch::len);
@@ -200,7 +203,7 @@ impl<'a> Call<'a> {
         let mut request = reqwest::Request::new(self.method, url);
         *request.headers_mut() = self.headers.into_map()?;
         if let Some(body) = self.body {
-            let body = BatchBody::new(body, self.progress);
+            let body = BatchBody::new(body, self.progress, pace);
             *request.body_mut() = Some(reqwest::Body::wrap(body));
         }
         Ok(request)

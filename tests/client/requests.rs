@@ -110,6 +110,18 @@ async fn a_body_has_its_exact_length_and_reports_its_progress() {
 }
 
 #[tokio::test]
+async fn bodies_go_no_faster_than_the_client_allows() {
+    let server = ScriptedServer::start([ok()]).await;
+    let client = builder(&server).max_upload_rate(100_000).build().unwrap();
+    let start = std::time::Instant::now();
+    let append = client.append_object(&object(), vec![7; 20_000]);
+    append.send().await.unwrap();
+    // All but the last frame, which is a twentieth of a second's.
+    assert!(start.elapsed() >= std::time::Duration::from_millis(150));
+    assert_eq!(server.request().body.len(), 20_000);
+}
+
+#[tokio::test]
 async fn keys_reach_the_wire_unchanged() {
     let keys = [
         ("a?b#c%d", "a%3Fb%23c%25d"),
