@@ -87,6 +87,9 @@ pub enum ErrorKind {
     Credentials {
         /// What was tried and why it failed.
         reason: String,
+        /// Asking again later may help: their source could not be reached, was busy, or failed on
+        /// its side.
+        temporary: bool,
     },
     /// A key, option, header value or call was refused before anything was sent.
     InvalidInput {
@@ -295,10 +298,19 @@ impl Error {
         })
     }
 
-    /// No credentials could be had.
+    /// No credentials could be had, and asking again would not help.
     pub fn credentials(reason: impl Into<String>) -> Self {
         Self::new(ErrorKind::Credentials {
             reason: reason.into(),
+            temporary: false,
+        })
+    }
+
+    /// No credentials could be had this time. A writer asks again until its delivery timeout.
+    pub fn credentials_unavailable(reason: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Credentials {
+            reason: reason.into(),
+            temporary: true,
         })
     }
 
@@ -474,7 +486,7 @@ impl fmt::Display for ErrorKind {
                 f,
                 "the replay ended at {given}, but the object has {object} bytes"
             ),
-            Self::Credentials { reason } => write!(f, "no credentials: {reason}"),
+            Self::Credentials { reason, .. } => write!(f, "no credentials: {reason}"),
             Self::InvalidInput { reason } => f.write_str(reason),
             Self::Transport { reason, .. } => f.write_str(reason),
             Self::BadAnswer {

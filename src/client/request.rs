@@ -216,7 +216,7 @@ pub(super) async fn credentials(client: &OssClient) -> Result<Credentials> {
     let credentials = tokio::time::timeout(limit, client.inner.credentials.credentials())
         .await
         .map_err(|_| {
-            Error::credentials(format!(
+            Error::credentials_unavailable(format!(
                 "the provider gave none within {:.1} s",
                 limit.as_secs_f64()
             ))

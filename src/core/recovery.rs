@@ -29,6 +29,9 @@ pub(crate) fn recovery(error: &Error) -> Recovery {
             TransportCause::Timeout | TransportCause::Broken => Recovery::Reconcile,
         },
         ErrorKind::BadAnswer { .. } => Recovery::Reconcile,
+        ErrorKind::Credentials {
+            temporary: true, ..
+        } => Recovery::Retry,
         _ => Recovery::Fail,
     }
 }
@@ -132,6 +135,13 @@ mod tests {
         skewed.clock_corrected = true;
         assert_eq!(recovery(&Error::service(skewed)), Recovery::RetryMended);
         assert_eq!(answered(403, "SecurityTokenExpired"), Recovery::RetryMended);
+    }
+
+    #[test]
+    fn credentials_that_may_come_yet_are_waited_for() {
+        let later = Error::credentials_unavailable("x");
+        assert_eq!(recovery(&later), Recovery::Retry);
+        assert_eq!(recovery(&Error::credentials("x")), Recovery::Fail);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! that rotate are picked up. Nothing is ever looked up that was not asked for: which provider is
 //! used is the program's choice.
 
+mod cached;
+mod closure;
 mod environment;
 mod fixed;
 
@@ -16,6 +18,8 @@ use zeroize::Zeroizing;
 
 use crate::error::Result;
 
+pub use cached::CachedCredentials;
+pub use closure::from_fn;
 pub use environment::EnvironmentCredentials;
 pub use fixed::StaticCredentials;
 
@@ -90,6 +94,13 @@ impl Credentials {
             .map(|token| token.as_str())
     }
 
+    /// Whether they are the same key and token.
+    fn same(&self, other: &Self) -> bool {
+        self.access_key_id() == other.access_key_id()
+            && self.access_key_secret() == other.access_key_secret()
+            && self.session_token() == other.session_token()
+    }
+
     /// When the key expires, if it is known to.
     pub fn expiration(&self) -> Option<SystemTime> {
         self.parts.expiration
@@ -115,7 +126,8 @@ impl fmt::Debug for Credentials {
 /// Gives the client its credentials.
 ///
 /// The client calls [`credentials`](Self::credentials) before every request, so a provider that
-/// has to fetch them should cache them. Several requests may ask at the same time.
+/// has to fetch them should cache them, most simply in a [`CachedCredentials`]. Several requests
+/// may ask at the same time.
 ///
 /// ```
 /// use futures::future::BoxFuture;

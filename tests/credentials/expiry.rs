@@ -1,16 +1,14 @@
 //! What becomes of a writer whose temporary credentials expire in mid-stream.
 
-mod support;
-
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use crate::support::emulated::{content, start_with};
+use crate::support::{object, ours};
 use futures::future::BoxFuture;
 use oss_append::credentials::{Credentials, CredentialsProvider, StaticCredentials};
 use oss_append::emulator::{Action, Emulator, Fault, Operation};
 use oss_append::{Landed, OssAppendWriter};
-use support::emulated::{content, start_with};
-use support::{object, ours};
 use tokio::io::AsyncWriteExt;
 
 /// The `number`th of the keys that one server hands out.

@@ -1,0 +1,333 @@
+//! Credentials that are fetched once for everybody, kept, and renewed before they expire.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::instrument::WithSubscriber as _;
+
+use super::{Credentials, CredentialsProvider};
+use crate::core::backoff::Backoff;
+use crate::error::{Error, Result};
+
+/// The least time before the expiry at which a key is renewed; of a short-lived one a quarter of
+/// its life.
+const AHEAD: Duration = Duration::from_secs(300);
+
+/// The least time between two fetches that both gave something.
+const LEAST_AGE: Duration = Duration::from_secs(1);
+
+/// How often a fetch that was lost with its runtime is begun anew.
+const BEGINNINGS: u32 = 3;
+
+/// Fetches credentials from another provider, keeps them, and renews them before they expire.
+///
+/// All providers of this module that fetch something are built as one of these. Around a
+/// [`CredentialsProvider`] of your own it does the same:
+///
+/// - One fetch is under way at a time, however many writers ask.
+/// - A key that expires is renewed in the background at a random moment between 10 and 5 minutes
+///   before (of one that lives for less than 20 minutes, between a half and a quarter of its life),
+///   when somebody asks. What is held is handed out until the new one is there, also if renewing
+///   fails. An expired one is never handed out.
+/// - A key without an expiry is kept until OSS refuses it.
+/// - A refused key is forgotten, and the next request waits for a new one.
+/// - After a failed fetch the next one begins after 0.5 to 1 s, doubling up to 30 s; whoever asks
+///   in between gets the same error.
+///
+/// Nothing is fetched before somebody asks, nor while nobody does. Clones share everything.
+///
+/// A fetch runs as a task of its own on the tokio runtime of whoever asked first; it goes on when
+/// that one gives up.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+///
+/// use oss_append::OssClient;
+/// use oss_append::credentials::{self, Credentials};
+///
+/// let provider = credentials::from_fn(|| async {
+///     // Ask the vault of your company.
+///     let expiration = SystemTime::now() + Duration::from_secs(3600);
+///     Ok(Credentials::new("id", "secret").with_expiration(expiration))
+/// });
+/// let client = OssClient::builder()
+///     .region("cn-hangzhou")
+///     .credentials(provider)
+///     .build()?;
+/// # Ok::<(), oss_append::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct CachedCredentials {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    source: Arc<dyn CredentialsProvider>,
+    clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    /// The fetch that is under way. Its channel closes without an outcome if it is lost.
+    flight: Option<Flight>,
+    /// The last fetch has failed.
+    failure: Option<Failure>,
+    /// What OSS has refused last.
+    refused: Option<Credentials>,
+    /// It was refused after the fetch under way had begun, which may give it once more.
+    refused_in_flight: bool,
+}
+
+type Flight = watch::Receiver<Option<Result<Credentials>>>;
+
+struct Held {
+    credentials: Credentials,
+    /// When to renew it.
+    due: Option<SystemTime>,
+    since: Instant,
+    /// The source gave it again after OSS had refused it.
+    again: bool,
+}
+
+struct Failure {
+    error: Error,
+    /// Failures in a row.
+    count: u32,
+    /// When to try again.
+    until: Instant,
+}
+
+enum Asked {
+    Have(Credentials),
+    Wait(Flight),
+}
+
+impl CachedCredentials {
+    /// Keeps what this provider gives.
+    pub fn new(source: impl CredentialsProvider) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                source: Arc::new(source),
+                clock: Arc::new(SystemTime::now),
+                state: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Sets the clock that expiries are compared with, and forgets what was fetched. Default: the
+    /// system's.
+    #[must_use]
+    pub fn with_clock(self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                source: Arc::clone(&self.shared.source),
+                clock: Arc::new(now),
+                state: Mutex::default(),
+            }),
+        }
+    }
+}
+
+impl CredentialsProvider for CachedCredentials {
+    fn credentials(&self) -> BoxFuture<'_, Result<Credentials>> {
+        Box::pin(async {
+            for _ in 0..BEGINNINGS {
+                let mut flight = match Shared::ask(&self.shared)? {
+                    Asked::Have(credentials) => return Ok(credentials),
+                    Asked::Wait(flight) => flight,
+                };
+                if let Ok(outcome) = flight.wait_for(Option::is_some).await
+                    && let Some(outcome) = &*outcome
+                {
+                    return outcome.clone();
+                }
+            }
+            Err(Error::credentials_unavailable(
+                "the tokio runtime that was to fetch them has ended",
+            ))
+        })
+    }
+
+    fn invalidate(&self, refused: &Credentials) {
+        self.shared.source.invalidate(refused);
+        let mut state = self.shared.lock();
+        let Some(held) = state.held.as_ref().filter(|h| h.credentials.same(refused)) else {
+            return;
+        };
+        // Each of many writers that were refused would else fetch it anew.
+        if held.again && held.since.elapsed() < LEAST_AGE {
+            return;
+        }
+        state.held = None;
+        state.refused = Some(refused.clone());
+        state.refused_in_flight = state.flight.is_some();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is held, else the fetch to wait for. Begins a fetch where one is needed.
+    fn ask(this: &Arc<Self>) -> Result<Asked> {
+        let now = (this.clock)();
+        let mut state = this.lock();
+        // Closed while it is still here: the runtime that it ran on has ended.
+        if let Some(flight) = &state.flight
+            && flight.has_changed().is_err()
+        {
+            state.flight = None;
+        }
+        let paused = |state: &State| {
+            let failure = state.failure.as_ref()?;
+            (Instant::now() < failure.until).then(|| failure.error.clone())
+        };
+        if let Some(held) = state.held.as_ref().filter(|held| held.is_valid(now)) {
+            let credentials = held.credentials.clone();
+            if held.is_due(now)
+                && state.flight.is_none()
+                && paused(&state).is_none()
+                && let Ok(runtime) = Handle::try_current()
+            {
+                Self::begin(this, &mut state, &runtime);
+            }
+            return Ok(Asked::Have(credentials));
+        }
+        if let Some(flight) = &state.flight {
+            return Ok(Asked::Wait(flight.clone()));
+        }
+        if let Some(error) = paused(&state) {
+            return Err(error);
+        }
+        let runtime = Handle::try_current().map_err(|_| {
+            Error::credentials("they can only be fetched inside of a tokio runtime")
+        })?;
+        Ok(Asked::Wait(Self::begin(this, &mut state, &runtime)))
+    }
+
+    fn begin(this: &Arc<Self>, state: &mut State, runtime: &Handle) -> Flight {
+        let (sender, flight) = watch::channel(None);
+        state.flight = Some(flight.clone());
+        state.refused_in_flight = false;
+        let this = Arc::clone(this);
+        let fetch = async move {
+            let fetched = AssertUnwindSafe(async { this.source.credentials().await });
+            let outcome = fetched
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Err(Error::credentials("the provider has panicked")));
+            this.finish(&sender, outcome);
+        };
+        // Who asks may be at work for a log: then it logs nothing itself.
+        runtime.spawn(fetch.with_current_subscriber());
+        flight
+    }
+
+    fn finish(
+        &self,
+        sender: &watch::Sender<Option<Result<Credentials>>>,
+        outcome: Result<Credentials>,
+    ) {
+        let now = (self.clock)();
+        let outcome = outcome.and_then(|credentials| checked(credentials, now));
+        let mut state = self.lock();
+        state.flight = None;
+        let again = match (&outcome, &state.refused) {
+            (Ok(credentials), Some(refused)) => credentials.same(refused),
+            _ => false,
+        };
+        if again && state.refused_in_flight {
+            // It is from before the refusal: whoever waits begins a new fetch.
+            return;
+        }
+        match &outcome {
+            Ok(credentials) => {
+                state.held = Some(Held::new(credentials.clone(), now, again));
+                state.failure = None;
+            }
+            Err(error) => {
+                let count = state.failure.as_ref().map_or(0, |failure| failure.count) + 1;
+                let pause = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+                let pause = pause.delay(count, 0.5 + fastrand::f64() / 2.0);
+                if state.held.as_ref().is_some_and(|held| held.is_valid(now)) {
+                    tracing::warn!(
+                        %error,
+                        "renewing credentials failed; the old ones are used until they expire"
+                    );
+                }
+                state.failure = Some(Failure {
+                    error: error.clone(),
+                    count,
+                    until: Instant::now() + pause,
+                });
+            }
+        }
+        drop(state);
+        sender.send_replace(Some(outcome));
+    }
+}
+
+/// Credentials that can be used.
+fn checked(credentials: Credentials, now: SystemTime) -> Result<Credentials> {
+    if credentials.access_key_id().is_empty() || credentials.access_key_secret().is_empty() {
+        return Err(Error::credentials(
+            "the source gave an empty access key id or secret",
+        ));
+    }
+    match credentials.expiration() {
+        Some(expiration) if expiration <= now => {
+            let past = now.duration_since(expiration).unwrap_or_default();
+            Err(Error::credentials_unavailable(format!(
+                "the source gave a key that expired {} s ago by this machine's clock",
+                past.as_secs()
+            )))
+        }
+        _ => Ok(credentials),
+    }
+}
+
+impl Held {
+    fn new(credentials: Credentials, now: SystemTime, again: bool) -> Self {
+        let due = credentials.expiration().and_then(|expiration| {
+            let left = expiration.duration_since(now).ok()?;
+            let ahead = AHEAD.min(left / 4);
+            // Many machines with keys of the same moment do not renew them in the same moment.
+            expiration.checked_sub(ahead + ahead.mul_f64(fastrand::f64()))
+        });
+        Self {
+            credentials,
+            due,
+            since: Instant::now(),
+            again,
+        }
+    }
+
+    fn is_valid(&self, now: SystemTime) -> bool {
+        self.credentials
+            .expiration()
+            .is_none_or(|expiration| now < expiration)
+    }
+
+    fn is_due(&self, now: SystemTime) -> bool {
+        self.due.is_some_and(|due| due <= now) && self.since.elapsed() >= LEAST_AGE
+    }
+}
+
+/// Shows where they come from, no key.
+impl fmt::Debug for CachedCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CachedCredentials")
+            .field(&self.shared.source)
+            .finish()
+    }
+}
