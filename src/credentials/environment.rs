@@ -1,97 +1,171 @@
-//! Credentials from the environment variables of the official OSS SDKs.
-
-use std::env::VarError;
+//! Credentials from environment variables: those of the official OSS SDKs, or those of all other
+//! Alibaba Cloud SDKs.
 
 use futures::future::BoxFuture;
 
+use super::variables::Variables;
 use super::{Credentials, CredentialsProvider};
-use crate::error::{Error, Result};
-
-const ID: &str = "OSS_ACCESS_KEY_ID";
-const SECRET: &str = "OSS_ACCESS_KEY_SECRET";
-const TOKEN: &str = "OSS_SESSION_TOKEN";
+use crate::error::Result;
 
 /// Credentials from `OSS_ACCESS_KEY_ID`, `OSS_ACCESS_KEY_SECRET` and, for a temporary key,
-/// `OSS_SESSION_TOKEN`.
+/// `OSS_SESSION_TOKEN`; or, with [`alibaba_cloud`](Self::alibaba_cloud), from
+/// `ALIBABA_CLOUD_ACCESS_KEY_ID`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET` and
+/// `ALIBABA_CLOUD_SECURITY_TOKEN`.
 ///
-/// The variables are read for each request. An id or secret that is unset or empty is an error
-/// that names the variable.
+/// The variables are read for each request, and the names are never mixed. An id or secret that is
+/// unset or empty is an error that names the variable.
+///
+/// The first names are those of the OSS SDKs of the second generation, the others those of
+/// <https://www.alibabacloud.com/help/en/sdk/developer-reference/v2-manage-go-access-credentials>.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct EnvironmentCredentials;
+pub struct EnvironmentCredentials {
+    names: Names,
+}
 
 impl EnvironmentCredentials {
-    /// A provider that reads the variables when it is asked.
+    /// A provider that reads `OSS_ACCESS_KEY_ID` and so on when it is asked.
     pub fn new() -> Self {
-        Self
+        Self { names: Names::Oss }
+    }
+
+    /// A provider that reads `ALIBABA_CLOUD_ACCESS_KEY_ID` and so on when it is asked.
+    pub fn alibaba_cloud() -> Self {
+        Self {
+            names: Names::AlibabaCloud,
+        }
     }
 }
 
 impl CredentialsProvider for EnvironmentCredentials {
     fn credentials(&self) -> BoxFuture<'_, Result<Credentials>> {
-        Box::pin(std::future::ready(read(|name| std::env::var(name))))
+        let read = self.names.read(&Variables::default());
+        Box::pin(std::future::ready(read))
     }
 }
 
-fn read(variable: impl Fn(&str) -> Result<String, VarError>) -> Result<Credentials> {
-    let get = |name| match variable(name) {
-        Ok(value) => Ok(value),
-        Err(VarError::NotPresent) => Ok(String::new()),
-        Err(VarError::NotUnicode(_)) => Err(Error::credentials(format!(
-            "the environment variable {name} is not valid UTF-8"
-        ))),
-    };
-    let required = |name| match get(name) {
-        Ok(value) if value.is_empty() => Err(Error::credentials(format!(
-            "the environment variable {name} is not set or empty"
-        ))),
-        other => other,
-    };
-    Ok(Credentials::new(required(ID)?, required(SECRET)?).with_session_token(get(TOKEN)?))
+/// What the variables are called.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Names {
+    #[default]
+    Oss,
+    AlibabaCloud,
+}
+
+impl Names {
+    pub(super) fn id(self) -> &'static str {
+        match self {
+            Self::Oss => "OSS_ACCESS_KEY_ID",
+            Self::AlibabaCloud => "ALIBABA_CLOUD_ACCESS_KEY_ID",
+        }
+    }
+
+    pub(super) fn secret(self) -> &'static str {
+        match self {
+            Self::Oss => "OSS_ACCESS_KEY_SECRET",
+            Self::AlibabaCloud => "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+        }
+    }
+
+    fn token(self) -> &'static str {
+        match self {
+            Self::Oss => "OSS_SESSION_TOKEN",
+            Self::AlibabaCloud => "ALIBABA_CLOUD_SECURITY_TOKEN",
+        }
+    }
+
+    pub(super) fn read(self, variables: &Variables) -> Result<Credentials> {
+        let id = variables.require(self.id())?;
+        let secret = variables.require(self.secret())?;
+        let token = variables.get(self.token())?;
+        Ok(Credentials::new(id, secret).with_session_token(token.unwrap_or_default()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn environment(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Result<String, VarError> {
-        move |name| {
-            pairs
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, value)| (*value).to_owned())
-                .ok_or(VarError::NotPresent)
+    const ALL: [Names; 2] = [Names::Oss, Names::AlibabaCloud];
+
+    fn variables(pairs: &[(&str, &str)]) -> Variables {
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Variables::new(move |name| {
+            let (_, value) = pairs.iter().find(|(known, _)| known == name)?;
+            Some(value.into())
+        })
+    }
+
+    #[test]
+    fn key_and_token_are_read_under_either_names() {
+        let both = variables(&[
+            ("OSS_ACCESS_KEY_ID", "id"),
+            ("OSS_ACCESS_KEY_SECRET", "secret"),
+            ("OSS_SESSION_TOKEN", "token"),
+            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "other id"),
+            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "other secret"),
+            ("ALIBABA_CLOUD_SECURITY_TOKEN", "other token"),
+        ]);
+        for (names, prefix) in ALL.into_iter().zip(["", "other "]) {
+            let read = names.read(&both).unwrap();
+            assert_eq!(read.access_key_id(), format!("{prefix}id"));
+            assert_eq!(read.access_key_secret(), format!("{prefix}secret"));
+            assert_eq!(read.session_token(), Some(&*format!("{prefix}token")));
         }
     }
 
     #[test]
-    fn key_and_token_are_read() {
-        let read = read(environment(&[
-            (ID, "id"),
-            (SECRET, "secret"),
-            (TOKEN, "token"),
-        ]))
-        .unwrap();
-        assert_eq!(read.access_key_id(), "id");
-        assert_eq!(read.access_key_secret(), "secret");
-        assert_eq!(read.session_token(), Some("token"));
-    }
-
-    #[test]
     fn an_empty_variable_is_an_error_that_names_it() {
-        for (pairs, culprit) in [
-            (&[(SECRET, "s")][..], ID),
-            (&[(ID, ""), (SECRET, "s")], ID),
-            (&[(ID, "i")], SECRET),
-            (&[(ID, "i"), (SECRET, "")], SECRET),
-        ] {
-            let error = read(environment(pairs)).unwrap_err();
-            assert!(error.to_string().contains(culprit), "{error}");
+        for names in ALL {
+            let (id, secret) = (names.id(), names.secret());
+            for (pairs, culprit) in [
+                (&[(secret, "s")][..], id),
+                (&[(id, ""), (secret, "s")], id),
+                (&[(id, "i")], secret),
+                (&[(id, "i"), (secret, "")], secret),
+            ] {
+                let error = names.read(&variables(pairs)).unwrap_err();
+                assert!(error.to_string().contains(culprit), "{error}");
+            }
         }
     }
 
     #[test]
     fn a_token_is_not_required() {
-        let read = read(environment(&[(ID, "id"), (SECRET, "secret"), (TOKEN, "")])).unwrap();
-        assert_eq!(read.session_token(), None);
+        for names in ALL {
+            let pairs = [
+                (names.id(), "i"),
+                (names.secret(), "s"),
+                (names.token(), ""),
+            ];
+            let read = names.read(&variables(&pairs)).unwrap();
+            assert_eq!(read.session_token(), None);
+        }
+    }
+
+    #[test]
+    fn the_names_are_not_mixed() {
+        let mixed = variables(&[
+            ("OSS_ACCESS_KEY_ID", "id"),
+            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret"),
+        ]);
+        for names in ALL {
+            names.read(&mixed).unwrap_err();
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_no_text_is_an_error_that_does_not_show_it() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let bytes = || std::ffi::OsString::from_vec(b"hush\xff".to_vec());
+        let variables = Variables::new(move |_| Some(bytes()));
+        let error = Names::Oss.read(&variables).unwrap_err().to_string();
+        assert!(
+            error.contains("UTF-8") && !error.contains("hush"),
+            "{error}"
+        );
     }
 }

@@ -8,6 +8,7 @@ mod cached;
 mod closure;
 mod environment;
 mod fixed;
+mod variables;
 
 use std::fmt;
 use std::sync::Arc;
