@@ -40,10 +40,10 @@ impl Document {
 
 /// Secrets that an answer may repeat, and that no error shows.
 #[derive(Default)]
-pub(super) struct Hidden<'a>(Vec<&'a str>);
+pub(crate) struct Hidden<'a>(Vec<&'a str>);
 
 impl<'a> Hidden<'a> {
-    pub(super) fn new(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn new(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         Self(secrets.into_iter().filter(|s| !s.is_empty()).collect())
     }
 
@@ -57,7 +57,7 @@ impl<'a> Hidden<'a> {
     }
 
     /// [`clean`] text without the secrets.
-    pub(super) fn show(&self, text: &str) -> String {
+    pub(crate) fn show(&self, text: &str) -> String {
         // Before the text is cut, which could leave the beginning of a secret.
         match self.0.iter().any(|secret| text.contains(secret)) {
             true => clean(

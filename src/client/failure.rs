@@ -137,7 +137,7 @@ pub(super) fn qos_delay(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// A request that got no complete answer.
-pub(super) fn transport(error: reqwest::Error) -> Error {
+pub(crate) fn transport(error: reqwest::Error) -> Error {
     let server = error.url().map(server);
     // The URL of a presigned request is a secret.
     let error = error.without_url();

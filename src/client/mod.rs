@@ -7,10 +7,10 @@
 
 mod body;
 mod builder;
-mod clock;
-mod document;
+pub(crate) mod clock;
+pub(crate) mod document;
 mod endpoint;
-mod failure;
+pub(crate) mod failure;
 mod headers;
 mod listing;
 mod observed;

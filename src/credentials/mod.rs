@@ -6,8 +6,14 @@
 
 mod cached;
 mod closure;
+#[cfg(feature = "credentials")]
+mod document;
+#[cfg(feature = "credentials")]
+mod ecs_role;
 mod environment;
 mod fixed;
+#[cfg(feature = "credentials")]
+mod http;
 mod variables;
 
 use std::fmt;
@@ -21,6 +27,9 @@ use crate::error::Result;
 
 pub use cached::CachedCredentials;
 pub use closure::from_fn;
+#[cfg(feature = "credentials")]
+#[cfg_attr(docsrs, doc(cfg(feature = "credentials")))]
+pub use ecs_role::EcsRole;
 pub use environment::EnvironmentCredentials;
 pub use fixed::StaticCredentials;
 

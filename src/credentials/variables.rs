@@ -28,6 +28,14 @@ impl Variables {
         }
     }
 
+    /// Whether the value is `true`, in any case.
+    #[cfg(feature = "credentials")]
+    pub(super) fn is_true(&self, name: &str) -> Result<bool> {
+        Ok(self
+            .get(name)?
+            .is_some_and(|value| value.eq_ignore_ascii_case("true")))
+    }
+
     /// The value, which must be there.
     pub(super) fn require(&self, name: &str) -> Result<String> {
         self.get(name)?.ok_or_else(|| {

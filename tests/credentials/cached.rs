@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime};
 use futures::future::{BoxFuture, join_all};
 use oss_append::credentials::{self, CachedCredentials, Credentials, CredentialsProvider};
 use oss_append::emulator::{Emulator, Operation};
-use oss_append::{Error, ErrorKind, OssAppendWriter, Result};
+use oss_append::{Error, OssAppendWriter, Result};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance};
 
+use super::{error, id, temporary};
 use crate::support::emulated::{content, start_with};
 use crate::support::log::Log;
 use crate::support::{MS, SEC, object};
@@ -108,22 +109,6 @@ fn down() -> Result<Credentials> {
     Err(Error::credentials_unavailable("the vault is down"))
 }
 
-async fn id(provider: &impl CredentialsProvider) -> String {
-    let credentials = provider.credentials().await.unwrap();
-    credentials.access_key_id().to_owned()
-}
-
-async fn error(provider: &impl CredentialsProvider) -> Error {
-    provider.credentials().await.unwrap_err()
-}
-
-fn temporary(error: &Error) -> bool {
-    match error.kind() {
-        ErrorKind::Credentials { temporary, .. } => *temporary,
-        other => panic!("not about credentials: {other:?}"),
-    }
-}
-
 /// Lets what runs in the background come to an end.
 async fn settle() {
     for _ in 0..100 {
@@ -143,7 +128,7 @@ async fn a_thousand_askers_make_one_fetch() {
         })
         .collect();
     settle().await;
-    source.release(2);
+    source.release(1000);
     for asker in asking {
         assert_eq!(asker.await.unwrap(), "id-1");
     }
