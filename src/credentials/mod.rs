@@ -4,6 +4,8 @@
 //! that rotate are picked up. Nothing is ever looked up that was not asked for: which provider is
 //! used is the program's choice.
 
+#[cfg(feature = "credentials")]
+mod assume_role;
 mod cached;
 mod closure;
 #[cfg(feature = "credentials")]
@@ -11,9 +13,17 @@ mod document;
 #[cfg(feature = "credentials")]
 mod ecs_role;
 mod environment;
+#[cfg(feature = "credentials")]
+mod file;
 mod fixed;
 #[cfg(feature = "credentials")]
 mod http;
+#[cfg(feature = "credentials")]
+mod oidc;
+#[cfg(feature = "credentials")]
+mod role_keys;
+#[cfg(feature = "credentials")]
+mod sts;
 mod variables;
 
 use std::fmt;
@@ -25,6 +35,9 @@ use zeroize::Zeroizing;
 
 use crate::error::Result;
 
+#[cfg(feature = "credentials")]
+#[cfg_attr(docsrs, doc(cfg(feature = "credentials")))]
+pub use assume_role::AssumeRole;
 pub use cached::CachedCredentials;
 pub use closure::from_fn;
 #[cfg(feature = "credentials")]

@@ -10,6 +10,8 @@ mod support;
 mod cached;
 mod ecs_role;
 mod expiry;
+mod oidc;
+mod role_keys;
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
