@@ -24,6 +24,8 @@ mod oidc;
 mod role_keys;
 #[cfg(feature = "credentials")]
 mod sts;
+#[cfg(feature = "credentials")]
+mod uri;
 mod variables;
 
 use std::fmt;
@@ -45,6 +47,9 @@ pub use closure::from_fn;
 pub use ecs_role::EcsRole;
 pub use environment::EnvironmentCredentials;
 pub use fixed::StaticCredentials;
+#[cfg(feature = "credentials")]
+#[cfg_attr(docsrs, doc(cfg(feature = "credentials")))]
+pub use uri::CredentialsUri;
 
 /// An access key, with a session token if it is a temporary one. Cheap to clone.
 ///

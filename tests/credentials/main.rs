@@ -12,6 +12,7 @@ mod ecs_role;
 mod expiry;
 mod oidc;
 mod role_keys;
+mod uri;
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
