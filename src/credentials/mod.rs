@@ -21,6 +21,8 @@ mod http;
 #[cfg(feature = "credentials")]
 mod oidc;
 #[cfg(feature = "credentials")]
+mod process;
+#[cfg(feature = "credentials")]
 mod role_keys;
 #[cfg(feature = "credentials")]
 mod sts;
@@ -47,6 +49,9 @@ pub use closure::from_fn;
 pub use ecs_role::EcsRole;
 pub use environment::EnvironmentCredentials;
 pub use fixed::StaticCredentials;
+#[cfg(feature = "credentials")]
+#[cfg_attr(docsrs, doc(cfg(feature = "credentials")))]
+pub use process::CredentialsProcess;
 #[cfg(feature = "credentials")]
 #[cfg_attr(docsrs, doc(cfg(feature = "credentials")))]
 pub use uri::CredentialsUri;

@@ -11,6 +11,7 @@ mod cached;
 mod ecs_role;
 mod expiry;
 mod oidc;
+mod process;
 mod role_keys;
 mod uri;
 
