@@ -7,6 +7,8 @@
 #[cfg(feature = "credentials")]
 mod assume_role;
 mod cached;
+#[cfg(feature = "credentials")]
+mod cli_profile;
 mod closure;
 #[cfg(feature = "credentials")]
 mod document;
@@ -19,9 +21,13 @@ mod fixed;
 #[cfg(feature = "credentials")]
 mod http;
 #[cfg(feature = "credentials")]
+mod ini_profile;
+#[cfg(feature = "credentials")]
 mod oidc;
 #[cfg(feature = "credentials")]
 mod process;
+#[cfg(feature = "credentials")]
+mod profile;
 #[cfg(feature = "credentials")]
 mod role_keys;
 #[cfg(feature = "credentials")]
@@ -52,6 +58,9 @@ pub use fixed::StaticCredentials;
 #[cfg(feature = "credentials")]
 #[cfg_attr(docsrs, doc(cfg(feature = "credentials")))]
 pub use process::CredentialsProcess;
+#[cfg(feature = "credentials")]
+#[cfg_attr(docsrs, doc(cfg(feature = "credentials")))]
+pub use profile::ProfileFile;
 #[cfg(feature = "credentials")]
 #[cfg_attr(docsrs, doc(cfg(feature = "credentials")))]
 pub use uri::CredentialsUri;

@@ -8,10 +8,12 @@ mod server;
 mod support;
 
 mod cached;
+mod chain;
 mod ecs_role;
 mod expiry;
 mod oidc;
 mod process;
+mod profile;
 mod role_keys;
 mod uri;
 
@@ -204,6 +206,12 @@ fn wrong_answers(sts: bool) -> Vec<(Play, &'static str, bool)> {
         ),
     ];
     if !sts {
+        // Who knows what is in a message of somebody unknown.
+        let message = r#"{"Code":"No","RequestId":"MARKED \n","Message":"MARKED"}"#;
+        let refusal = Play::Send(answer("403 No", &[], message));
+        wrong.push((refusal, "answered 403 No", false));
+        let odd = Play::Send(answer("403 No", &[], r#"{"Code":"MARKED code"}"#));
+        wrong.push((odd, "answered 403", false));
         wrong.push((with("Code", "\"Failed\""), "answered 200 Failed", false));
     }
     wrong
