@@ -8,6 +8,8 @@
 mod assume_role;
 mod cached;
 #[cfg(feature = "credentials")]
+mod chain;
+#[cfg(feature = "credentials")]
 mod cli_profile;
 mod closure;
 #[cfg(feature = "credentials")]
@@ -49,6 +51,9 @@ use crate::error::Result;
 #[cfg_attr(docsrs, doc(cfg(feature = "credentials")))]
 pub use assume_role::AssumeRole;
 pub use cached::CachedCredentials;
+#[cfg(feature = "credentials")]
+#[cfg_attr(docsrs, doc(cfg(feature = "credentials")))]
+pub use chain::DefaultChain;
 pub use closure::from_fn;
 #[cfg(feature = "credentials")]
 #[cfg_attr(docsrs, doc(cfg(feature = "credentials")))]
