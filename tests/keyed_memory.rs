@@ -1,11 +1,13 @@
 //! What keys of a keyed writer cost: those that are open and idle little, those that are closed
 //! nothing.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "support/allocated.rs"]
+mod allocated;
+
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use allocated::allocated;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -13,27 +15,6 @@ use oss_append::{
     AppendAnswer, AppendRequest, AppendStore, KeyedWriter, KeyedWriterBuilder, ObjectInfo,
     ObjectPath, Result,
 };
-
-/// Bytes that are allocated now.
-static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
-// SAFETY: all is done by the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// Takes everything for new objects and remembers nothing.
 struct Nowhere;
@@ -70,10 +51,6 @@ const KEYS: usize = 10_000;
 
 /// The most bytes that an open and idle key may cost.
 const MOST: usize = 4096;
-
-fn allocated() -> usize {
-    ALLOCATED.load(Ordering::Relaxed)
-}
 
 async fn measure(name: &str, builder: KeyedWriterBuilder<Nowhere>) {
     let writer = builder
