@@ -228,13 +228,7 @@ impl Pool {
 
     /// Issues what has been accepted, and waits until it is durable.
     pub(super) async fn flush(&self, at_once: bool) -> Result<(), KeyedError> {
-        let mut waited = Vec::new();
-        for (key, entry) in &mut self.lock().open {
-            if entry.accepted > entry.durable {
-                let target = entry.issue(at_once);
-                waited.push((Arc::clone(key), Arc::clone(&entry.slot), target));
-            }
-        }
+        let waited = self.lock().issue_all(at_once);
         let mut failed = Vec::new();
         for (key, slot, target) in waited {
             if let Err(error) = slot.writer.wait_durable(target).await {

@@ -11,6 +11,9 @@ use super::stats::KeyedStats;
 use crate::error::{Error, ErrorKind, Result};
 use crate::writer::OssAppendWriter;
 
+/// What part of the memory is asked for beyond what is needed now, when it is short.
+const PRESSED_AHEAD: u64 = 16;
+
 /// The writer of a key that is open.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -54,13 +57,9 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Makes the worker issue all that there is.
-    pub(super) fn issue(&mut self, at_once: bool) -> u64 {
-        let target = self.slot.writer.issue(at_once);
-        if at_once {
-            self.asked = target;
-        }
-        target
+    /// Bytes that were asked to be issued and are not durable yet.
+    fn moving(&self) -> u64 {
+        self.asked.saturating_sub(self.durable)
     }
 
     /// Bytes that nothing has been done about yet.
@@ -88,6 +87,8 @@ pub(super) struct Table {
     accepted: u64,
     durable: u64,
     lost: u64,
+    /// The bytes of all open keys that were asked to be issued and are not durable yet.
+    moving: u64,
 }
 
 impl Table {
@@ -154,9 +155,28 @@ impl Table {
             return 0;
         };
         let more = durable - entry.durable;
+        self.moving -= entry.moving();
         entry.durable = durable;
+        self.moving += entry.moving();
         self.durable += more;
         more
+    }
+
+    /// Makes the workers issue all that is not durable: the keys, and up to where of each.
+    pub(super) fn issue_all(&mut self, at_once: bool) -> Vec<(Arc<str>, Arc<Slot>, u64)> {
+        let mut issued = Vec::new();
+        for (key, entry) in &mut self.open {
+            if entry.accepted > entry.durable {
+                let target = entry.slot.writer.issue(at_once);
+                if at_once {
+                    self.moving -= entry.moving();
+                    entry.asked = target;
+                    self.moving += entry.moving();
+                }
+                issued.push((Arc::clone(key), Arc::clone(&entry.slot), target));
+            }
+        }
+        issued
     }
 
     /// Closes the open `key`: what it holds is issued, and nothing more is taken.
@@ -165,7 +185,9 @@ impl Table {
             && !entry.closing
         {
             entry.closing = true;
+            self.moving -= entry.moving();
             entry.asked = entry.accepted;
+            self.moving += entry.moving();
             self.closing += 1;
             self.by_use.remove(&entry.turn);
             entry.slot.writer.close();
@@ -215,12 +237,13 @@ impl Table {
     /// all of it on its way, or free, nobody waits for nothing.
     pub(super) fn press(&mut self, capacity: u64) {
         let wanted = self.wanted_bytes.min(capacity);
-        let moving = |entry: &Entry| entry.asked.saturating_sub(entry.durable);
-        let mut coming = capacity - self.held().min(capacity);
-        coming += self.open.values().map(moving).sum::<u64>();
-        if coming >= wanted {
+        let free = capacity - self.held().min(capacity);
+        if free + self.moving >= wanted {
             return;
         }
+        // More than that, since all keys have to be looked through each time, and since one append
+        // after another is slow where several can be under way.
+        let enough = (wanted + capacity / PRESSED_AHEAD).min(capacity);
         let mut resting: Vec<_> = self
             .open
             .values_mut()
@@ -228,11 +251,12 @@ impl Table {
             .collect();
         resting.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.resting()));
         for entry in resting {
-            if coming >= wanted {
+            if free + self.moving >= enough {
                 return;
             }
-            coming += entry.resting();
-            entry.issue(true);
+            self.moving -= entry.moving();
+            entry.asked = entry.slot.writer.issue(true);
+            self.moving += entry.moving();
         }
     }
 
@@ -258,6 +282,7 @@ impl Table {
         if self.open.len() < self.open.capacity() / 4 {
             self.open.shrink_to(self.open.len() * 2);
         }
+        self.moving -= entry.moving();
         self.lost += entry.accepted - entry.durable;
         Some(entry)
     }

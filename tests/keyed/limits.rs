@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::BoxStream;
 use oss_append::{
-    AppendAnswer, AppendRequest, AppendStore, ErrorKind, KeyedWriter, ObjectInfo, ObjectPath,
-    Result,
+    AppendAnswer, AppendRequest, AppendStore, ErrorKind, KeyPage, KeyedWriter, ObjectInfo,
+    ObjectPath, Result,
 };
 
 use crate::support::SEC;
@@ -24,6 +24,7 @@ struct Counting {
     bucket: SimBucket,
     now: Arc<AtomicUsize>,
     most: Arc<AtomicUsize>,
+    lists: Arc<AtomicUsize>,
 }
 
 impl Counting {
@@ -51,11 +52,24 @@ impl AppendStore for Counting {
         object: &ObjectPath,
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes>>> {
+        self.one().await;
         self.bucket.read_range(object, range).await
     }
 
     async fn seal(&self, object: &ObjectPath, position: u64) -> Result<()> {
+        self.one().await;
         self.bucket.seal(object, position).await
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Option<KeyPage>> {
+        self.one().await;
+        self.lists.fetch_add(1, Ordering::SeqCst);
+        self.bucket.list(bucket, prefix, after).await
     }
 }
 
@@ -71,6 +85,42 @@ async fn no_more_requests_than_allowed_are_made_at_a_time() {
     writer.sync().await.unwrap();
     assert_eq!(store.most.load(Ordering::SeqCst), 3);
     assert_eq!(start.elapsed(), 20 * SEC, "all of the time three");
+}
+
+#[tokio::test(start_paused = true)]
+async fn listings_looks_and_seals_of_sequences_count_as_requests() {
+    let store = Counting::default();
+    for forbidden in [false, true] {
+        if forbidden {
+            // The numbers are tried then.
+            store.bucket.forbid_listing();
+        }
+        let writer = KeyedWriter::builder(store.clone(), "bucket")
+            .max_concurrent_appends(3)
+            .objects(|key| format!("{key}/{{seq}}"))
+            .rolling(|_, rolling| rolling.roll_size(10).seal_finished(true));
+        let writer = writer.start().unwrap();
+        for record in ["first...,", "second..,"] {
+            for key in 0..12 {
+                say(&writer, &key.to_string(), record).await;
+            }
+            writer.sync().await.unwrap();
+        }
+        writer.shutdown().await.unwrap();
+        assert_eq!(store.most.load(Ordering::SeqCst), 3);
+    }
+    assert_eq!(store.lists.load(Ordering::SeqCst), 24);
+    let seals = |key: &str| {
+        store
+            .bucket
+            .object(key)
+            .world()
+            .object
+            .clone()
+            .unwrap()
+            .sealed
+    };
+    assert!(seals("7/1") && seals("7/3") && !seals("7/4"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,6 +220,26 @@ async fn memory_full_of_bytes_below_their_thresholds_is_made_free_from_the_large
     assert_eq!(bucket.keys(), ["a", "b", "c", "d"]);
     assert_eq!(writer.stats().buffered, 100);
     check(&writer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_made_free_by_many_requests_at_a_time() {
+    let store = Counting::default();
+    let writer = KeyedWriter::builder(store.clone(), "bucket")
+        .buffer_capacity(1600)
+        .max_concurrent_appends(4)
+        .idle_timeout(Duration::MAX)
+        .writer(|_, writer| writer.linger(Duration::MAX));
+    let writer = writer.start().unwrap();
+    for key in 0..160 {
+        say(&writer, &key.to_string(), "ten bytes,").await;
+    }
+    assert_eq!(store.most.load(Ordering::SeqCst), 0);
+    // One producer, who wants the memory of one key at a time.
+    for key in 0..16 {
+        say(&writer, &key.to_string(), "ten bytes,").await;
+    }
+    assert_eq!(store.most.load(Ordering::SeqCst), 4);
 }
 
 #[tokio::test(start_paused = true)]
