@@ -167,6 +167,9 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// Waits as long as OSS has asked us to.
     async fn wait_as_asked(&mut self) {
         if let Some(time) = self.not_before {
+            if let Some(gate) = &self.options.gate {
+                gate.give_back();
+            }
             tokio::time::sleep_until(time).await;
             self.not_before = None;
         }

@@ -3,6 +3,7 @@
 
 mod attempt;
 pub(crate) mod checkpoint;
+pub(crate) mod gate;
 mod open;
 pub(crate) mod options;
 pub(crate) mod replay;

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use super::checkpoint::Checkpoint;
+use super::gate::Gate;
 use crate::core::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::options::{ObjectOptions, RequestOptions};
@@ -31,8 +30,8 @@ pub(crate) struct AppenderOptions {
     pub(crate) delivery_timeout: Duration,
     pub(crate) backoff: Backoff,
     pub(crate) max_object_size: u64,
-    /// Each request waits for a permit of this.
-    pub(crate) gate: Option<Arc<Semaphore>>,
+    /// Each request waits for its turn.
+    pub(crate) gate: Option<Arc<Gate>>,
 }
 
 impl Default for AppenderOptions {

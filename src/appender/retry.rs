@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::gate::Gate;
 use super::options::AppenderOptions;
 use super::stats::Counters;
 use crate::core::recovery::{Recovery, recovery};
@@ -79,14 +80,9 @@ impl Budget {
     }
 
     /// Waits its turn. That is nobody's failure, so it takes nothing off the time.
-    async fn wait_for<'a>(
-        &mut self,
-        gate: &'a Semaphore,
-        progress: &Progress,
-    ) -> Option<SemaphorePermit<'a>> {
+    async fn wait_for(&mut self, gate: &Gate, progress: &Progress) -> Option<OwnedSemaphorePermit> {
         let began = Instant::now();
-        // It is never closed.
-        let permit = gate.acquire().await.ok();
+        let permit = gate.enter().await;
         self.since += began.elapsed();
         progress.advance(0);
         permit

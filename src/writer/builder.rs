@@ -9,6 +9,7 @@ use super::observer::Observer;
 use super::shared::Shared;
 use super::worker;
 use super::writer::OssAppendWriter;
+use crate::appender::gate::Gate;
 use crate::appender::options::{OpenMode, appender_option_setters};
 use crate::appender::{ObjectAppender, ObjectAppenderBuilder};
 use crate::compression::Compression;
@@ -33,6 +34,8 @@ pub(crate) struct WriterOptions {
     /// Short records may be kept together up to this length.
     pub(crate) max_group: u64,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// Each request waits for its turn, and a batch is made when that has come.
+    pub(super) gate: Option<Arc<Gate>>,
 }
 
 /// Options for opening an [`OssAppendWriter`].
@@ -202,10 +205,10 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         LazyOssAppendWriter::new(self.open())
     }
 
-    /// Each request waits for a permit of `gate`.
+    /// Each request waits for one of `turns`.
     #[cfg(feature = "keyed")]
-    pub(crate) fn pass_through(&mut self, gate: Arc<tokio::sync::Semaphore>) {
-        self.appender.options.gate = Some(gate);
+    pub(crate) fn pass_through(&mut self, turns: Arc<tokio::sync::Semaphore>) {
+        self.appender.options.gate = Some(Arc::new(Gate::new(turns)));
     }
 
     /// The object's appender.
@@ -265,6 +268,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             seal: self.seal,
             max_group: u64::MAX,
             observer: None,
+            gate: self.appender.options.gate.clone(),
         })
     }
 }

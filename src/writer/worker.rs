@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
+use crate::appender::gate::Unused;
 use crate::compression::{Compressed, Compression};
 use crate::core::batch::Batch;
 use crate::core::flush::Time;
@@ -26,6 +27,8 @@ use super::sync::MutexGuard;
 enum Job {
     /// Opens an object for what waits.
     Open,
+    /// Waits for the turn of the next append, while more gathers for it.
+    Reserve,
     Append {
         chunks: Vec<bytes::Bytes>,
         /// They go on with a record whose beginning has been appended.
@@ -86,11 +89,17 @@ async fn work<D: Destination>(
     mut buffered: Buffered,
 ) -> Result<()> {
     let buffered = &mut buffered;
+    let unused = Unused(shared.options.gate.as_deref());
     loop {
         match next_job(shared, destination.room(), clock, buffered) {
             Job::Open => {
                 let period = clock.as_ref().and_then(PeriodClock::current);
                 meanwhile(shared, clock, buffered, destination.open(period)).await?;
+            }
+            Job::Reserve => {
+                if let Some(gate) = &shared.options.gate {
+                    meanwhile(shared, clock, buffered, gate.reserve()).await;
+                }
             }
             Job::Append { chunks, continues } => {
                 let batch = Batch::from(chunks);
@@ -117,12 +126,16 @@ async fn work<D: Destination>(
                 landed(shared, destination, 0);
             }
             Job::WaitUntil(time) => {
+                unused.give_back();
                 tokio::select! {
                     () = sleep_until(shared, time) => {}
                     () = shared.work.notified() => {}
                 }
             }
-            Job::Wait => shared.work.notified().await,
+            Job::Wait => {
+                unused.give_back();
+                shared.work.notified().await;
+            }
             Job::Finish { seal } => {
                 destination.complete().await?;
                 landed(shared, destination, 0);
@@ -234,6 +247,10 @@ fn choose(
     match shared.options.schedule.next(waiting, now) {
         Step::Append(max) => {
             let Some(room) = room else { return Job::Open };
+            let gate = shared.options.gate.as_ref();
+            if gate.is_some_and(|gate| !gate.is_reserved()) {
+                return Job::Reserve;
+            }
             state.in_flight_since = state.buffer.since();
             let max = max.min(to_cut.unwrap_or(u64::MAX));
             let Some(chunks) = take(state, max, room) else {

@@ -15,7 +15,7 @@ use oss_append::{
 
 use crate::support::SEC;
 use crate::support::bucket::SimBucket;
-use crate::support::store::{Op, service};
+use crate::support::store::{Fault, Op, service};
 use crate::{check, keyed, large, put, say};
 
 /// Counts the requests at a time, each of which takes a second.
@@ -121,6 +121,70 @@ async fn listings_looks_and_seals_of_sequences_count_as_requests() {
             .sealed
     };
     assert!(seals("7/1") && seals("7/3") && !seals("7/4"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_gathers_while_a_key_waits_for_its_turn_goes_with_it() {
+    let store = Counting::default();
+    let writer = KeyedWriter::builder(store.clone(), "bucket")
+        .max_concurrent_appends(1)
+        .writer(|_, writer| writer.linger(Duration::ZERO));
+    let writer = writer.start().unwrap();
+    for key in ["a", "b", "c"] {
+        say(&writer, key, "first,").await;
+    }
+    writer.sync().await.unwrap();
+    for record in ["second,", "third,", "fourth,"] {
+        for key in ["a", "b", "c"] {
+            say(&writer, key, record).await;
+        }
+        tokio::time::sleep(SEC / 4).await;
+    }
+    writer.sync().await.unwrap();
+    // The first of them had its turn at once.
+    assert_eq!(store.bucket.object("a").appends().len(), 3);
+    for key in ["b", "c"] {
+        assert_eq!(store.bucket.object(key).appends().len(), 2);
+    }
+    assert_eq!(store.bucket.texts(), ["first,second,third,fourth,"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_asked_to_wait_lets_others_go_first() {
+    let bucket = SimBucket::new();
+    let slow = Fault::none().edit(|answer| answer.delay = Some(30 * SEC));
+    bucket.object("slow").fault(slow);
+    let writer = large(&bucket)
+        .max_concurrent_appends(1)
+        .writer(|_, writer| writer.linger(Duration::ZERO));
+    let writer = writer.start().unwrap();
+    put(&writer, "slow", "x").await.written().await.unwrap();
+    let slow = put(&writer, "slow", "y").await;
+    tokio::time::sleep(SEC).await;
+    let start = tokio::time::Instant::now();
+    put(&writer, "other", "z").await.written().await.unwrap();
+    assert!(start.elapsed() < SEC, "{:?}", start.elapsed());
+    slow.written().await.unwrap();
+    assert!(start.elapsed() > 28 * SEC, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_fails_before_its_request_gives_its_turn_to_others() {
+    let bucket = SimBucket::new();
+    let writer = large(&bucket)
+        .max_concurrent_appends(1)
+        .writer(|_, writer| writer.linger(Duration::ZERO).max_object_size(3));
+    let writer = writer.start().unwrap();
+    put(&writer, "full", "one").await.written().await.unwrap();
+    let refused = put(&writer, "full", "two").await;
+    let error = refused.written().await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::ObjectFull { .. }),
+        "{error}"
+    );
+    // Its receipt is still there.
+    put(&writer, "other", "abc").await.written().await.unwrap();
+    drop(refused);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,69 @@
+//! A limit on the requests of many writers at a time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// One writer's way through a limit that it shares with others: each request waits for its turn,
+/// in the order in which they came.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    turns: Arc<Semaphore>,
+    /// The turn of the next request, if it was waited for before the request was made.
+    reserved: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Gate {
+    pub(crate) fn new(turns: Arc<Semaphore>) -> Self {
+        Self {
+            turns,
+            reserved: Mutex::default(),
+        }
+    }
+
+    /// Waits for the turn of one request. `None`: the limit is no more.
+    pub(crate) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
+        let reserved = self.lock().take();
+        match reserved {
+            Some(permit) => Some(permit),
+            None => Arc::clone(&self.turns).acquire_owned().await.ok(),
+        }
+    }
+
+    /// Waits for the turn of the next request, which then does not wait.
+    pub(crate) async fn reserve(&self) {
+        let permit = Arc::clone(&self.turns).acquire_owned().await;
+        *self.lock() = permit.ok();
+    }
+
+    /// Whether the next request does not wait.
+    pub(crate) fn is_reserved(&self) -> bool {
+        self.lock().is_some() || self.turns.is_closed()
+    }
+
+    /// Lets others have the turn that was reserved, if there is one.
+    pub(crate) fn give_back(&self) {
+        self.lock().take();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+        self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives a turn that was not used back, at the latest when it is dropped.
+pub(crate) struct Unused<'a>(pub(crate) Option<&'a Gate>);
+
+impl Unused<'_> {
+    pub(crate) fn give_back(&self) {
+        if let Some(gate) = self.0 {
+            gate.give_back();
+        }
+    }
+}
+
+impl Drop for Unused<'_> {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
