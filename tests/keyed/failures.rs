@@ -7,7 +7,7 @@ use oss_append::{ErrorKind, FailedKey, KeyedWriter, KeyedWriterBuilder, Landed, 
 use crate::support::SEC;
 use crate::support::bucket::SimBucket;
 use crate::support::store::{Fault, Object, service};
-use crate::{check, keyed, put, say};
+use crate::{check, keyed, large, put, say};
 
 #[derive(Clone, Default)]
 struct Failed(Arc<Mutex<Vec<FailedKey>>>);
@@ -131,6 +131,60 @@ async fn a_key_that_cannot_be_named_so_is_refused_and_has_not_failed() {
     assert_eq!(writer.stats(), Default::default());
     writer.shutdown().await.unwrap();
     assert_eq!(bucket.requests(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_does_not_fit_in_its_object_fails_the_key_and_comes_back() {
+    let bucket = SimBucket::new();
+    let builder = large(&bucket).writer(|_, writer| writer.max_object_size(10));
+    let (writer, failed) = Failed::of(builder);
+    put(&writer, "a", "12345678").await.written().await.unwrap();
+    let second = put(&writer, "a", "9abc").await;
+    say(&writer, "b", "0123456789").await;
+    let error = second.written().await.unwrap_err();
+    let full = ErrorKind::ObjectFull {
+        limit: 10,
+        length: 8,
+        batch: 4,
+    };
+    assert_eq!(error.kind(), &full);
+    let error = writer.shutdown().await.unwrap_err();
+    assert_eq!(error.keys().len(), 1);
+    assert_eq!(unsent(&failed.all()[0]), "9abc");
+    assert_eq!(bucket.texts(), ["12345678", "0123456789"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_tells_after_the_writer_is_gone() {
+    let bucket = SimBucket::new();
+    bucket.object("bad").go_down(service(403, "AccessDenied"));
+    let writer = large(&bucket).max_open(1).start().unwrap();
+    let first = put(&writer, "good", "one,").await;
+    let bad = put(&writer, "bad", "two,").await;
+    // The same key, opened again.
+    let last = put(&writer, "good", "three,").await;
+    writer.shutdown().await.unwrap_err();
+    drop(writer);
+    assert_eq!(first.written().await.unwrap().range, 0..4);
+    assert_eq!(last.written().await.unwrap().range, 4..10);
+    let error = bad.written().await.unwrap_err();
+    assert_eq!(error.service_error().unwrap().code, "AccessDenied");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_that_nobody_keeps_changes_nothing() {
+    let bucket = SimBucket::new();
+    bucket.object("a").world().latency = SEC;
+    let writer = keyed(&bucket).start().unwrap();
+    // Dropped before, during and after its append.
+    for pause in [SEC / 10, SEC + SEC / 2, 3 * SEC] {
+        let receipt = put(&writer, "a", "record,").await;
+        let given_up = tokio::time::timeout(pause, receipt.written()).await;
+        assert_eq!(given_up.is_ok(), pause == 3 * SEC);
+    }
+    writer.shutdown().await.unwrap();
+    assert_eq!(bucket.texts(), ["record,record,record,"]);
+    check(&writer);
 }
 
 #[tokio::test(start_paused = true)]

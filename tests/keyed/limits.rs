@@ -234,6 +234,17 @@ async fn a_hot_key_does_not_starve_the_rest() {
     assert_eq!(bucket.object("hot").content().len(), 2000);
 }
 
+#[tokio::test]
+async fn a_producer_that_never_has_to_wait_lets_others_go_on() {
+    let bucket = SimBucket::new();
+    let writer = large(&bucket).start().unwrap();
+    let other = tokio::spawn(async {});
+    for _ in 0..1000 {
+        drop(writer.write("hot", "x".into()).await.unwrap());
+    }
+    assert!(other.is_finished());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_tried_again_gives_way_meanwhile() {
     let bucket = SimBucket::new();
