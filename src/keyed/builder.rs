@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::failed::{FailedKey, OnFailed};
 use super::object;
 use super::pool::{Limits, Open, Pool};
+use super::template::FieldTemplate;
 use super::writer::KeyedWriter;
 use crate::error::{Error, Result};
 use crate::rolling::RollingWriterBuilder;
@@ -22,7 +23,7 @@ const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_BUFFER_CAPACITY: u64 = 64 * 1024 * 1024;
 const DEFAULT_MAX_CONCURRENT_APPENDS: usize = 16;
 
-type Names = Arc<dyn Fn(&str) -> String + Send + Sync>;
+type Function = Arc<dyn Fn(&str) -> String + Send + Sync>;
 type Plain<S> =
     dyn Fn(&str, OssAppendWriterBuilder<Arc<S>>) -> OssAppendWriterBuilder<Arc<S>> + Send + Sync;
 type Rolling<S> = dyn Fn(&str, RollingWriterBuilder<S>) -> RollingWriterBuilder<S> + Send + Sync;
@@ -39,6 +40,14 @@ pub struct KeyedWriterBuilder<S> {
     on_failed: Option<OnFailed>,
 }
 
+/// What gives a key its object, or the template of its objects.
+#[derive(Clone)]
+enum Names {
+    Function(Function),
+    /// The keys are made by it, and are those names themselves.
+    Template(String),
+}
+
 /// What the writer of a key is.
 enum Kind<S> {
     Plain(Arc<Plain<S>>),
@@ -50,7 +59,7 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
         Self {
             store: Arc::new(store),
             bucket,
-            names: Arc::new(str::to_owned),
+            names: Names::Function(Arc::new(str::to_owned)),
             kind: Kind::Plain(Arc::new(|_, writer| writer)),
             limits: Limits {
                 max_open: DEFAULT_MAX_OPEN,
@@ -67,7 +76,11 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     /// [template](crate::KeyTemplate) of its objects. Default: the key itself.
     ///
     /// Each key must have an object or a template of its own: of two keys with the same one, at
-    /// least one fails with a [`Conflict`](crate::ErrorKind::Conflict).
+    /// least one fails with a [`Conflict`](crate::ErrorKind::Conflict). What is in a key goes into
+    /// the name as `name` puts it there: where others choose the keys, as tenants do, a
+    /// [`template`](Self::template) keeps them apart, whatever is in them.
+    ///
+    /// This takes the place of a [`template`](Self::template).
     ///
     /// ```
     /// # fn example(client: oss_append::OssClient) {
@@ -76,7 +89,45 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     /// # }
     /// ```
     pub fn objects(mut self, name: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
-        self.names = Arc::new(name);
+        self.names = Names::Function(Arc::new(name));
+        self
+    }
+
+    /// Names the object of each record by its fields, for
+    /// [`write_fields`](KeyedWriter::write_fields): `tenants/{tenant}/{kind}.log`. The key of
+    /// a record is the name that this gives. `{host}`, `{pid}` and `{hash}` are as in a
+    /// [`KeyTemplate`](crate::KeyTemplate), `%%`, `{{` and `}}` too; any other name of ASCII
+    /// letters, digits, `_`, `-` and `.` is a field.
+    ///
+    /// With [`rolling`](Self::rolling) it can have all that a `KeyTemplate` has besides: the key is
+    /// the template of the objects then, with the fields filled in.
+    ///
+    /// No value gets out of its place. What is not an ASCII letter, a digit, `-`, `_` or `.` is
+    /// percent-encoded as UTF-8, a slash and a percent sign too, and so are the dots of a value that
+    /// has nothing else; so records with different values have different objects, and the values can
+    /// be read from the name. An empty value is refused.
+    ///
+    /// The template is checked by [`start`](Self::start). It must have a field, between two fields
+    /// a character that no value has, such as `/`, and between a field and `{seq}` one that is no
+    /// digit.
+    ///
+    /// This takes the place of [`objects`](Self::objects).
+    ///
+    /// ```
+    /// # async fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
+    /// let writer = oss_append::KeyedWriter::builder(client, "my-bucket")
+    ///     .template("tenants/{tenant}/{kind}/%Y-%m-%d-{seq}.log")
+    ///     .rolling(|_, rolling| rolling.daily())
+    ///     .start()?;
+    /// let fields = [("tenant", "alice & co"), ("kind", "audit")];
+    /// let receipt = writer.write_fields(&fields, "signed in\n".into()).await?;
+    /// // tenants/alice%20%26%20co/audit/2026-03-04-1.log
+    /// println!("{}", receipt.written().await?.object.key());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn template(mut self, template: impl Into<String>) -> Self {
+        self.names = Names::Template(template.into());
         self
     }
 
@@ -169,8 +220,8 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     /// Starts the writer on the current tokio runtime. Makes no request.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options that cannot be, or outside of a
-    /// tokio runtime. What is wrong with the options of a key is told when that is written to.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options or a template that cannot be, or
+    /// outside of a tokio runtime. What is wrong with the options of a key is told when that is written to.
     pub fn start(self) -> Result<KeyedWriter> {
         let Self {
             store,
@@ -202,11 +253,19 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
         limits.max_open = limits.max_open.min(most);
         limits.buffer_capacity = limits.buffer_capacity.min(most as u64);
         limits.ahead = max_concurrent_appends.min(limits.max_open / 4);
+        let rolling = matches!(kind, Kind::Rolling(_));
+        let template = match &names {
+            Names::Function(_) => None,
+            Names::Template(text) => Some(FieldTemplate::new(text, rolling).map_err(context)?),
+        };
         let gate = Arc::new(Semaphore::new(max_concurrent_appends.min(most)));
         let on = runtime.clone();
         let open: Open = Box::new(move |key: &str, observer: Arc<dyn Observer>| {
             let _context = on.enter();
-            let name = names(key);
+            let name = match &names {
+                Names::Function(name) => name(key),
+                Names::Template(_) => key.to_owned(),
+            };
             let (store, gate) = (Arc::clone(&store), Arc::clone(&gate));
             match &kind {
                 Kind::Plain(configure) => {
@@ -220,9 +279,8 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
                 }
             }
         });
-        Ok(KeyedWriter::new(Pool::start(
-            open, limits, on_failed, &runtime,
-        )))
+        let pool = Pool::start(open, limits, on_failed, &runtime);
+        Ok(KeyedWriter::new(pool, template))
     }
 }
 
@@ -231,7 +289,7 @@ impl<S> Clone for KeyedWriterBuilder<S> {
         Self {
             store: Arc::clone(&self.store),
             bucket: self.bucket.clone(),
-            names: Arc::clone(&self.names),
+            names: self.names.clone(),
             kind: match &self.kind {
                 Kind::Plain(configure) => Kind::Plain(Arc::clone(configure)),
                 Kind::Rolling(configure) => Kind::Rolling(Arc::clone(configure)),

@@ -7,6 +7,7 @@ mod pool;
 pub(crate) mod slim;
 mod stats;
 mod table;
+mod template;
 mod writer;
 
 pub use self::builder::KeyedWriterBuilder;

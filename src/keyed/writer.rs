@@ -8,6 +8,7 @@ use super::builder::KeyedWriterBuilder;
 use super::failed::KeyedError;
 use super::pool::Pool;
 use super::stats::KeyedStats;
+use super::template::FieldTemplate;
 use crate::error::{Error, Result};
 use crate::store::AppendStore;
 use crate::writer::Receipt;
@@ -62,6 +63,7 @@ use crate::writer::Receipt;
 #[derive(Clone, Debug)]
 pub struct KeyedWriter {
     pool: Arc<Pool>,
+    template: Option<Arc<FieldTemplate>>,
 }
 
 impl KeyedWriter {
@@ -70,8 +72,9 @@ impl KeyedWriter {
         KeyedWriterBuilder::new(store, bucket.into())
     }
 
-    pub(super) fn new(pool: Arc<Pool>) -> Self {
-        Self { pool }
+    pub(super) fn new(pool: Arc<Pool>, template: Option<FieldTemplate>) -> Self {
+        let template = template.map(Arc::new);
+        Self { pool, template }
     }
 
     /// Takes `record` in for the object of `key`, and gives a receipt that tells when it is durable
@@ -98,6 +101,36 @@ impl KeyedWriter {
         // A producer that never has to wait lets others go on too.
         tokio::task::coop::consume_budget().await;
         self.pool.write(key, record).await
+    }
+
+    /// Takes `record` in for the object that the [`template`](KeyedWriterBuilder::template) gives
+    /// to these fields; those that it does not name are of no effect.
+    ///
+    /// The same as [`write`](Self::write) with the [`key_of`](Self::key_of) these fields.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write) and [`key_of`](Self::key_of).
+    ///
+    /// # Cancel safety
+    /// Safe: a future that was dropped before it returned has accepted nothing.
+    pub async fn write_fields(&self, fields: &[(&str, &str)], record: Bytes) -> Result<Receipt> {
+        self.write(&self.key_of(fields)?, record).await
+    }
+
+    /// The key of records with these fields, by which they are written, fail and are
+    /// [forgiven](Self::forgive).
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a field of the template that is missing,
+    /// empty or there twice, and without a [`template`](KeyedWriterBuilder::template).
+    pub fn key_of(&self, fields: &[(&str, &str)]) -> Result<String> {
+        let key = match &self.template {
+            Some(template) => template.key(fields),
+            None => Err(Error::invalid_input(
+                "there is no template that makes a key of fields: give the builder one",
+            )),
+        };
+        key.map_err(|error| error.with_operation("write"))
     }
 
     /// Waits until everything accepted before is durable, and issues it as the

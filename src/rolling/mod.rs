@@ -5,7 +5,7 @@ mod find;
 mod finished;
 mod progress;
 mod roller;
-mod template;
+pub(crate) mod template;
 mod writer;
 
 pub use self::builder::RollingWriterBuilder;

@@ -69,7 +69,7 @@ pub struct KeyTemplate {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+pub(crate) enum Piece {
     Text(String),
     /// One strftime field.
     Time(String),
@@ -80,6 +80,47 @@ enum Piece {
     Pid,
     Uuid,
     Hash,
+    /// A field of a record, which a template of its own does not have.
+    #[cfg_attr(not(feature = "keyed"), allow(dead_code, reason = "for `keyed`"))]
+    Field(String),
+}
+
+/// As it is written in a template.
+#[cfg(feature = "keyed")]
+impl fmt::Display for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => text.chars().try_for_each(|c| match c {
+                '%' | '{' | '}' => write!(f, "{c}{c}"),
+                c => write!(f, "{c}"),
+            }),
+            Self::Time(field) => f.write_str(field),
+            Self::Seq { width } => write!(f, "{{seq:{width}}}"),
+            Self::Host => f.write_str("{host}"),
+            Self::Pid => f.write_str("{pid}"),
+            Self::Uuid => f.write_str("{uuid}"),
+            Self::Hash => f.write_str("{hash}"),
+            Self::Field(name) => write!(f, "{{{name}}}"),
+        }
+    }
+}
+
+/// The pieces of a template in which every name that has no other meaning is a field of a record.
+#[cfg(feature = "keyed")]
+pub(crate) fn parse_with_fields(text: &str) -> Result<Vec<Piece>, String> {
+    let is_name = |field: &str| {
+        let rest = |c: char| c.is_ascii_alphanumeric() || ['_', '-', '.'].contains(&c);
+        field.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && field.chars().all(rest)
+    };
+    parse_by(text, |field| match brace_field(field) {
+        Err(_) if is_name(field) => Ok(Piece::Field(field.into())),
+        parsed => parsed,
+    })
+}
+
+/// What `{host}` becomes.
+pub(crate) fn host() -> String {
+    cleaned(&gethostname::gethostname().to_string_lossy())
 }
 
 impl KeyTemplate {
@@ -90,15 +131,15 @@ impl KeyTemplate {
     /// partner, `{seq}` occurs twice, or a key of it would not be one that
     /// [`ObjectPath::new`](crate::ObjectPath::new) allows, at whatever time and number.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
-        Self::with_host(text.as_ref(), &gethostname::gethostname().to_string_lossy())
+        Self::with_host(text.as_ref(), host())
     }
 
-    fn with_host(text: &str, host: &str) -> Result<Self> {
+    fn with_host(text: &str, host: String) -> Result<Self> {
         let bad = |what| Error::invalid_input(format!("key template {text:?}: {what}"));
         let template = Self {
             text: text.into(),
             pieces: parse(text).map_err(bad)?,
-            host: cleaned(host),
+            host,
         };
         match template.problem() {
             None => Ok(template),
@@ -170,7 +211,7 @@ impl KeyTemplate {
                 Piece::Time(field) => time(field),
                 Piece::Host => self.host.clone(),
                 Piece::Pid => pid.clone(),
-                Piece::Seq { .. } | Piece::Uuid | Piece::Hash => String::new(),
+                Piece::Seq { .. } | Piece::Uuid | Piece::Hash | Piece::Field(_) => String::new(),
             })
             .collect();
         let hash = hash(&parts.concat());
@@ -347,6 +388,13 @@ fn fields_to_tell_apart(every: Duration) -> &'static str {
 }
 
 fn parse(text: &str) -> Result<Vec<Piece>, String> {
+    parse_by(text, brace_field)
+}
+
+fn parse_by(
+    text: &str,
+    brace_field: impl Fn(&str) -> Result<Piece, String>,
+) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(['%', '{', '}']) {
@@ -455,7 +503,7 @@ fn cleaned(host: &str) -> String {
 
 /// 4 digits that stay the same for ever, since they are part of the names of stored objects. The
 /// multiplication lets the first digit depend on everything: a CRC alone is too regular for that.
-fn hash(rest: &str) -> String {
+pub(crate) fn hash(rest: &str) -> String {
     let mixed = crc64::checksum(rest.as_bytes()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     format!("{:04x}", mixed >> 48)
 }
@@ -568,11 +616,11 @@ mod tests {
     const EAST: i32 = 8 * 3600;
 
     fn template(text: &str) -> KeyTemplate {
-        KeyTemplate::with_host(text, "web-1").unwrap()
+        KeyTemplate::with_host(text, "web-1".into()).unwrap()
     }
 
     fn refusal(text: &str) -> String {
-        let error = KeyTemplate::with_host(text, "web-1").unwrap_err();
+        let error = KeyTemplate::with_host(text, "web-1".into()).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
         error.to_string()
     }
@@ -730,7 +778,7 @@ mod tests {
     fn keys_are_never_too_long() {
         let longest = |text: &str, len| {
             let pad = "k".repeat(ObjectPath::MAX_KEY_LEN - len);
-            assert!(KeyTemplate::with_host(&format!("{pad}{text}"), "web-1").is_ok());
+            assert!(KeyTemplate::with_host(&format!("{pad}{text}"), "web-1".into()).is_ok());
             let refusal = refusal(&format!("{pad}k{text}"));
             assert!(
                 refusal.ends_with("1024 bytes: at most 1023 are allowed"),
@@ -957,7 +1005,7 @@ mod tests {
             utc_offset: i32,
             number: u64,
         ) {
-            let Ok(template) = KeyTemplate::with_host(&text, &host) else { return Ok(()) };
+            let Ok(template) = KeyTemplate::with_host(&text, cleaned(&host)) else { return Ok(()) };
             let names = template.names(time, utc_offset);
             let key = names.key(number);
             prop_assert!(ObjectPath::new("bucket", &key).is_ok(), "{text:?}: {key:?}");

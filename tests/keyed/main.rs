@@ -5,6 +5,7 @@
 mod support;
 
 mod failures;
+mod fields;
 mod limits;
 mod logging;
 mod property;
