@@ -123,6 +123,12 @@ pub enum ErrorKind {
     Closed,
     /// The tokio runtime that ran the writer's worker ended before the writer did.
     WorkerLost,
+    /// So many keys of a keyed writer have failed that it opens no more, until some are forgiven.
+    /// The error of one of them is the source.
+    TooManyFailedKeys {
+        /// How many keys have failed.
+        keys: usize,
+    },
     /// The reader given to `copy_from` failed. Its error is the source.
     Reader {
         /// The kind of the reader's error.
@@ -430,6 +436,7 @@ impl Error {
             },
             ErrorKind::RetriesExhausted { .. } => io::ErrorKind::TimedOut,
             ErrorKind::Closed | ErrorKind::WorkerLost => io::ErrorKind::BrokenPipe,
+            ErrorKind::TooManyFailedKeys { .. } => io::ErrorKind::QuotaExceeded,
             ErrorKind::Reader { kind } => *kind,
         }
     }
@@ -514,6 +521,10 @@ impl fmt::Display for ErrorKind {
             Self::WorkerLost => {
                 f.write_str("the tokio runtime that ran the writer's worker has ended")
             }
+            Self::TooManyFailedKeys { keys } => write!(
+                f,
+                "{keys} keys have failed, and no more are opened until some are forgiven"
+            ),
             Self::Reader { .. } => f.write_str("the reader failed"),
         }
     }

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use oss_append::{
-    AppendAnswer, AppendRequest, AppendStore, KeyedWriter, KeyedWriterBuilder, ObjectInfo,
-    ObjectPath, Result,
+    AppendAnswer, AppendRequest, AppendStore, Error, KeyedWriter, KeyedWriterBuilder, ObjectInfo,
+    ObjectPath, Result, ServiceError,
 };
 
 /// Takes everything for new objects and remembers nothing.
@@ -22,6 +22,9 @@ struct Nowhere;
 impl AppendStore for Nowhere {
     async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
         tokio::task::yield_now().await;
+        if request.object.key().starts_with("refused/") {
+            return Err(Error::service(refusal()));
+        }
         let end = request.position + request.body.len();
         let mut answer = AppendAnswer::new(end, request.body.crc64());
         if request.position > 0 {
@@ -47,7 +50,20 @@ impl AppendStore for Nowhere {
     }
 }
 
+/// As long as they are.
+fn refusal() -> ServiceError {
+    let mut refusal = ServiceError::new(403, "AccessDenied");
+    refusal.message = "The bucket you are attempting to access is not yours to write to.".into();
+    refusal.request_id = Some("5C3D9175B6FC201293AD4890".into());
+    refusal.host_id = Some("my-bucket.oss-cn-hangzhou.aliyuncs.com".into());
+    refusal.ec = Some("0003-00000001".into());
+    refusal
+}
+
 const KEYS: usize = 10_000;
+
+/// The most bytes that a failed key may cost.
+const MOST_FAILED: usize = 1024;
 
 /// The most bytes that an open and idle key may cost.
 const MOST: usize = 4096;
@@ -85,9 +101,51 @@ async fn round(writer: &KeyedWriter) -> (usize, usize) {
     (gathering, idle)
 }
 
+/// What keys cost that have failed, until they are forgiven.
+async fn measure_failed() {
+    let writer = KeyedWriter::builder(Nowhere, "bucket")
+        .max_open(100)
+        .start();
+    let writer = writer.unwrap();
+    // The tables keep the size that the first round gives them.
+    fail_all(&writer).await;
+    let before = allocated();
+    fail_all(&writer).await;
+    let left = allocated().saturating_sub(before);
+    assert!(
+        left <= KEYS,
+        "{left} bytes for {KEYS} keys that were forgiven"
+    );
+    let before = allocated();
+    fail(&writer).await;
+    let failed = (allocated() - before) / KEYS;
+    println!("{failed} bytes for a failed key; {left} left of all");
+    assert!(failed <= MOST_FAILED, "{failed} bytes for a failed key");
+}
+
+async fn fail(writer: &KeyedWriter) {
+    for number in 0..KEYS {
+        let key = format!("refused/{number:08}/events.log");
+        let _ = writer.write(&key, "one record\n".into()).await.unwrap();
+    }
+    let error = writer.sync().await.unwrap_err();
+    assert_eq!(error.keys().len(), KEYS);
+    drop(error);
+    // Until the last worker has ended.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(writer.stats().open, 0);
+}
+
+async fn fail_all(writer: &KeyedWriter) {
+    fail(writer).await;
+    for (key, _) in writer.failed_keys() {
+        writer.forgive(&key).unwrap();
+    }
+}
+
 /// One test, since it counts what the whole process allocates.
 #[test]
-fn an_idle_key_is_small_and_a_closed_one_costs_nothing() {
+fn an_idle_key_is_small_and_a_closed_or_failed_one_hardly_anything() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -99,5 +157,6 @@ fn an_idle_key_is_small_and_a_closed_one_costs_nothing() {
             .objects(|key| format!("{key}-{{seq}}"))
             .rolling(|_, rolling| rolling.roll_size(1 << 30));
         measure("a sequence each", rolling).await;
+        measure_failed().await;
     });
 }

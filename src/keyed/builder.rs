@@ -22,6 +22,7 @@ const DEFAULT_MAX_OPEN: usize = 1000;
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_BUFFER_CAPACITY: u64 = 64 * 1024 * 1024;
 const DEFAULT_MAX_CONCURRENT_APPENDS: usize = 16;
+const DEFAULT_MAX_FAILED_KEYS: usize = 10_000;
 
 type Function = Arc<dyn Fn(&str) -> String + Send + Sync>;
 type Plain<S> =
@@ -66,6 +67,7 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
                 ahead: 0,
                 idle_timeout: DEFAULT_IDLE_TIMEOUT,
                 buffer_capacity: DEFAULT_BUFFER_CAPACITY,
+                max_failed_keys: DEFAULT_MAX_FAILED_KEYS,
             },
             max_concurrent_appends: DEFAULT_MAX_CONCURRENT_APPENDS,
             on_failed: None,
@@ -207,6 +209,18 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
         self
     }
 
+    /// The most keys that have failed before no further ones are opened: a write to a key that is
+    /// not open is refused then with [`TooManyFailedKeys`](crate::ErrorKind::TooManyFailedKeys),
+    /// until keys are [forgiven](KeyedWriter::forgive). Those that are open go on, so that never
+    /// more than this and [`max_open`](Self::max_open) together have failed. Default: 10,000.
+    ///
+    /// This is for what lets all keys fail, such as credentials that were revoked: each key that has
+    /// failed takes the memory of its name and its error, about a kilobyte.
+    pub fn max_failed_keys(mut self, keys: usize) -> Self {
+        self.limits.max_failed_keys = keys;
+        self
+    }
+
     /// Calls `tell` with each key that fails, and what was not durable of it. Without this, those
     /// bytes are gone, and counted as [`failed`](crate::KeyedStats::failed).
     ///
@@ -238,6 +252,7 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
             ("max_open", limits.max_open as u64),
             ("max_concurrent_appends", max_concurrent_appends as u64),
             ("buffer_capacity", limits.buffer_capacity),
+            ("max_failed_keys", limits.max_failed_keys as u64),
             ("idle_timeout", u64::from(!limits.idle_timeout.is_zero())),
         ] {
             if value == 0 {

@@ -21,8 +21,10 @@ pub struct FailedKey {
     pub unsent: Unsent,
 }
 
-/// The keys that have failed, in their order, each with its error. There is at least one.
-#[derive(Clone, Debug)]
+/// The keys that have failed, in their order, each with its error. There is at least one, and there
+/// are never more than [`max_failed_keys`](crate::KeyedWriterBuilder::max_failed_keys) and
+/// [`max_open`](crate::KeyedWriterBuilder::max_open) together.
+#[derive(Clone)]
 pub struct KeyedError {
     keys: Vec<(String, Error)>,
 }
@@ -59,6 +61,17 @@ impl fmt::Display for KeyedError {
                 write!(f, "the first of them {key:?}: {error}")
             }
         }
+    }
+}
+
+/// How many keys, and the first ten: thousands would drown a log.
+impl fmt::Debug for KeyedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = &self.keys[..self.keys.len().min(10)];
+        f.debug_struct("KeyedError")
+            .field("count", &self.keys.len())
+            .field("first", &first)
+            .finish()
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) struct Limits {
     pub(super) ahead: usize,
     pub(super) idle_timeout: Duration,
     pub(super) buffer_capacity: u64,
+    pub(super) max_failed_keys: usize,
 }
 
 pub(super) struct Pool {
@@ -154,6 +155,7 @@ impl Pool {
                 }
             }
             None => {
+                table.check_failed(self.limits.max_failed_keys)?;
                 if !std::mem::replace(&mut turn.wants_place, true) {
                     table.wanted_places += 1;
                 }

@@ -102,6 +102,18 @@ impl Table {
         }
     }
 
+    /// Whether another key may be opened, and fail.
+    pub(super) fn check_failed(&self, most: usize) -> Result<()> {
+        match self.failed.first_key_value() {
+            Some((_, error)) if self.failed.len() >= most => {
+                let keys = self.failed.len();
+                let kind = ErrorKind::TooManyFailedKeys { keys };
+                Err(Error::new(kind).with_source(error.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn held(&self) -> u64 {
         self.accepted - self.durable - self.lost
     }

@@ -35,7 +35,8 @@ use crate::writer::Receipt;
 /// the same error. [`on_failed`](KeyedWriterBuilder::on_failed) gets their bytes. From then on the
 /// key's writes, and every flush and shutdown, return its error, until [`forgive`](Self::forgive) is
 /// called: otherwise its object would go on with a gap that nobody has agreed to. Each key that has
-/// failed takes the memory of its name and its error until then.
+/// failed takes the memory of its name and its error until then, so there is a
+/// [limit](KeyedWriterBuilder::max_failed_keys) to their number, at which no more keys are opened.
 ///
 /// # Clones
 /// A clone is another handle of the same writer.
@@ -87,7 +88,9 @@ impl KeyedWriter {
     ///
     /// # Errors
     /// The failure of the key, see [above](Self#failure); [`Closed`](crate::ErrorKind::Closed) after
-    /// a shutdown; [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty record, one of more
+    /// a shutdown; [`TooManyFailedKeys`](crate::ErrorKind::TooManyFailedKeys) for a key that is not
+    /// open when so many others have failed;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty record, one of more
     /// than [`buffer_capacity`](KeyedWriterBuilder::buffer_capacity) or `max_append_size` bytes, a
     /// key whose object cannot be named so, and options of a key that do not go together: nothing
     /// is written then, and the key has not failed.

@@ -214,6 +214,80 @@ async fn a_shutdown_tells_of_every_key_that_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_more_keys_are_opened_when_too_many_have_failed() {
+    let bucket = SimBucket::new();
+    for key in 0..20 {
+        let object = bucket.object(&key.to_string());
+        object.go_down(service(403, "AccessDenied"));
+    }
+    let writer = large(&bucket).max_failed_keys(5).max_open(3).start();
+    let writer = writer.unwrap();
+    put(&writer, "open", "one,").await.written().await.unwrap();
+    let mut refused = Vec::new();
+    for key in 0..20 {
+        let key = key.to_string();
+        match writer.write(&key, "x".into()).await {
+            Ok(receipt) => drop(receipt.written().await.unwrap_err()),
+            Err(error) => refused.push(error),
+        }
+    }
+    assert_eq!((writer.stats().failed_keys, refused.len()), (5, 15));
+    let error = &refused[0];
+    assert_eq!(error.kind(), &ErrorKind::TooManyFailedKeys { keys: 5 });
+    let source = std::error::Error::source(error).unwrap();
+    assert!(source.to_string().contains("AccessDenied"), "{source}");
+
+    // Each that failed still tells its own error, and what is open goes on.
+    let of_key = writer.write("0", "x".into()).await.unwrap_err();
+    assert_eq!(of_key.service_error().unwrap().code, "AccessDenied");
+    put(&writer, "open", "two,").await.written().await.unwrap();
+    // Nothing of what was refused is kept.
+    assert_eq!(writer.stats().records, 7);
+    check(&writer);
+
+    assert!(writer.forgive("0").is_some());
+    put(&writer, "new", "y").await.written().await.unwrap();
+    let error = writer.shutdown().await.unwrap_err();
+    assert_eq!(error.keys().len(), 4);
+    assert_eq!(bucket.texts(), ["y", "one,two,"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_open_may_still_fail_when_too_many_have() {
+    let bucket = SimBucket::new();
+    let writer = large(&bucket).max_failed_keys(1).max_open(4).start();
+    let writer = writer.unwrap();
+    let mut receipts = Vec::new();
+    for key in ["a", "b", "c"] {
+        bucket.object(key).go_down(service(403, "AccessDenied"));
+        receipts.push(put(&writer, key, "x").await);
+    }
+    for receipt in &receipts {
+        receipt.written().await.unwrap_err();
+    }
+    let error = writer.write("d", "x".into()).await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::TooManyFailedKeys { keys: 3 });
+    assert_eq!(writer.sync().await.unwrap_err().keys().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_failed_keys_are_told_in_short() {
+    let bucket = SimBucket::new();
+    let writer = large(&bucket).max_open(2000).start().unwrap();
+    for key in 0..2000 {
+        let key = key.to_string();
+        bucket.object(&key).go_down(service(403, "AccessDenied"));
+        say(&writer, &key, "x").await;
+    }
+    let error = writer.shutdown().await.unwrap_err();
+    assert_eq!(error.keys().len(), 2000);
+    let debug = format!("{error:?}");
+    assert!(debug.contains("count: 2000"), "{debug}");
+    assert!(debug.len() < 10_000, "{} characters", debug.len());
+    assert!(error.to_string().len() < 500, "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_failed_counts_as_buffered_until_it_has_been_told() {
     let bucket = SimBucket::new();
     bucket.object("a").go_down(service(403, "AccessDenied"));

@@ -425,6 +425,7 @@ async fn options_that_cannot_be_are_refused() {
         large(&bucket).max_concurrent_appends(0),
         large(&bucket).buffer_capacity(0),
         large(&bucket).idle_timeout(Duration::ZERO),
+        large(&bucket).max_failed_keys(0),
         KeyedWriter::builder(bucket.clone(), "No Bucket"),
     ] {
         let error = builder.start().unwrap_err();
