@@ -98,7 +98,9 @@ async fn work<D: Destination>(
             }
             Job::Reserve => {
                 if let Some(gate) = &shared.options.gate {
-                    meanwhile(shared, clock, buffered, gate.reserve()).await;
+                    // In a box, so that it takes no room in a worker that is idle.
+                    let reserving = Box::pin(gate.reserve());
+                    meanwhile(shared, clock, buffered, reserving).await;
                 }
             }
             Job::Append { chunks, continues } => {
