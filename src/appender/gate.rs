@@ -14,6 +14,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    #[cfg(feature = "keyed")]
     pub(crate) fn new(turns: Arc<Semaphore>) -> Self {
         Self {
             turns,

@@ -201,9 +201,10 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
         self
     }
 
-    /// The most appends at a time, and looks at objects; further ones go in the order in which they
-    /// came, so each key that waits gets its turn before another has its next. A request that fails
-    /// gives its place up until it is tried again. Default: 16.
+    /// The most requests at a time: appends, looks at objects, and with [`rolling`](Self::rolling)
+    /// listings and seals. Further ones go in the order in which they came, so each key that waits
+    /// gets its turn before another has its next; what gathers for it until then goes in the same
+    /// append. A request that fails gives its place up until it is tried again. Default: 16.
     pub fn max_concurrent_appends(mut self, requests: usize) -> Self {
         self.max_concurrent_appends = requests;
         self
