@@ -9,6 +9,7 @@ mod support;
 
 mod cached;
 mod chain;
+mod day;
 mod ecs_role;
 mod expiry;
 mod oidc;
