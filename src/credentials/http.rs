@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result, TransportCause};
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// The longest code that is shown.
+/// The longest code or request id that is shown.
 const MAX_CODE: usize = 100;
 
 /// Sends requests to one server.
@@ -163,7 +163,7 @@ impl Http {
             reason = format!("{reason}: {}", hidden.show(message).trim_end_matches('.'));
         }
         let id = document.request_id.as_ref().or(answer.request_id.as_ref());
-        if let Some(id) = id.filter(|id| is_code(id)) {
+        if let Some(id) = id.filter(|id| is_request_id(id)) {
             reason = format!("{reason} (request id {id})");
         }
         let busy = code.is_some_and(|code| {
@@ -292,7 +292,15 @@ struct Refusal {
     request_id: Option<String>,
 }
 
+/// Such as `AuthenticationFail.OIDCToken.Expired`. No digits: a key that somebody returns in place of
+/// a code is none.
 fn is_code(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let allowed = |byte: u8| byte.is_ascii_alphabetic() || byte == b'.';
+    (1..=MAX_CODE).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// Such as `5E8F6A2B-0C1D-5E3F-9A7B-1C2D3E4F5A6B`.
+fn is_request_id(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
     (1..=MAX_CODE).contains(&text.len()) && text.bytes().all(allowed)
 }

@@ -3,6 +3,21 @@
 //! A client takes exactly one [`CredentialsProvider`] and asks it before each request, so keys
 //! that rotate are picked up. Nothing is ever looked up that was not asked for: which provider is
 //! used is the program's choice.
+//!
+//! | provider | where keys come from | feature |
+//! |---|---|---|
+//! | [`StaticCredentials`] | the program | |
+//! | [`EnvironmentCredentials`] | environment variables | |
+//! | [`from_fn`] | a function of the program | |
+//! | `EcsRole` | the RAM role of an ECS instance, by its metadata service | `credentials` |
+//! | `AssumeRole` | a role, assumed with an OIDC token (RRSA) or another key | `credentials` |
+//! | `CredentialsUri` | a URI | `credentials` |
+//! | `CredentialsProcess` | a program | `credentials` |
+//! | `ProfileFile` | `~/.aliyun/config.json` or `~/.alibabacloud/credentials` | `credentials` |
+//! | `DefaultChain` | the first of these that is configured | `credentials` |
+//! | a [`CredentialsProvider`] of your own | anywhere, if slow in a [`CachedCredentials`] | |
+//!
+//! What is fetched is kept and renewed before it expires, see [`CachedCredentials`].
 
 #[cfg(feature = "credentials")]
 mod assume_role;

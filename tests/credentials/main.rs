@@ -11,11 +11,13 @@ mod cached;
 mod chain;
 mod day;
 mod ecs_role;
+mod environment;
 mod expiry;
 mod oidc;
 mod process;
 mod profile;
 mod role_keys;
+mod secrets;
 mod uri;
 
 use std::collections::HashMap;
@@ -91,7 +93,7 @@ fn key_json(id: &str) -> String {
 /// A key as STS writes it, of an hour.
 fn sts_key(id: &str) -> String {
     format!(
-        r#"{{"RequestId":"R","AssumedRoleUser":{{}},"Credentials":{}}}"#,
+        r#"{{"RequestId":"AE21","AssumedRoleUser":{{}},"Credentials":{}}}"#,
         key_json(id)
     )
 }
@@ -128,7 +130,7 @@ fn status(status: &str) -> Play {
 /// tries again. Those of `sts` have the key within `Credentials`.
 fn wrong_answers(sts: bool) -> Vec<(Play, &'static str, bool)> {
     let wrap = |text: &str| match sts {
-        true => ok(&format!(r#"{{"RequestId":"R-1","Credentials":{text}}}"#)),
+        true => ok(&format!(r#"{{"RequestId":"AE21-1","Credentials":{text}}}"#)),
         false => ok(text),
     };
     let without = |field: &str| wrap(&key_json("id").replace(&format!("\"{field}\""), "\"other\""));
@@ -137,8 +139,8 @@ fn wrong_answers(sts: bool) -> Vec<(Play, &'static str, bool)> {
         key[field] = serde_json::from_str(value).unwrap();
         wrap(&key.to_string())
     };
-    let refusal = r#"{"Code":"NoPermission","RequestId":"R-2","Message":"You may not."}"#;
-    let busy = r#"{"Code":"Throttling.User","RequestId":"R-2"}"#;
+    let refusal = r#"{"Code":"NoPermission","RequestId":"AE21-2","Message":"You may not."}"#;
+    let busy = r#"{"Code":"Throttling.User","RequestId":"AE21-2"}"#;
     let mut wrong = vec![
         (ok(""), "no JSON", false),
         (
@@ -186,7 +188,7 @@ fn wrong_answers(sts: bool) -> Vec<(Play, &'static str, bool)> {
         ),
         (
             Play::Send(answer("400 No", &[], busy)),
-            "answered 400 Throttling.User (request id R-2)",
+            "answered 400 Throttling.User (request id AE21-2)",
             true,
         ),
         (ok(&"x".repeat(100_000)), "more than 65536 bytes", false),

@@ -126,7 +126,7 @@ async fn a_refusal_is_told_with_its_message_and_without_the_token_that_it_repeat
     let escaped = "MARKED.OIDC%2Btoken%2F%3D";
     let twice = "MARKED.OIDC%252Btoken%252F%253D";
     let body = format!(
-        r#"{{"RequestId":"R-1","Code":"AuthenticationFail.OIDCToken.Invalid","HostId":"sts",
+        r#"{{"RequestId":"AE21-1","Code":"AuthenticationFail.OIDCToken.Invalid","HostId":"sts",
             "Message":"This OIDC token is invalid: {OIDC_TOKEN} {escaped} {twice}."}}"#
     );
     let play = Play::Send(answer("400 No", &[], &body));
@@ -135,7 +135,7 @@ async fn a_refusal_is_told_with_its_message_and_without_the_token_that_it_repeat
     let error = error(&file.provider(&server)).await;
     let said = error.to_string();
     let ends = "answered 400 AuthenticationFail.OIDCToken.Invalid: This OIDC token is invalid: \
-                *** *** *** (request id R-1)";
+                *** *** *** (request id AE21-1)";
     assert!(said.ends_with(ends), "{said}");
 }
 
@@ -209,7 +209,7 @@ async fn a_file_that_others_may_read_is_warned_of_and_one_that_we_may_not_is_an_
         assert_eq!(told, warned, "{mode:o}: {}", log.text());
     }
     let file = TokenFile::new(OIDC_TOKEN);
-    std::fs::set_permissions(&file.path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&file.path, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::read(&file.path).is_err() {
         // Else this is root, who may read everything.
         let server = ScriptedServer::start([]).await;

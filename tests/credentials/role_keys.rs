@@ -91,7 +91,7 @@ async fn an_answer_without_a_usable_key_is_an_error_that_says_what_is_wrong() {
 #[tokio::test]
 async fn a_refusal_is_told_without_the_secrets_that_it_repeats() {
     let body = format!(
-        r#"{{"RequestId":"R-1","Code":"SignatureDoesNotMatch",
+        r#"{{"RequestId":"AE21-1","Code":"SignatureDoesNotMatch",
             "Message":"server string to sign is:x-acs-security-token:{TOKEN}, {SECRET}"}}"#
     );
     let play = Play::Send(answer("400 No", &[], &body));
