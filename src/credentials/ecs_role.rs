@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::StatusCode;
 use reqwest::Method;
+use zeroize::Zeroizing;
 
 use super::document::{KeyDocument, Needs};
 use super::http::{Answer, Http, header_value, is_unconnected, server_url};
@@ -148,7 +149,7 @@ impl EcsSource {
                 None
             }
         };
-        let token = token.as_deref();
+        let token = token.as_ref().map(|token| token.as_str());
         let role = match &self.role_name {
             Some(name) => name.clone(),
             None => self.role(token).await?,
@@ -156,7 +157,7 @@ impl EcsSource {
         self.key(&role, token).await
     }
 
-    async fn token(&self) -> Result<String> {
+    async fn token(&self) -> Result<Zeroizing<String>> {
         const WHAT: &str = "the metadata token";
         let request = self.http.request(Method::PUT, TOKEN_PATH)?;
         let answer = self.http.send(WHAT, request.header(TOKEN_LIFE, "21600"));
@@ -164,7 +165,7 @@ impl EcsSource {
         if !answer.is_success() {
             return Err(self.http.refusal(WHAT, &answer, None));
         }
-        let token = answer.line().map(ToOwned::to_owned);
+        let token = answer.line().map(|line| Zeroizing::new(line.to_owned()));
         token.ok_or_else(|| self.http.bad_answer(WHAT, "is no token"))
     }
 

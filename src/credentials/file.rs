@@ -20,12 +20,6 @@ pub(super) async fn read(path: &Path, what: &str, limit: u64) -> Result<Zeroizin
     if !metadata.is_file() {
         return Err(failed("is no regular file"));
     }
-    if is_open_to_others(&metadata) {
-        tracing::warn!(
-            path = %path.display(),
-            "others may read this file with secrets: chmod 600 would keep them out"
-        );
-    }
     let file = tokio::fs::File::open(path).await.map_err(broken)?;
     // Of its final size at once: growing would leave copies behind.
     let size = metadata.len().min(limit) as usize + 1;
@@ -41,6 +35,17 @@ pub(super) async fn read(path: &Path, what: &str, limit: u64) -> Result<Zeroizin
             drop(Zeroizing::new(error.into_bytes()));
             Err(failed("is not valid UTF-8"))
         }
+    }
+}
+
+/// Warns of a file that is for its owner alone and that others may read.
+pub(super) async fn warn_of_readers(path: &Path) {
+    let metadata = tokio::fs::metadata(path).await;
+    if metadata.is_ok_and(|metadata| is_open_to_others(&metadata)) {
+        tracing::warn!(
+            path = %path.display(),
+            "others may read this file with secrets: chmod 600 would keep them out"
+        );
     }
 }
 

@@ -150,6 +150,7 @@ impl ProfileFile {
             Err(why) => return Ok(Err(why)),
         };
         let text = file::read(&path, "the profile", MAX_FILE).await?;
+        file::warn_of_readers(&path).await;
         let given = match &self.profile {
             Some(name) => Some(name.clone()),
             None => self.variables.get("ALIBABA_CLOUD_PROFILE")?,

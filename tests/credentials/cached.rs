@@ -194,6 +194,22 @@ async fn many_keys_of_the_same_age_are_not_renewed_at_the_same_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_has_no_newer_key_yet_is_asked_again_and_not_stormed() {
+    let source = Source::new(HOUR);
+    let old = key(1).with_expiration(source.wall.now() + HOUR);
+    source.then((0..1000).map(|_| Ok(old.clone())));
+    let cached = source.cached();
+    let began = Instant::now();
+    while began.elapsed() < HOUR {
+        assert_eq!(id(&cached).await, "id-1");
+        settle().await;
+        advance(SEC).await;
+    }
+    // Each time after a half to three quarters of what was left of its life.
+    assert!((5..=15).contains(&source.fetches()), "{}", source.fetches());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_short_lived_key_is_renewed_in_the_second_half_of_its_life() {
     let source = Source::new(8 * MINUTE);
     let cached = source.cached();

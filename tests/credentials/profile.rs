@@ -400,7 +400,7 @@ async fn a_file_that_is_not_there_or_none_is_an_error_that_names_it() {
 #[tokio::test]
 async fn a_file_that_others_may_read_is_used_and_warned_of() {
     use std::os::unix::fs::PermissionsExt as _;
-    for (mode, warned) in [(0o600, false), (0o644, true)] {
+    for (mode, warned) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
         let log = Log::default();
         let _guard = tracing::subscriber::set_default(log.subscriber(tracing::Level::WARN));
         let file = File::ini("type = access_key\nKEY");
