@@ -4,38 +4,19 @@
 //! cargo run --release --example ndjson
 //! ```
 
+use std::time::Instant;
+
 use futures::{SinkExt, StreamExt, stream};
 use oss_append::FlushMode;
-use oss_append_pipelines::{Oss, Result};
-use serde::{Deserialize, Serialize};
+use oss_append_pipelines::{Event, Oss, Result, compare, summary};
 use tokio_util::codec::{FramedWrite, LinesCodec};
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Event {
-    number: u64,
-    device: String,
-    celsius: f64,
-    note: Option<String>,
-}
-
-impl Event {
-    fn sample(number: u64) -> Self {
-        Self {
-            number,
-            device: format!("device-{}", number % 7),
-            celsius: (number as f64).sin() * 40.0,
-            note: number
-                .is_multiple_of(5)
-                .then(|| "\"quoted\", and\nin two lines: 温度".into()),
-        }
-    }
-}
 
 const EVENTS: u64 = 100_000;
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let oss = Oss::connect().await?;
+    let start = Instant::now();
     let writer = oss
         .create("events.ndjson")?
         // `FramedWrite` flushes whenever its own 8 KiB are full: that shall not mean an append.
@@ -51,22 +32,11 @@ async fn main() -> Result<()> {
         events.map(|event| Ok(serde_json::to_string(&event).map_err(std::io::Error::from)?));
     lines.send_all(&mut encoded).await?;
     SinkExt::<String>::close(&mut lines).await?;
-    println!("{:?}", lines.get_ref().stats());
+    println!("{}", summary(lines.get_ref(), start));
 
     let content = oss.read(&object).await?;
-    let mut count = 0;
-    for (number, event) in serde_json::Deserializer::from_slice(&content)
-        .into_iter::<Event>()
-        .enumerate()
-    {
-        if event? != Event::sample(number as u64) {
-            return Err(format!("event {number} is not what was written").into());
-        }
-        count += 1;
-    }
+    let read = serde_json::Deserializer::from_slice(&content).into_iter::<Event>();
+    let count = compare("event", read, (0..EVENTS).map(Event::sample))?;
     println!("read back {count} events: equal");
-    if count != EVENTS {
-        return Err("events are missing".into());
-    }
     Ok(())
 }

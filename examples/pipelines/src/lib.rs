@@ -1,11 +1,18 @@
-//! What the examples of pipelines share: where they write to, and how they read it back.
+//! What the examples of pipelines share: what they write, where to, and how they read it back.
+
+mod compare;
+mod event;
 
 use std::error::Error;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 use oss_append::emulator::Emulator;
 use oss_append::{ObjectPath, OssAppendWriter, OssAppendWriterBuilder, OssClient};
+
+pub use self::compare::compare;
+pub use self::event::Event;
 
 pub type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -61,4 +68,16 @@ impl Oss {
         });
         Ok(read.await?.freeze())
     }
+}
+
+/// What a writer has done since `start`, in one line.
+pub fn summary(writer: &OssAppendWriter, start: Instant) -> String {
+    let stats = writer.stats();
+    format!(
+        "{}: {:.1} MB in {} appends, {:.2} s",
+        writer.object(),
+        stats.durable as f64 / 1e6,
+        stats.appends,
+        start.elapsed().as_secs_f64()
+    )
 }
