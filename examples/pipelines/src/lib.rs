@@ -1,5 +1,6 @@
 //! What the examples of pipelines share: what they write, where to, and how they read it back.
 
+mod columns;
 mod compare;
 mod event;
 
@@ -11,6 +12,7 @@ use futures::TryStreamExt;
 use oss_append::emulator::Emulator;
 use oss_append::{ObjectPath, OssAppendWriter, OssAppendWriterBuilder, OssClient};
 
+pub use self::columns::{record_batch, schema};
 pub use self::compare::compare;
 pub use self::event::Event;
 
