@@ -17,7 +17,9 @@ impl Event {
             number,
             device: format!("device-{}", number % 7),
             celsius: (number as f64).sin() * 40.0,
-            note: (number % 5 == 0).then(|| "\"quoted\", and\nin two lines: 温度".into()),
+            note: number
+                .is_multiple_of(5)
+                .then(|| "\"quoted\", and\nin two lines: 温度".into()),
         }
     }
 }

@@ -62,7 +62,7 @@ impl Oss {
     }
 
     /// All of an object.
-    pub async fn read(&self, object: &ObjectPath) -> Result<Bytes> {
+    pub async fn read(&self, object: &ObjectPath) -> oss_append::Result<Bytes> {
         let body = self.client.get_object(object).send().await?.body;
         let read = body.try_fold(BytesMut::new(), async |mut read, chunk| {
             read.extend_from_slice(&chunk);
