@@ -3,6 +3,7 @@
 mod columns;
 mod compare;
 mod event;
+pub mod upload;
 
 use std::error::Error;
 use std::time::Instant;
