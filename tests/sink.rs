@@ -1,4 +1,5 @@
-//! `OssAppendWriter` as a `Sink<Bytes>`, and its lazily opened variant.
+//! `OssAppendWriter` as a `Sink<Bytes>`, and its lazily opened variant. Adapters of other crates
+//! are in `adapters.rs`.
 
 mod support;
 
@@ -6,7 +7,7 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 use futures::{FutureExt, SinkExt, StreamExt, stream};
-use oss_append::ErrorKind;
+use oss_append::{Error, ErrorKind};
 use support::store::{Fault, SimStore, service};
 use support::{MS, SEC, ours, small_writer, writer};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -90,16 +91,17 @@ async fn sinks_and_writes_keep_their_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn framed_lines_are_written() {
-    use tokio_util::codec::{FramedWrite, LinesCodec};
-
+async fn what_a_stream_gave_before_its_error_is_not_lost() {
     let store = SimStore::new();
-    let writer = writer(&store).open().await.unwrap();
-    let mut lines = FramedWrite::new(writer, LinesCodec::new());
-    lines.send("one").await.unwrap();
-    lines.send("two").await.unwrap();
-    SinkExt::<&str>::close(&mut lines).await.unwrap();
-    assert_eq!(store.text(), "one\ntwo\n");
+    store.world().latency = 5 * MS;
+    let mut writer = small_writer(&store).open().await.unwrap();
+    let items = items(50);
+    let broken = Err(Error::invalid_input("the source broke"));
+    let mut source = stream::iter(items.clone().into_iter().map(Ok).chain([broken]));
+    let error = writer.send_all(&mut source).await.unwrap_err();
+    assert_eq!(error.to_string(), "the source broke");
+    writer.shutdown().await.unwrap();
+    assert_eq!(store.content(), items.concat());
 }
 
 #[tokio::test(start_paused = true)]
