@@ -23,7 +23,10 @@ pub enum FlushMode {
     /// once.
     Durable,
     /// A flush returns at once and forces nothing: appends are issued by size and time alone.
-    /// `sync` and `shutdown` still make everything durable.
+    /// `sync` and `shutdown` (a sink's `close`) still make everything durable.
+    ///
+    /// The mode for bulk through an adapter that flushes on its own account: `FramedWrite` does
+    /// whenever its own 8 KiB are full, and so moves 40 KB/s in the default mode.
     Handoff,
 }
 

@@ -98,7 +98,8 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         self
     }
 
-    /// What `poll_flush` does. Default: [`FlushMode::Coalesced`] with 200 ms.
+    /// What `poll_flush` does. Default: [`FlushMode::Coalesced`] with 200 ms. For bulk through
+    /// `FramedWrite`, which flushes each 8 KiB, take [`FlushMode::Handoff`].
     pub fn flush_mode(mut self, mode: FlushMode) -> Self {
         self.flush_mode = mode;
         self
