@@ -87,13 +87,13 @@ async fn a_hundred_expiries_lose_nothing_and_cost_a_fetch_each() {
 
     let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
     let mut one = OssAppendWriter::builder(client.clone(), object())
-        .backoff(backoff.clone())
+        .backoff(backoff)
         .open()
         .await
         .unwrap();
     let many = KeyedWriter::builder(client, "bucket")
         .objects(|key| format!("keyed/{key}"))
-        .writer(move |_, writer| writer.backoff(backoff.clone()))
+        .writer(move |_, writer| writer.backoff(backoff))
         .max_open(KEYS)
         .start()
         .unwrap();
