@@ -3,8 +3,8 @@
 use std::process::Stdio;
 
 use oss_append::credentials::{
-    AssumeRole, CredentialsProvider, CredentialsUri, DefaultChain, EcsRole, EnvironmentCredentials,
-    ProfileFile,
+    AssumeRole, CredentialsProcess, CredentialsProvider, CredentialsUri, DefaultChain, EcsRole,
+    EnvironmentCredentials, ProfileFile,
 };
 use tokio::process::Command;
 
@@ -41,7 +41,7 @@ async fn told(test: &str, environment: &[(&str, &str)]) -> String {
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let output = child.output().await.unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(output.status.success(), "{text}");
     text
 }
@@ -193,4 +193,17 @@ async fn the_profile_and_the_chain_go_by_the_home_of_the_user() {
     for (line, id) in got.iter().zip(["cli", "ini", "cli"]) {
         assert!(line.ends_with(&format!("got {id}/None")), "{got:?}");
     }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_a_program_writes_to_standard_error_is_not_passed_on() {
+    if is_child() {
+        tell(CredentialsProcess::new("/bin/sh -c 'echo MARKED >&2; exit 3'").build()).await;
+        return;
+    }
+    let test = "what_a_program_writes_to_standard_error_is_not_passed_on";
+    let told = told(test, &[]).await;
+    assert!(told.contains("exit status: 3"), "{told}");
+    assert!(!told.contains("MARKED"), "{told}");
 }
