@@ -43,9 +43,6 @@ const BEGINNINGS: u32 = 3;
 ///
 /// Nothing is fetched before somebody asks, nor while nobody does. Clones share everything.
 ///
-/// A fetch runs as a task of its own on the tokio runtime of whoever asked first; it goes on when
-/// that one gives up.
-///
 /// ```
 /// use std::time::{Duration, SystemTime};
 ///
@@ -63,6 +60,10 @@ const BEGINNINGS: u32 = 3;
 ///     .build()?;
 /// # Ok::<(), oss_append::Error>(())
 /// ```
+///
+/// # Cancel safety
+/// Dropping the future of whoever asks is no harm: a fetch is a task of its own on the tokio runtime
+/// of who asked first, and goes on for those who ask next.
 #[derive(Clone)]
 pub struct CachedCredentials {
     shared: Arc<Shared>,
@@ -250,6 +251,7 @@ impl Shared {
             // It is from before the refusal: whoever waits begins a new fetch.
             return;
         }
+        let mut old_is_used = false;
         match &outcome {
             Ok(credentials) => {
                 state.held = Some(Held::new(credentials.clone(), now, again));
@@ -259,12 +261,7 @@ impl Shared {
                 let count = state.failure.as_ref().map_or(0, |failure| failure.count) + 1;
                 let pause = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
                 let pause = pause.delay(count, 0.5 + fastrand::f64() / 2.0);
-                if state.held.as_ref().is_some_and(|held| held.is_valid(now)) {
-                    tracing::warn!(
-                        %error,
-                        "renewing credentials failed; the old ones are used until they expire"
-                    );
-                }
+                old_is_used = state.held.as_ref().is_some_and(|held| held.is_valid(now));
                 state.failure = Some(Failure {
                     error: error.clone(),
                     count,
@@ -272,8 +269,15 @@ impl Shared {
                 });
             }
         }
+        // Who takes the warning may need credentials for it.
         drop(state);
-        sender.send_replace(Some(outcome));
+        sender.send_replace(Some(outcome.clone()));
+        if let (Err(error), true) = (outcome, old_is_used) {
+            tracing::warn!(
+                %error,
+                "renewing credentials failed; the old ones are used until they expire"
+            );
+        }
     }
 }
 

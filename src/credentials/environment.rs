@@ -17,6 +17,17 @@ use crate::error::Result;
 ///
 /// The first names are those of the OSS SDKs of the second generation, the others those of
 /// <https://www.alibabacloud.com/help/en/sdk/developer-reference/v2-manage-go-access-credentials>.
+///
+/// ```
+/// use oss_append::OssClient;
+/// use oss_append::credentials::EnvironmentCredentials;
+///
+/// let client = OssClient::builder()
+///     .region("cn-hangzhou")
+///     .credentials(EnvironmentCredentials::alibaba_cloud())
+///     .build()?;
+/// # Ok::<(), oss_append::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EnvironmentCredentials {
     names: Names,

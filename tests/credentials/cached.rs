@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
 use oss_append::credentials::{self, CachedCredentials, Credentials, CredentialsProvider};
 use oss_append::emulator::{Emulator, Operation};
@@ -491,6 +492,58 @@ async fn who_asks_without_a_log_fetches_without_a_log() {
     use tracing::instrument::WithSubscriber as _;
     asker.with_subscriber(tracing::Dispatch::none()).await;
     assert_eq!(log.text(), "");
+}
+
+/// A log that needs credentials for each line, as one that goes to OSS does.
+#[derive(Clone)]
+struct AskingLog {
+    provider: CachedCredentials,
+    lines: Arc<AtomicUsize>,
+}
+
+impl std::io::Write for AskingLog {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let asked = self.provider.credentials().now_or_never();
+        asked.expect("no wait").unwrap();
+        self.lines.fetch_add(1, Relaxed);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn whoever_takes_the_warning_may_ask_for_credentials() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    // In a thread of its own, which may hang.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let source = Source::new(HOUR);
+            let cached = source.cached();
+            let lines = Arc::new(AtomicUsize::new(0));
+            let log = AskingLog {
+                provider: cached.clone(),
+                lines: lines.clone(),
+            };
+            let subscriber = tracing_subscriber::fmt().with_writer(move || log.clone());
+            let _guard = tracing::subscriber::set_default(subscriber.finish());
+            id(&cached).await;
+            source.then([down()]);
+            advance(56 * MINUTE).await;
+            id(&cached).await;
+            settle().await;
+            done.send(lines.load(Relaxed)).unwrap();
+        });
+    });
+    let lines = is_done.recv_timeout(60 * SEC).expect("it hangs");
+    assert_eq!(lines, 1);
 }
 
 /// An emulator that knows the keys that have been handed out last.
