@@ -23,6 +23,9 @@ const AHEAD: Duration = Duration::from_secs(300);
 /// The least time between two fetches that both gave something.
 const LEAST_AGE: Duration = Duration::from_secs(1);
 
+/// The longest that a fetch takes: nobody else would begin one while it hangs.
+const LONGEST_FETCH: Duration = Duration::from_secs(300);
+
 /// How often a fetch that was lost with its runtime is begun anew.
 const BEGINNINGS: u32 = 3;
 
@@ -38,6 +41,7 @@ const BEGINNINGS: u32 = 3;
 ///   fails. An expired one is never handed out.
 /// - A key without an expiry is kept until OSS refuses it.
 /// - A refused key is forgotten, and the next request waits for a new one.
+/// - A fetch that takes 5 minutes is given up.
 /// - After a failed fetch the next one begins after 0.5 to 1 s, doubling up to 30 s; whoever asks
 ///   in between gets the same error.
 ///
@@ -222,7 +226,16 @@ impl Shared {
         state.refused_in_flight = false;
         let this = Arc::clone(this);
         let fetch = async move {
-            let fetched = AssertUnwindSafe(async { this.source.credentials().await });
+            let fetched = AssertUnwindSafe(async {
+                let fetch = this.source.credentials();
+                let fetched = tokio::time::timeout(LONGEST_FETCH, fetch).await;
+                fetched.unwrap_or_else(|_| {
+                    Err(Error::credentials_unavailable(format!(
+                        "the source gave none within {} s",
+                        LONGEST_FETCH.as_secs()
+                    )))
+                })
+            });
             let outcome = fetched
                 .catch_unwind()
                 .await

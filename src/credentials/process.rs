@@ -54,7 +54,7 @@ impl CredentialsProcess {
         }
     }
 
-    /// Sets how long the program may take. Default: 60 s.
+    /// Sets how long the program may take, at most 5 minutes. Default: 60 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

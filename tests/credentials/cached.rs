@@ -385,6 +385,23 @@ async fn failed_fetches_are_spaced_out_and_shared() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fetch_that_hangs_is_given_up_after_five_minutes() {
+    let source = Source::new(HOUR);
+    source.hold();
+    let cached = source.cached();
+    let began = Instant::now();
+    let hung = error(&cached).await;
+    assert!(
+        temporary(&hung) && hung.to_string().contains("within 300 s"),
+        "{hung}"
+    );
+    assert!((5 * MINUTE..5 * MINUTE + SEC).contains(&began.elapsed()));
+    advance(SEC).await;
+    source.release(1);
+    assert_eq!(id(&cached).await, "id-2");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fetch_goes_on_when_who_asked_gives_up() {
     let source = Source::new(HOUR);
     source.hold();
