@@ -10,8 +10,8 @@ use tokio::io::AsyncWriteExt;
 
 use super::server::{Play, Recorded, ScriptedServer, answer, head};
 use super::{
-    SECRET, TOKEN, error, fetch, id, in_an_hour, key_json, nobody, ok, redirecting, status,
-    temporary, wrong_answers,
+    SECRET, TOKEN, error, fetch, id, in_an_hour, key_json, nobody, ok, redirecting, stalled,
+    status, temporary, wrong_answers,
 };
 use crate::support::emulated::{content, start_with};
 use crate::support::{SEC, object};
@@ -185,6 +185,19 @@ async fn where_nobody_listens_there_is_one_try_and_an_error_that_names_the_addre
         said.contains("metadata token: no answer from") && said.contains(place),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_answer_is_given_up_after_two_seconds() {
+    let server = ScriptedServer::start([ok("t"), Play::Stall]).await;
+    let error = stalled(of_role(&server, "role"), &server, 2).await;
+    let said = error.to_string();
+    assert!(
+        said.contains("the key of the instance's RAM role role: no answer"),
+        "{said}"
+    );
+    assert!(said.contains("no complete answer within 2.0 s"), "{said}");
+    assert!(temporary(&error));
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ mod uri;
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use oss_append::credentials::{Credentials, CredentialsProvider};
+use oss_append::credentials::{CachedCredentials, Credentials, CredentialsProvider};
 use oss_append::{Error, ErrorKind};
 
 use server::{Play, Recorded, ScriptedServer, answer};
@@ -226,6 +226,17 @@ async fn redirecting() -> (ScriptedServer, ScriptedServer) {
     let location = [("location", &*target.endpoint())];
     let redirect = Play::Send(answer("307 Temporary Redirect", &location, ""));
     (ScriptedServer::start([redirect]).await, target)
+}
+
+/// The error of a provider whose server has the request and does not answer.
+async fn stalled(provider: CachedCredentials, server: &ScriptedServer, requests: usize) -> Error {
+    let asking = tokio::spawn(async move { provider.credentials().await });
+    while server.requests().len() < requests {
+        tokio::time::sleep(support::MS).await;
+    }
+    // Nothing is left to do but to wait for the timeout.
+    tokio::time::pause();
+    checked(asking.await.unwrap())
 }
 
 /// An address where nobody listens.

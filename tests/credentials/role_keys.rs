@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::server::{Play, ScriptedServer, answer};
 use super::{
-    SECRET, TOKEN, error, fetch, form, ok, redirecting, sts_key, temporary, wrong_answers,
+    SECRET, TOKEN, error, fetch, form, ok, redirecting, stalled, sts_key, temporary, wrong_answers,
 };
 use crate::support::emulated::{content, start_with};
 use crate::support::{MS, object};
@@ -102,6 +102,19 @@ async fn a_refusal_is_told_without_the_secrets_that_it_repeats() {
         "{said}"
     );
     assert!(said.contains("x-acs-security-token:***, ***"), "{said}");
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_answer_is_given_up_after_15_s() {
+    let server = ScriptedServer::start([Play::Stall]).await;
+    let error = stalled(provider(&server), &server, 1).await;
+    assert!(
+        error
+            .to_string()
+            .contains("no complete answer within 15.0 s"),
+        "{error}"
+    );
+    assert!(temporary(&error));
 }
 
 #[tokio::test]

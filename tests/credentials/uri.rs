@@ -1,13 +1,12 @@
 //! Credentials from a URI.
 
-use std::time::Duration;
-
 use oss_append::ErrorKind;
 use oss_append::credentials::{CachedCredentials, CredentialsProvider, CredentialsUri};
 
 use super::server::{Play, ScriptedServer};
 use super::{
-    SECRET, TOKEN, error, fetch, id, key_json, nobody, ok, redirecting, temporary, wrong_answers,
+    SECRET, TOKEN, error, fetch, id, key_json, nobody, ok, redirecting, stalled, temporary,
+    wrong_answers,
 };
 
 fn provider(server: &ScriptedServer) -> CachedCredentials {
@@ -71,14 +70,17 @@ async fn a_redirect_is_not_followed() {
     assert!(target.requests().is_empty());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_server_that_does_not_answer_is_given_up_after_15_s() {
     let server = ScriptedServer::start([Play::Stall]).await;
-    let provider = provider(&server);
-    let began = tokio::time::Instant::now();
-    let error = error(&provider).await;
-    assert!(temporary(&error), "{error}");
-    assert!(began.elapsed() <= Duration::from_millis(15_001));
+    let error = stalled(provider(&server), &server, 1).await;
+    assert!(
+        error
+            .to_string()
+            .contains("no complete answer within 15.0 s"),
+        "{error}"
+    );
+    assert!(temporary(&error));
 }
 
 #[tokio::test]
