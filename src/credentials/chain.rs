@@ -145,7 +145,10 @@ impl Chain {
     async fn fetch(&self) -> Result<Credentials> {
         if let Some(link) = self.used.get() {
             return match self.options.find(*link).await? {
-                Ok(provider) => provider.credentials().await,
+                Ok(provider) => {
+                    let fetched = provider.credentials().await?;
+                    Ok(fetched.with_origin(link.name()))
+                }
                 Err(why) => Err(Error::credentials(format!(
                     "{}, which was used so far: {why}",
                     link.name()
@@ -168,7 +171,7 @@ impl Chain {
                     // Fetches come one at a time.
                     let _ = self.used.set(link);
                     tracing::debug!(link = link.name(), "found credentials");
-                    return Ok(credentials);
+                    return Ok(credentials.with_origin(link.name()));
                 }
                 Err(error) => error,
             };

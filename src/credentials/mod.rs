@@ -53,6 +53,7 @@ mod sts;
 mod uri;
 mod variables;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -108,6 +109,7 @@ struct Parts {
     access_key_secret: Zeroizing<String>,
     session_token: Option<Zeroizing<String>>,
     expiration: Option<SystemTime>,
+    origin: Option<Cow<'static, str>>,
 }
 
 impl Credentials {
@@ -119,6 +121,7 @@ impl Credentials {
                 access_key_secret: Zeroizing::new(secret.into()),
                 session_token: None,
                 expiration: None,
+                origin: None,
             }),
         }
     }
@@ -136,6 +139,19 @@ impl Credentials {
     pub fn with_expiration(mut self, expiration: SystemTime) -> Self {
         Arc::make_mut(&mut self.parts).expiration = Some(expiration);
         self
+    }
+
+    /// Says where the key was found, for those who have to find out. It is shown, so it must have
+    /// nothing secret in it.
+    #[must_use]
+    pub fn with_origin(mut self, origin: impl Into<Cow<'static, str>>) -> Self {
+        Arc::make_mut(&mut self.parts).origin = Some(origin.into());
+        self
+    }
+
+    /// Where the key was found, if its provider looks in several places.
+    pub fn origin(&self) -> Option<&str> {
+        self.parts.origin.as_deref()
     }
 
     /// The access key id.
@@ -181,6 +197,7 @@ impl fmt::Debug for Credentials {
             .field("access_key_id", &format_args!("{start}…"))
             .field("temporary", &self.parts.session_token.is_some())
             .field("expiration", &self.parts.expiration)
+            .field("origin", &self.parts.origin)
             .finish_non_exhaustive()
     }
 }

@@ -57,6 +57,7 @@ async fn without_write_nothing_is_written() {
             "target": BUCKET,
             "credentials": {
                 "provider": "the environment",
+                "origin": null,
                 "id": format!("{}…", &ACCESS_KEY_ID[..4]),
                 "temporary": false,
                 "expires": null,
@@ -242,6 +243,61 @@ async fn temporary_keys_are_told_from_others() {
     let told = String::from_utf8(ended.stdout).unwrap();
     assert!(told.contains("STS.…, temporary"), "{told}");
     assert!(!told.contains("its-"), "{told}");
+}
+
+#[tokio::test]
+async fn the_chain_tells_where_it_found_the_key() {
+    let emulator = emulator().await;
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join(".aliyun")).unwrap();
+    let profile = json!({
+        "current": "default",
+        "profiles": [{
+            "name": "default",
+            "mode": "AK",
+            "access_key_id": ACCESS_KEY_ID,
+            "access_key_secret": ACCESS_KEY_SECRET,
+        }],
+    });
+    let file = home.path().join(".aliyun/config.json");
+    std::fs::write(file, profile.to_string()).unwrap();
+    for (source, provider, origin) in [
+        ("chain", "the default chain", json!("CLI profile")),
+        ("profile", "the profile", Value::Null),
+    ] {
+        let arguments = ["doctor", BUCKET, "--json", "--credentials", source];
+        let mut doctor = command(&emulator, arguments);
+        doctor
+            .env_remove("OSS_ACCESS_KEY_ID")
+            .env_remove("OSS_ACCESS_KEY_SECRET")
+            .env("HOME", home.path());
+        let report = run(doctor, "").await.expect(0).json();
+        assert_eq!(report["credentials"]["provider"], provider);
+        assert_eq!(report["credentials"]["origin"], origin);
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_finds_nothing_is_5_and_says_where_it_looked() {
+    let emulator = emulator().await;
+    let home = tempfile::tempdir().unwrap();
+    let mut doctor = command(&emulator, ["doctor", BUCKET, "--credentials", "chain"]);
+    doctor
+        .env_remove("OSS_ACCESS_KEY_ID")
+        .env_remove("OSS_ACCESS_KEY_SECRET")
+        .env("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true")
+        .env("HOME", home.path());
+    let ended = run(doctor, "").await.expect(5);
+    let told = String::from_utf8(ended.stdout).unwrap();
+    for place in [
+        "OSS variables",
+        "CLI profile",
+        "ini profile",
+        "ECS role",
+        "credentials URI",
+    ] {
+        assert!(told.contains(place), "{place} in {told}");
+    }
 }
 
 #[tokio::test]

@@ -35,7 +35,10 @@ async fn emulator() -> Emulator {
 fn bare<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oss-append"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("OSS_") || name == "RUST_LOG" {
+        if ["OSS_", "ALIBABA_CLOUD_", "RUST_LOG"]
+            .iter()
+            .any(|prefix| name.to_string_lossy().starts_with(prefix))
+        {
             command.env_remove(name);
         }
     }

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use oss_append::client::Addressing;
-use oss_append::credentials::{CredentialsProvider, EnvironmentCredentials, StaticCredentials};
+use oss_append::credentials::{
+    CredentialsProvider, DefaultChain, EcsRole, EnvironmentCredentials, ProfileFile,
+    StaticCredentials,
+};
 use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, REGION};
 use oss_append::{ObjectPath, OssClient, OssClientBuilder};
 
@@ -17,6 +20,7 @@ Environment:
   OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET
                      the access key; never taken from the command line
   OSS_SESSION_TOKEN  the security token of a temporary key
+  ALIBABA_CLOUD_...  what the official SDKs know, for --credentials chain
   OSS_REGION         the bucket's region, unless --region is given
   OSS_ENDPOINT       the endpoint, unless --endpoint is given
   RUST_LOG           what is logged on standard error, such as debug; nothing by default";
@@ -35,16 +39,53 @@ pub(crate) struct ConnectionArguments {
     /// or localhost does anyway
     #[arg(long)]
     path_style: bool,
+    /// Where the access key comes from
+    #[arg(long, value_enum, default_value_t = Source::Environment)]
+    credentials: Source,
     /// Start an OSS server in this process that keeps its objects in DIR, create the bucket there
     /// if it is missing, and use that instead of OSS; no environment is needed
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["region", "endpoint", "path_style"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["region", "endpoint", "path_style", "credentials"])]
     embedded: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Source {
+    /// The variables below
+    Environment,
+    /// Where the official SDKs look: variables, an OIDC role, the profiles of the command line and
+    /// of the SDKs, the role of the ECS instance, a URI
+    Chain,
+    /// The RAM role of the ECS instance, by its metadata service
+    EcsRole,
+    /// The profile of the aliyun command line, ~/.aliyun/config.json
+    Profile,
+}
+
+impl Source {
+    fn provider(self) -> Result<Arc<dyn CredentialsProvider>, Failure> {
+        Ok(match self {
+            Self::Environment => Arc::new(EnvironmentCredentials::new()),
+            Self::Chain => Arc::new(DefaultChain::new().build()),
+            Self::EcsRole => Arc::new(EcsRole::from_env()?.build()?),
+            Self::Profile => Arc::new(ProfileFile::cli().build()),
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Environment => "the environment",
+            Self::Chain => "the default chain",
+            Self::EcsRole => "the ECS instance's role",
+            Self::Profile => "the profile",
+        }
+    }
 }
 
 /// A client, with its server if that is in this process.
 pub(crate) struct Connection {
     client: OssClient,
     credentials: Arc<dyn CredentialsProvider>,
+    credentials_from: &'static str,
     embedded: Option<Emulator>,
 }
 
@@ -52,10 +93,11 @@ impl ConnectionArguments {
     /// Makes the client. Nothing is sent.
     pub(crate) async fn open(&self, object: &ObjectPath) -> Result<Connection, Failure> {
         let Some(directory) = &self.embedded else {
-            let credentials = Arc::new(EnvironmentCredentials::new());
+            let credentials = self.credentials.provider()?;
             return Ok(Connection {
-                client: self.client(credentials.clone())?,
+                client: self.client(Arc::clone(&credentials))?,
                 credentials,
+                credentials_from: self.credentials.name(),
                 embedded: None,
             });
         };
@@ -68,6 +110,7 @@ impl ConnectionArguments {
         Ok(Connection {
             client: emulator.client().build()?,
             credentials: Arc::new(StaticCredentials::new(ACCESS_KEY_ID, ACCESS_KEY_SECRET)),
+            credentials_from: "the embedded server",
             embedded: Some(emulator),
         })
     }
@@ -109,10 +152,7 @@ impl Connection {
 
     /// Where the credentials come from, in words.
     pub(crate) fn credentials_from(&self) -> &'static str {
-        match &self.embedded {
-            Some(_) => "the embedded server",
-            None => "the environment",
-        }
+        self.credentials_from
     }
 
     /// Ends the server of this process, so that its directory is complete.

@@ -26,6 +26,8 @@ pub(super) struct Report {
 #[derive(Serialize)]
 pub(super) struct Credentials {
     provider: &'static str,
+    /// In which of its places the provider found it.
+    origin: Option<String>,
     /// The beginning of the access key id.
     id: Option<String>,
     temporary: Option<bool>,
@@ -39,6 +41,7 @@ impl Credentials {
         let shown = if id.chars().count() < 8 { 0 } else { 4 };
         let start: String = id.chars().take(shown).collect();
         self.id = Some(format!("{start}…"));
+        self.origin = credentials.origin().map(str::to_owned);
         self.temporary = Some(credentials.session_token().is_some());
         self.expires = credentials
             .expiration()
@@ -106,6 +109,7 @@ impl Report {
             target,
             credentials: Credentials {
                 provider,
+                origin: None,
                 id: None,
                 temporary: None,
                 expires: None,
@@ -183,6 +187,9 @@ impl fmt::Display for Report {
 impl fmt::Display for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "from {}", self.provider)?;
+        if let Some(origin) = &self.origin {
+            write!(f, " ({origin})")?;
+        }
         if let Some(id) = &self.id {
             write!(f, ": {id}")?;
         }
