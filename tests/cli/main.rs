@@ -77,7 +77,9 @@ impl Ended {
     fn new(status: ExitStatus, stdout: Vec<u8>, stderr: &[u8]) -> Self {
         let stderr = String::from_utf8(stderr.to_vec()).unwrap();
         assert!(!stderr.contains("panicked"), "{stderr}");
-        assert!(!stderr.contains(ACCESS_KEY_SECRET), "{stderr}");
+        let shown = String::from_utf8_lossy(&stdout);
+        let hidden = !stderr.contains(ACCESS_KEY_SECRET) && !shown.contains(ACCESS_KEY_SECRET);
+        assert!(hidden, "a secret is shown");
         Self {
             code: status.code().expect("it ended by itself"),
             stdout,
