@@ -2,10 +2,14 @@
 
 mod support;
 
+use std::sync::Mutex;
+
+use bytes::Bytes;
 use oss_append::{Checkpoint, ConflictCause, ErrorKind, ObjectPath, crc64};
+use proptest::collection::vec;
 use proptest::prelude::*;
 use support::store::{Fault, SimStore};
-use support::{appender, conflict_cause, object, ours, writer};
+use support::{MS, appender, conflict_cause, object, ours, writer};
 use tokio::io::AsyncWriteExt;
 
 fn of(content: &str) -> Checkpoint {
@@ -205,7 +209,72 @@ fn a_checkpoint_is_data_that_json_can_hold() {
     }
 }
 
+/// Record `number` of a source that can be read again.
+fn record(number: usize) -> Bytes {
+    Bytes::from(format!("record {number} {}\n", "x".repeat(number * 7 % 40)))
+}
+
+/// One life of a pipeline that keeps its offset with a checkpoint: writes to the end of the source,
+/// or crashes after `millis`, whatever is on its way then.
+fn live(store: &SimStore, saved: &Mutex<(usize, Checkpoint)>, records: usize, millis: Option<u32>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (offset, checkpoint) = saved.lock().unwrap().clone();
+        let pipeline = async {
+            let mut writer = writer(store)
+                .replay(checkpoint)
+                .batch_size(50)
+                .max_append_size(100)
+                .buffer_capacity(200)
+                .open()
+                .await
+                .unwrap();
+            for number in offset..records {
+                writer.write_bytes(record(number)).await.unwrap();
+                if number % 5 == 4 {
+                    writer.sync().await.unwrap();
+                    *saved.lock().unwrap() = (number + 1, writer.checkpoint());
+                }
+            }
+            writer.shutdown().await.unwrap();
+        };
+        match millis {
+            None => pipeline.await,
+            Some(millis) => drop(tokio::time::timeout(millis * MS, pipeline).await),
+        }
+    });
+    // The worker ends with its runtime.
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_checkpoint_kept_with_the_offset_is_exactly_once_whenever_the_crash_comes(
+        records in 1..60_usize,
+        crashes in vec((0..400_u32, 0..3_u8), 0..6),
+    ) {
+        let store = SimStore::new();
+        store.world().latency = 10 * MS;
+        let saved = Mutex::new((0, Checkpoint::start(object())));
+        for (millis, fault) in crashes {
+            match fault {
+                0 => drop(store.fault(Fault::lost_answer())),
+                1 => drop(store.fault(Fault::late())),
+                _ => {}
+            }
+            live(&store, &saved, records, Some(millis));
+            store.land_late();
+        }
+        live(&store, &saved, records, None);
+        let expected: Vec<u8> = (0..records).flat_map(record).collect();
+        prop_assert_eq!(store.text(), String::from_utf8(expected).unwrap());
+    }
+
     #[test]
     fn every_checkpoint_comes_back_from_json(
         key in "[^/\\\\\\pC][^\\pC]{0,40}",
