@@ -87,9 +87,24 @@ fn pure(c: &mut Criterion) {
         b.iter(|| Batch::from(black_box(&data).clone()));
     });
     group.finish();
-    c.bench_function("crc64/combine", |b| {
-        b.iter(|| crc64::combine(black_box(17), black_box(4711), black_box(1 << 20)));
-    });
+    let mut group = c.benchmark_group("crc64/combine");
+    for len in [120, 1 << 20, 8_388_607] {
+        group.bench_function(BenchmarkId::new("ours", len), |b| {
+            b.iter(|| crc64::combine(black_box(17), black_box(4711), black_box(len)));
+        });
+        group.bench_function(BenchmarkId::new("crc-fast", len), |b| {
+            let algorithm = crc_fast::CrcAlgorithm::Crc64Xz;
+            b.iter(|| {
+                crc_fast::checksum_combine(
+                    algorithm,
+                    black_box(17),
+                    black_box(4711),
+                    black_box(len),
+                )
+            });
+        });
+    }
+    group.finish();
 }
 
 criterion_group!(benches, writes, shared_bytes, pure);
