@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// its life.
 const AHEAD: Duration = Duration::from_secs(300);
 
-/// The least time between two fetches that both gave something.
+/// How long a key is kept, refused or not, that the source gave again after it was refused.
 const LEAST_AGE: Duration = Duration::from_secs(1);
 
 /// The longest that a fetch takes: nobody else would begin one while it hangs.
@@ -336,7 +336,7 @@ impl Held {
     }
 
     fn is_due(&self, now: SystemTime) -> bool {
-        self.due.is_some_and(|due| due <= now) && self.since.elapsed() >= LEAST_AGE
+        self.due.is_some_and(|due| due <= now)
     }
 }
 
