@@ -8,7 +8,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 
 /// A correction smaller than this is none: OSS tolerates 15 minutes, so a clock that is less wrong
 /// was not the reason for a refusal.
-const MATERIAL_SECONDS: i64 = 60;
+pub(crate) const MATERIAL_SECONDS: i64 = 60;
 
 /// A server that is further away than this is wrong itself.
 const ABSURD_SECONDS: i64 = 10 * 365 * 24 * 3600;

@@ -13,7 +13,7 @@ mod endpoint;
 pub(crate) mod failure;
 mod headers;
 mod listing;
-mod observed;
+pub(crate) mod observed;
 mod operations;
 mod pace;
 mod presign;

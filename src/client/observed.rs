@@ -42,7 +42,8 @@ impl Observations {
     }
 }
 
-fn clock_ahead(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
+/// How many seconds the sender of an answer with these headers is ahead of `now`.
+pub(crate) fn clock_ahead(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     let date = parse_http_date(&header_text(headers, "date")?)?;
     Some(date.as_second() - now.as_second())
 }

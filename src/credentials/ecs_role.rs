@@ -201,7 +201,8 @@ impl EcsSource {
             Some(_) => return Err(self.http.refusal(&what, &answer, None)),
             None => return Err(bad("has no Code".into())),
         }
-        document.credentials(Needs::TokenAndExpiration).map_err(bad)
+        let credentials = document.credentials(Needs::TokenAndExpiration);
+        Ok(answer.in_local_time(credentials.map_err(bad)?))
     }
 
     async fn get(&self, what: &str, path: &str, token: Option<&str>) -> Result<Answer> {

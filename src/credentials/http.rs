@@ -3,16 +3,20 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, StatusCode};
+use jiff::Timestamp;
 use reqwest::{RequestBuilder, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use super::Credentials;
+use crate::client::clock::MATERIAL_SECONDS;
 use crate::client::document::Hidden;
 use crate::client::failure;
+use crate::client::observed::clock_ahead;
 use crate::error::{Error, ErrorKind, Result, TransportCause};
 
 /// The most bytes of an answer that are read.
@@ -34,6 +38,8 @@ pub(super) struct Http {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     request_id: Option<String>,
+    /// How many seconds the server's clock is ahead of this machine's, by the header `Date`.
+    ahead: Option<i64>,
     body: Zeroizing<Vec<u8>>,
 }
 
@@ -195,6 +201,26 @@ impl Answer {
         self.status == StatusCode::OK
     }
 
+    /// The key with its expiry by this machine's clock, which may be wrong: the key would seem to
+    /// live too long, or to be expired when it comes.
+    pub(super) fn in_local_time(&self, credentials: Credentials) -> Credentials {
+        let local = |expiration: SystemTime, ahead: i64| {
+            let ahead_by = Duration::from_secs(ahead.unsigned_abs());
+            match ahead > 0 {
+                true => expiration.checked_sub(ahead_by),
+                false => expiration.checked_add(ahead_by),
+            }
+        };
+        let wrong = self.ahead.filter(|ahead| ahead.abs() >= MATERIAL_SECONDS);
+        match (credentials.expiration(), wrong) {
+            (Some(expiration), Some(ahead)) => match local(expiration, ahead) {
+                Some(local) => credentials.with_expiration(local),
+                None => credentials,
+            },
+            _ => credentials,
+        }
+    }
+
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, String> {
         from_json(&self.body)
     }
@@ -267,6 +293,7 @@ async fn read(request: RequestBuilder) -> Result<Option<Answer>> {
     let mut response = request.send().await.map_err(failure::transport)?;
     let request_id = response.headers().get("x-acs-request-id");
     let request_id = request_id.and_then(|id| Some(id.to_str().ok()?.to_owned()));
+    let ahead = clock_ahead(response.headers(), Timestamp::now());
     let status = response.status();
     // Of its final size at once: growing would leave copies behind.
     let mut body = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
@@ -279,6 +306,7 @@ async fn read(request: RequestBuilder) -> Result<Option<Answer>> {
     Ok(Some(Answer {
         status,
         request_id,
+        ahead,
         body,
     }))
 }

@@ -173,5 +173,6 @@ pub(super) async fn assume(
     let document = assumed
         .credentials
         .ok_or_else(|| bad("has no Credentials".into()))?;
-    document.credentials(Needs::TokenAndExpiration).map_err(bad)
+    let credentials = document.credentials(Needs::TokenAndExpiration);
+    Ok(answer.in_local_time(credentials.map_err(bad)?))
 }

@@ -93,7 +93,8 @@ impl UriSource {
         if document.code.as_deref().is_some_and(|c| c != "Success") {
             return Err(self.http.refusal(WHAT, &answer, None));
         }
-        document.credentials(Needs::TokenAndExpiration).map_err(bad)
+        let credentials = document.credentials(Needs::TokenAndExpiration);
+        Ok(answer.in_local_time(credentials.map_err(bad)?))
     }
 }
 

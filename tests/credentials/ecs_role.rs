@@ -10,8 +10,8 @@ use tokio::io::AsyncWriteExt;
 
 use super::server::{Play, Recorded, ScriptedServer, answer, head};
 use super::{
-    SECRET, TOKEN, error, fetch, id, in_an_hour, key_json, nobody, ok, redirecting, stalled,
-    status, temporary, wrong_answers,
+    SECRET, TOKEN, error, fetch, id, in_an_hour, key_json, key_json_until, nobody, ok, redirecting,
+    stalled, status, temporary, wrong_answers,
 };
 use crate::support::emulated::{content, start_with};
 use crate::support::{SEC, object};
@@ -63,6 +63,30 @@ async fn the_hardened_mode_takes_a_token_then_the_roles_name_then_its_key() {
     }
     fetch(&provider).await;
     assert_eq!(server.requests().len(), 3, "it is kept");
+}
+
+#[tokio::test]
+async fn a_key_lives_as_long_by_a_wrong_clock() {
+    for hours in [-3_i64, 3] {
+        // There it is so much later than here.
+        let there = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap();
+        let there = there.as_secs() as i64 + hours * 3600;
+        let there = jiff::Timestamp::from_second(there).unwrap();
+        let date = there.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let expiration = (there + jiff::SignedDuration::from_hours(1)).to_string();
+        let key = key_json_until("STS.1", &expiration);
+        let key = Play::Send(answer("200 OK", &[("Date", &date)], &key));
+        let server = ScriptedServer::start([ok("t"), ok("my-role"), key]).await;
+        let got = fetch(&provider(&server)).await.expiration().unwrap();
+        let left = got.duration_since(SystemTime::now()).unwrap();
+        let off = left.abs_diff(3600 * SEC);
+        assert!(
+            off <= 10 * SEC,
+            "{left:?} left by a clock that is {hours} h off"
+        );
+    }
 }
 
 #[tokio::test]

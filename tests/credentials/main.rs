@@ -83,7 +83,10 @@ fn in_an_hour() -> SystemTime {
 
 /// A key as services write it, of an hour.
 fn key_json(id: &str) -> String {
-    let expiration = iso(in_an_hour());
+    key_json_until(id, &iso(in_an_hour()))
+}
+
+fn key_json_until(id: &str, expiration: &str) -> String {
     format!(
         r#"{{"Code":"Success","AccessKeyId":"{id}","AccessKeySecret":"{SECRET}",
             "SecurityToken":"{TOKEN}","Expiration":"{expiration}","LastUpdated":"x"}}"#
