@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, StatusCode};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{RequestBuilder, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +33,8 @@ pub(super) struct Http {
     /// For the rest, from the connection to the end of the answer.
     answer_timeout: Duration,
     client: OnceLock<Result<reqwest::Client>>,
+    /// How many seconds the server's clock is ahead of this machine's, as far as that matters.
+    ahead: AtomicI64,
 }
 
 /// A complete answer, whatever its status.
@@ -50,6 +53,7 @@ impl Http {
             connect_timeout,
             answer_timeout,
             client: OnceLock::new(),
+            ahead: AtomicI64::new(0),
         }
     }
 
@@ -113,6 +117,28 @@ impl Http {
         client.as_ref().map_err(Error::clone)
     }
 
+    /// The time to sign with: the server's, once that is known to be another.
+    pub(super) fn timestamp(&self) -> String {
+        let now = Timestamp::now();
+        let ahead = SignedDuration::from_secs(self.ahead.load(Ordering::Relaxed));
+        let time = now.checked_add(ahead).unwrap_or(now);
+        time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
+    /// Does it once more if it failed by a clock that is known to be wrong only now.
+    pub(super) async fn by_right_clock<T, F>(&self, fetch: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let before = self.ahead.load(Ordering::Relaxed);
+        let fetched = fetch().await;
+        let change = self.ahead.load(Ordering::Relaxed).saturating_sub(before);
+        match fetched.is_err() && change.unsigned_abs() >= MATERIAL_SECONDS.unsigned_abs() {
+            true => fetch().await,
+            false => fetched,
+        }
+    }
+
     /// Sends the request once, to get `what`.
     ///
     /// # Errors
@@ -121,7 +147,17 @@ impl Http {
         let limit = self.connect_timeout + self.answer_timeout;
         let outcome = tokio::time::timeout(limit, read(request)).await;
         let transport = match outcome {
-            Ok(Ok(Some(answer))) => return Ok(answer),
+            Ok(Ok(Some(answer))) => {
+                if let Some(ahead) = answer.ahead {
+                    let material = if ahead.abs() >= MATERIAL_SECONDS {
+                        ahead
+                    } else {
+                        0
+                    };
+                    self.ahead.store(material, Ordering::Relaxed);
+                }
+                return Ok(answer);
+            }
             Ok(Ok(None)) => {
                 return Err(Error::credentials(format!(
                     "{what}: {} answered with more than {MAX_ANSWER} bytes",

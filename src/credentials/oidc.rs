@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 
 use super::file;
 use super::http::Http;
@@ -41,7 +40,7 @@ impl OidcSource {
             ("OIDCToken", token),
             ("DurationSeconds", &*seconds),
         ]);
-        let timestamp = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let timestamp = self.http.timestamp();
         let nonce = format!("{:032x}", fastrand::u128(..));
         let query = sts::encode(&[
             ("Action", "AssumeRoleWithOIDC"),
@@ -61,6 +60,6 @@ impl OidcSource {
 
 impl CredentialsProvider for OidcSource {
     fn credentials(&self) -> BoxFuture<'_, Result<Credentials>> {
-        Box::pin(self.fetch())
+        Box::pin(async { self.http.by_right_clock(|| self.fetch()).await })
     }
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::http::{Http, header_value};
@@ -30,6 +29,19 @@ pub(super) struct RoleKeySource {
 impl RoleKeySource {
     async fn fetch(&self) -> Result<Credentials> {
         let base = self.base.credentials().await?;
+        let assumed = self.http.by_right_clock(|| self.assume(&base));
+        assumed.await.inspect_err(|error| {
+            // The key may be what is wrong.
+            if let ErrorKind::Credentials {
+                temporary: false, ..
+            } = error.kind()
+            {
+                self.base.invalidate(&base);
+            }
+        })
+    }
+
+    async fn assume(&self, base: &Credentials) -> Result<Credentials> {
         let seconds = self.session.seconds();
         let mut form = self.session.form();
         form.push(("DurationSeconds", &seconds));
@@ -40,7 +52,7 @@ impl RoleKeySource {
 
         let mut request = self.http.post("")?;
         let host = self.http.host();
-        let date = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let date = self.http.timestamp();
         let nonce = format!("{:032x}", fastrand::u128(..));
         let payload = hex::encode(Sha256::digest(body.as_bytes()));
         let mut headers = vec![
@@ -54,7 +66,7 @@ impl RoleKeySource {
         ];
         headers.extend(base.session_token().map(|t| ("x-acs-security-token", t)));
         headers.sort_unstable();
-        let authorization = authorization(&base, "POST", "", &headers, &payload);
+        let authorization = authorization(base, "POST", "", &headers, &payload);
         for (name, value) in &headers {
             request = request.header(*name, header_value(value)?);
         }
@@ -69,16 +81,7 @@ impl RoleKeySource {
             signature,
             self.external_id.as_deref().unwrap_or_default(),
         ];
-        let assumed = sts::assume(&self.http, &self.session.role_arn, request, &secrets).await;
-        assumed.inspect_err(|error| {
-            // The key may be what is wrong.
-            if let ErrorKind::Credentials {
-                temporary: false, ..
-            } = error.kind()
-            {
-                self.base.invalidate(&base);
-            }
-        })
+        sts::assume(&self.http, &self.session.role_arn, request, &secrets).await
     }
 }
 

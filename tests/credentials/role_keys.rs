@@ -13,7 +13,8 @@ use tokio::io::AsyncWriteExt;
 
 use super::server::{Play, ScriptedServer, answer};
 use super::{
-    SECRET, TOKEN, error, fetch, form, ok, redirecting, stalled, sts_key, temporary, wrong_answers,
+    SECRET, TOKEN, error, fetch, form, key_json_until, ok, redirecting, stalled, sts_key,
+    temporary, wrong_answers,
 };
 use crate::support::emulated::{content, start_with};
 use crate::support::{MS, object};
@@ -59,6 +60,32 @@ async fn a_signed_request_gets_the_roles_key() {
     assert_eq!(form["ExternalId"], "the other's");
     assert_eq!(form["Policy"], "{}");
     assert_eq!(form.len(), 5);
+}
+
+#[tokio::test]
+async fn a_refused_time_is_corrected_once_by_that_of_the_answer() {
+    let there = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(3);
+    let date = there.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let refusal = r#"{"Code":"InvalidTimeStamp.Expired","Message":"Specified time stamp or date value is expired."}"#;
+    let refused = || Play::Send(answer("400 Bad Request", &[("Date", &date)], refusal));
+    let expiration = (there + jiff::SignedDuration::from_hours(1)).to_string();
+    let key = key_json_until("STS.1", &expiration);
+    let key = format!(r#"{{"Credentials":{key}}}"#);
+    let key = Play::Send(answer("200 OK", &[("Date", &date)], &key));
+    let server = ScriptedServer::start([refused(), key]).await;
+    let base = Arc::new(Base::default());
+    let role = role(Arc::clone(&base), &server).build().unwrap();
+    assert_eq!(fetch(&role).await.access_key_id(), "STS.1");
+    assert_eq!(base.refused.load(Relaxed), 0, "the key was not wrong");
+    let requests = server.requests();
+    let signed: jiff::Timestamp = requests[1].header("x-acs-date").unwrap().parse().unwrap();
+    let off = signed.duration_since(there).as_secs();
+    assert!(off.abs() <= 10, "signed {off} s off");
+
+    // A refusal that the time did not cause.
+    let server = ScriptedServer::start([refused(), refused()]).await;
+    error(&provider(&server)).await;
+    assert_eq!(server.requests().len(), 2);
 }
 
 #[tokio::test]
