@@ -236,7 +236,8 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options or a template that cannot be, or
-    /// outside of a tokio runtime. What is wrong with the options of a key is told when that is written to.
+    /// outside of a tokio runtime. What is wrong with the options of a key is told when that is
+    /// written to.
     pub fn start(self) -> Result<KeyedWriter> {
         let Self {
             store,
