@@ -80,9 +80,23 @@ impl Server {
     /// Listens again where it did before.
     pub(super) async fn resume(&self) -> io::Result<()> {
         if self.lock().is_none() {
-            self.run(TcpListener::bind(self.address).await?);
+            self.run(self.bind_again().await?);
         }
         Ok(())
+    }
+
+    /// A process that is being spawned at this moment has the old socket too, until it has become
+    /// another program.
+    async fn bind_again(&self) -> io::Result<TcpListener> {
+        for _ in 0..1000 {
+            match TcpListener::bind(self.address).await {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                bound => return bound,
+            }
+        }
+        TcpListener::bind(self.address).await
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running>> {

@@ -10,11 +10,19 @@ use crate::*;
 const BUCKET: &str = "oss://bucket/logs/";
 
 async fn doctor(emulator: &Emulator, options: &[&str]) -> Ended {
-    run(
+    examined(
         command(emulator, [&["doctor", BUCKET], options].concat()),
         "",
     )
     .await
+}
+
+/// Runs it to its end. It shows no secret.
+async fn examined(doctor: Command, input: &str) -> Ended {
+    let ended = run(doctor, input).await;
+    let shown = String::from_utf8_lossy(&ended.stdout);
+    assert!(!shown.contains(ACCESS_KEY_SECRET), "{shown}");
+    ended
 }
 
 async fn text(emulator: &Emulator, options: &[&str], code: i32) -> String {
@@ -203,7 +211,7 @@ async fn a_wrong_key_is_5_and_nothing_else_is_asked() {
         emulator.clear_requests();
         let mut wrong = command(&emulator, ["doctor", BUCKET, "--write"]);
         wrong.env(variable, "wrong-and-hush-hush");
-        let ended = run(wrong, "").await.expect(5);
+        let ended = examined(wrong, "").await.expect(5);
         let told = String::from_utf8(ended.stdout).unwrap();
         assert!(told.contains(code), "{told}");
         assert!(!told.contains("hush"), "{told}");
@@ -216,7 +224,7 @@ async fn no_key_is_5_and_nothing_is_asked() {
     let emulator = emulator().await;
     let mut without = command(&emulator, ["doctor", BUCKET, "--json"]);
     without.env_remove("OSS_ACCESS_KEY_SECRET");
-    let report = run(without, "").await.expect(5).json();
+    let report = examined(without, "").await.expect(5).json();
     assert!(
         report["problems"]
             .to_string()
@@ -239,7 +247,7 @@ async fn temporary_keys_are_told_from_others() {
         .env("OSS_ACCESS_KEY_ID", "STS.temporary")
         .env("OSS_ACCESS_KEY_SECRET", "its-secret")
         .env("OSS_SESSION_TOKEN", "its-token");
-    let ended = run(temporary, "").await.expect(0);
+    let ended = examined(temporary, "").await.expect(0);
     let told = String::from_utf8(ended.stdout).unwrap();
     assert!(told.contains("STS.…, temporary"), "{told}");
     assert!(!told.contains("its-"), "{told}");
@@ -271,7 +279,7 @@ async fn the_chain_tells_where_it_found_the_key() {
             .env_remove("OSS_ACCESS_KEY_ID")
             .env_remove("OSS_ACCESS_KEY_SECRET")
             .env("HOME", home.path());
-        let report = run(doctor, "").await.expect(0).json();
+        let report = examined(doctor, "").await.expect(0).json();
         assert_eq!(report["credentials"]["provider"], provider);
         assert_eq!(report["credentials"]["origin"], origin);
     }
@@ -287,7 +295,7 @@ async fn a_chain_that_finds_nothing_is_5_and_says_where_it_looked() {
         .env_remove("OSS_ACCESS_KEY_SECRET")
         .env("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true")
         .env("HOME", home.path());
-    let ended = run(doctor, "").await.expect(5);
+    let ended = examined(doctor, "").await.expect(5);
     let told = String::from_utf8(ended.stdout).unwrap();
     for place in [
         "OSS variables",
@@ -319,7 +327,7 @@ async fn an_unreachable_server_is_6() {
     let emulator = emulator().await;
     let unreached = command(&emulator, ["doctor", BUCKET, "--write"]);
     emulator.shutdown().await;
-    let ended = run(unreached, "").await.expect(6);
+    let ended = examined(unreached, "").await.expect(6);
     let told = String::from_utf8(ended.stdout).unwrap();
     assert!(
         told.contains("PROBLEM") && told.contains("not tried"),
@@ -331,7 +339,7 @@ async fn an_unreachable_server_is_6() {
 async fn a_missing_bucket_is_1() {
     let emulator = emulator().await;
     let missing = command(&emulator, ["doctor", "oss://no-such-bucket", "--write"]);
-    let ended = run(missing, "").await.expect(1);
+    let ended = examined(missing, "").await.expect(1);
     let told = String::from_utf8(ended.stdout).unwrap();
     assert!(told.contains("NoSuchBucket"), "{told}");
     assert!(!wrote(&emulator));
@@ -346,7 +354,7 @@ async fn a_target_that_cannot_be_is_2() {
         "oss://",
         "http://bucket",
     ] {
-        let ended = run(bare(["doctor", target]), "").await.expect(2);
+        let ended = examined(bare(["doctor", target]), "").await.expect(2);
         assert!(ended.stderr.contains(target), "{}", ended.stderr);
     }
 }

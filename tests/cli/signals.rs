@@ -3,7 +3,6 @@
 use oss_append::emulator::{Action, Fault};
 use rustix::process::Signal;
 use serde_json::json;
-use tokio::net::TcpListener;
 
 use crate::*;
 
@@ -141,7 +140,7 @@ async fn a_failure_after_an_interrupt_is_a_failure() {
     running.write("hello").await;
     appended(&emulator, 1).await;
     emulator.pause().await;
-    let stand_in = TcpListener::bind(emulator.address()).await.unwrap();
+    let stand_in = stand_in(&emulator).await;
     running.write("more").await;
     drop(stand_in.accept().await.unwrap());
     drop(stand_in);

@@ -161,9 +161,7 @@ async fn an_outage_is_waited_out_with_one_note() {
     running.prints("before\n").await;
     emulator.pause().await;
     running.hear("trying again").await;
-    let stand_in = tokio::net::TcpListener::bind(emulator.address())
-        .await
-        .unwrap();
+    let stand_in = stand_in(&emulator).await;
     for _ in 0..5 {
         drop(stand_in.accept().await.unwrap());
     }

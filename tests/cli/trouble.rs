@@ -1,7 +1,6 @@
 //! Trouble with OSS, and what becomes of it.
 
 use oss_append::emulator::{Action, ErrorAnswer, Fault};
-use tokio::net::TcpListener;
 
 use crate::*;
 
@@ -129,7 +128,7 @@ async fn a_server_that_goes_and_comes_back_loses_nothing() {
     running.write(before).await;
     appended(&emulator, 4).await;
     emulator.pause().await;
-    let stand_in = TcpListener::bind(emulator.address()).await.unwrap();
+    let stand_in = stand_in(&emulator).await;
     running.write(&after[..2 * BATCH]).await;
     // It has tried, in vain.
     drop(stand_in.accept().await.unwrap());
