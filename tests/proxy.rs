@@ -110,9 +110,7 @@ async fn a_refusal_of_the_proxy_is_told_without_the_password() {
 #[tokio::test]
 async fn a_dead_proxy_is_not_gone_around() {
     let place = place().await;
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = gone.local_addr().unwrap();
-    drop(gone);
+    let address = support::nobody();
     let client = place
         .client()
         .resolve(NAME, [place.server.address])
@@ -149,9 +147,7 @@ async fn hosts_that_are_excepted_are_connected_to_directly() {
 #[tokio::test]
 async fn a_proxy_that_is_set_counts_for_loopback_too() {
     let emulator = start().await;
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = gone.local_addr().unwrap();
-    drop(gone);
+    let address = support::nobody();
     let client = emulator.client().proxy(format!("http://{address}"));
     write(client).await.unwrap_err();
     assert!(emulator.requests().is_empty());

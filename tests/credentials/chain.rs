@@ -53,7 +53,7 @@ impl World {
         let variables = self.variables.clone();
         let metadata = match &self.metadata {
             Some(server) => server.endpoint(),
-            None => nobody().await,
+            None => nobody(),
         };
         DefaultChain::new()
             .variables(move |name| Some(variables.lock().unwrap().get(name)?.into()))

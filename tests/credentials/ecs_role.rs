@@ -199,7 +199,7 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn where_nobody_listens_there_is_one_try_and_an_error_that_names_the_address() {
-    let address = nobody().await;
+    let address = nobody();
     let provider = EcsRole::new().endpoint(&address).build().unwrap();
     let error = error(&provider).await;
     assert!(temporary(&error));

@@ -148,7 +148,7 @@ async fn plain_http_never_goes_through_a_proxy() {
     }
     let play = [ok("t"), ok(&key_json("ecs")), ok(&key_json("uri"))];
     let server = ScriptedServer::start(play).await;
-    let (endpoint, proxy) = (server.endpoint(), nobody().await);
+    let (endpoint, proxy) = (server.endpoint(), nobody());
     let mut environment = vec![
         ("METADATA", &*endpoint),
         ("ALIBABA_CLOUD_CREDENTIALS_URI", &*endpoint),

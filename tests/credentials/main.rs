@@ -243,7 +243,6 @@ async fn stalled(provider: CachedCredentials, server: &ScriptedServer, requests:
 }
 
 /// An address where nobody listens.
-async fn nobody() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+fn nobody() -> String {
+    format!("http://{}", support::nobody())
 }

@@ -163,7 +163,7 @@ async fn a_service_that_does_not_answer_is_given_up_after_15_s() {
 
 #[tokio::test]
 async fn where_nobody_listens_is_said() {
-    let address = nobody().await;
+    let address = nobody();
     let file = TokenFile::new(OIDC_TOKEN);
     let error = error(&file.role(&address).build().unwrap()).await;
     let place = address.trim_start_matches("http://");

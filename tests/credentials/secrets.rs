@@ -183,7 +183,7 @@ async fn no_secret_shows_of_a_role_by_another_key() {
         shown.ask(&role, &role.clone().build().unwrap()).await;
     }
     let line_break = StaticCredentials::with_session_token("id", SECRET, "MARKED\nTOKEN");
-    let role = AssumeRole::new(line_break, ROLE).endpoint(nobody().await);
+    let role = AssumeRole::new(line_break, ROLE).endpoint(nobody());
     shown.ask(&role, &role.clone().build().unwrap()).await;
     finish(
         shown,
@@ -205,13 +205,13 @@ async fn no_secret_shows_of_a_uri() {
         let uri = secretive(server.endpoint());
         shown.ask(&uri, &uri.clone().build().unwrap()).await;
     }
-    let uri = secretive(nobody().await);
+    let uri = secretive(nobody());
     shown.ask(&uri, &uri.clone().build().unwrap()).await;
     let (server, _target) = redirecting().await;
     let uri = secretive(server.endpoint());
     shown.ask(&uri, &uri.clone().build().unwrap()).await;
     // To a server without TLS.
-    let uri = secretive(nobody().await);
+    let uri = secretive(nobody());
     let https = CredentialsUri::new("https://MARKED:MARKED@127.0.0.1:1/MARKED?MARKED");
     shown.ask(&uri, &https.build().unwrap()).await;
     for bad in ["MARKED", "ftp://MARKED", "http://MARKED:MARKED@"] {

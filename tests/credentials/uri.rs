@@ -47,7 +47,7 @@ async fn an_answer_without_a_usable_key_is_an_error_that_says_what_is_wrong() {
 
 #[tokio::test]
 async fn errors_and_debug_name_the_server_and_nothing_else_of_the_uri() {
-    let place = nobody().await;
+    let place = nobody();
     let host = place.replace("http://", "");
     let uri = format!("http://MARKED-user:MARKED-pass@{host}/MARKED?token=MARKED#MARKED");
     let options = CredentialsUri::new(uri);

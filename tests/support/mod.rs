@@ -45,6 +45,16 @@ pub fn ours(error: std::io::Error) -> Error {
     Error::from_io(&error).expect("an error of ours").clone()
 }
 
+/// An address where nobody listens as long as this process lives: it is taken, so that no other
+/// socket gets its port.
+pub fn nobody() -> std::net::SocketAddr {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
+}
+
 pub fn conflict_cause(error: &Error) -> oss_append::ConflictCause {
     match error.kind() {
         ErrorKind::Conflict(conflict) => conflict.cause,
