@@ -197,11 +197,11 @@ async fn a_client_shows_its_certificate_to_a_server_that_asks() {
     let others = Authority::new().client_certificate();
     let unknown = client(&emulator, &server, &authority).client_certificate(others.0, others.1);
     for client in [client(&emulator, &server, &authority), unknown] {
-        let writer = writer_by(client).delivery_timeout(100 * MS);
         // The server's refusal comes when the client has sent its request already.
-        let error = writer.open().await.unwrap_err();
-        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
-        let told: String = causes.map(|error| format!("{error}\n")).collect();
+        let client = client.build().unwrap();
+        let looked = client.head_object(&support::object()).send().await;
+        let error = looked.unwrap_err();
+        let told = support::causes(&error);
         assert!(told.contains(NAME) && told.contains("alert"), "{told}");
     }
     assert_eq!(content(&emulator), b"it is me");

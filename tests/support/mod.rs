@@ -45,6 +45,12 @@ pub fn ours(error: std::io::Error) -> Error {
     Error::from_io(&error).expect("an error of ours").clone()
 }
 
+/// The error and all that caused it, a line each.
+pub fn causes(error: &Error) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
+    causes.map(|error| format!("{error}\n")).collect()
+}
+
 /// An address where nobody listens as long as this process lives: it is taken, so that no other
 /// socket gets its port.
 pub fn nobody() -> std::net::SocketAddr {
