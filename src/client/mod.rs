@@ -21,7 +21,7 @@ mod request;
 mod response;
 pub(crate) mod sign;
 mod store;
-mod transport;
+pub(crate) mod transport;
 mod url;
 
 use std::fmt;

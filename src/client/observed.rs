@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use http::HeaderMap;
+use http::HeaderValue;
+use http::header::DATE;
 use jiff::Timestamp;
 
 use super::clock::parse_http_date;
-use super::response::header_text;
 
 /// What the last answer told of the connection and the clock, given by
 /// [`OssClient::observed`](super::OssClient::observed).
@@ -21,29 +21,44 @@ pub struct Observed {
     pub clock_ahead: Option<i64>,
 }
 
-/// The last observation of a client.
+/// The last answer of a client.
 #[derive(Debug, Default)]
-pub(super) struct Observations(Mutex<Observed>);
+pub(super) struct Observations(Mutex<Option<Seen>>);
+
+/// What is kept of each answer: it is read when somebody asks.
+#[derive(Clone, Debug)]
+struct Seen {
+    address: Option<SocketAddr>,
+    date: Option<HeaderValue>,
+    at: Timestamp,
+}
 
 impl Observations {
     pub(super) fn answer(&self, response: &reqwest::Response, now: Timestamp) {
-        *self.lock() = Observed {
+        *self.lock() = Some(Seen {
             address: response.remote_addr(),
-            clock_ahead: clock_ahead(response.headers(), now),
-        };
+            date: response.headers().get(DATE).cloned(),
+            at: now,
+        });
     }
 
     pub(super) fn last(&self) -> Observed {
-        *self.lock()
+        let Some(seen) = self.lock().clone() else {
+            return Observed::default();
+        };
+        Observed {
+            address: seen.address,
+            clock_ahead: seen.date.and_then(|date| clock_ahead(&date, seen.at)),
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Observed> {
+    fn lock(&self) -> MutexGuard<'_, Option<Seen>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How many seconds the sender of an answer with these headers is ahead of `now`.
-pub(crate) fn clock_ahead(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
-    let date = parse_http_date(&header_text(headers, "date")?)?;
+/// How many seconds the sender of an answer with this header `Date` is ahead of `now`.
+pub(crate) fn clock_ahead(date: &HeaderValue, now: Timestamp) -> Option<i64> {
+    let date = parse_http_date(date.to_str().ok()?)?;
     Some(date.as_second() - now.as_second())
 }

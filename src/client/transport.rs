@@ -81,18 +81,8 @@ impl Transport {
 
     pub(super) fn client(&self, endpoint: &Endpoint) -> Result<reqwest::Client> {
         self.check()?;
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .http1_only()
+        let mut builder = plain_client()
             .http1_max_headers(MAX_HEADERS)
-            // Another crate of the program may switch these on, and the bytes would not be the
-            // object's.
-            .no_gzip()
-            .no_brotli()
-            .no_zstd()
-            .no_deflate()
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(self.pool_idle_timeout)
             .tcp_nodelay(true)
@@ -184,6 +174,20 @@ impl Identity {
              client's own first, and a key in a PEM block of type PRIVATE KEY (PKCS #8)",
         )
     }
+}
+
+/// Sends each request once, by HTTP/1.1, and gives its answer as it is.
+pub(crate) fn plain_client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .http1_only()
+        // Another crate of the program may switch these on, and the bytes would not be those sent.
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
 }
 
 fn refused(what: &str, error: reqwest::Error) -> Error {

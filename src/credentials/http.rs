@@ -18,6 +18,7 @@ use crate::client::clock::MATERIAL_SECONDS;
 use crate::client::document::Hidden;
 use crate::client::failure;
 use crate::client::observed::clock_ahead;
+use crate::client::transport::plain_client;
 use crate::error::{Error, ErrorKind, Result, TransportCause};
 
 /// The most bytes of an answer that are read.
@@ -94,15 +95,7 @@ impl Http {
 
     fn client(&self) -> Result<&reqwest::Client> {
         let client = self.client.get_or_init(|| {
-            let mut builder = reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .referer(false)
-                .http1_only()
-                .no_gzip()
-                .no_brotli()
-                .no_zstd()
-                .no_deflate()
+            let mut builder = plain_client()
                 .connect_timeout(self.connect_timeout)
                 // Fetches are hours apart.
                 .pool_max_idle_per_host(0);
@@ -329,7 +322,8 @@ async fn read(request: RequestBuilder) -> Result<Option<Answer>> {
     let mut response = request.send().await.map_err(failure::transport)?;
     let request_id = response.headers().get("x-acs-request-id");
     let request_id = request_id.and_then(|id| Some(id.to_str().ok()?.to_owned()));
-    let ahead = clock_ahead(response.headers(), Timestamp::now());
+    let date = response.headers().get(http::header::DATE);
+    let ahead = date.and_then(|date| clock_ahead(date, Timestamp::now()));
     let status = response.status();
     // Of its final size at once: growing would leave copies behind.
     let mut body = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
