@@ -10,7 +10,7 @@ use oss_append::KeyedWriter;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::numbers::{Spread, percentile};
+use crate::numbers::Spread;
 use crate::server::{BUCKET, Server};
 use crate::store::Store;
 
@@ -119,4 +119,9 @@ async fn run(keys: usize, duration: Duration, rate: u32, hot: bool, latency: Dur
         most: times[times.len() - 1],
         hot,
     }
+}
+
+/// The value below which so many of a hundred are.
+fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
 }

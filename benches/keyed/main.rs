@@ -6,6 +6,7 @@ mod allocated;
 mod fairness;
 mod many;
 mod memory;
+#[path = "../support/numbers.rs"]
 mod numbers;
 mod server;
 mod speed;

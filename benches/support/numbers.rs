@@ -3,14 +3,15 @@
 use std::fmt;
 
 /// The median of some rounds, and the extremes.
-pub(crate) struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
+#[derive(Clone, Copy, Debug)]
+pub struct Spread {
+    pub least: f64,
+    pub median: f64,
+    pub most: f64,
 }
 
 impl Spread {
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<_> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         Self {
@@ -32,20 +33,15 @@ impl fmt::Display for Spread {
     }
 }
 
-/// The value below which so many of a hundred are.
-pub(crate) fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
-}
-
 /// Seconds of processor time that this process has used.
 #[cfg(unix)]
-pub(crate) fn processor_time() -> f64 {
+pub fn processor_time() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// Not known.
 #[cfg(not(unix))]
-pub(crate) fn processor_time() -> f64 {
+pub fn processor_time() -> f64 {
     f64::NAN
 }

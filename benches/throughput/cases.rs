@@ -1,0 +1,160 @@
+//! What is measured.
+
+use crate::bare;
+use crate::contest::{Case, Link, Run};
+use crate::ours::{self, MIB, defaults, of_size};
+use crate::produce::Producer;
+
+const GIB: u64 = 1 << 30;
+const PIECE: usize = 64 * 1024;
+const APPEND: usize = 8 * 1024 * 1024;
+
+pub(crate) fn all() -> Vec<Case> {
+    let mut cases = vec![
+        Case::new(
+            "bulk: 64 KiB writes, appends of 8 MiB",
+            Link::LOOPBACK,
+            bulk(GIB, APPEND),
+        )
+        .against(bare(GIB, APPEND).goal(1.25)),
+        Case::new(
+            "bulk: write_bytes of 64 KiB, appends of 8 MiB",
+            Link::LOOPBACK,
+            bulk_bytes(GIB, PIECE),
+        )
+        .against(bare(GIB, APPEND).goal(1.10)),
+        Case::new(
+            "bulk: write_bytes of 1 MiB, appends of 8 MiB",
+            Link::LOOPBACK,
+            bulk_bytes(GIB, MIB as usize),
+        )
+        .against(bare(GIB, APPEND).goal(1.10)),
+        Case::new(
+            "bulk: 64 KiB writes, defaults",
+            Link::LOOPBACK,
+            Run::new("this crate", |ground| {
+                ours::write(ground, defaults, Producer::Ready, GIB, PIECE)
+            }),
+        )
+        .against(bare(GIB, APPEND)),
+        Case::new(
+            "bulk: 64 KiB writes, appends of 8 MiB, near",
+            Link::new(5, 1),
+            bulk(512 * MIB, APPEND),
+        )
+        .against(bare(512 * MIB, APPEND).goal(1.03)),
+    ];
+    cases.push(copies());
+    cases.push(lines());
+    cases.push(equally_slow());
+    cases.push(long());
+    cases.extend(grid());
+    cases
+}
+
+fn bulk(bytes: u64, append: usize) -> Run {
+    Run::new("this crate", move |ground| {
+        ours::write(
+            ground,
+            of_size(append as u64),
+            Producer::Ready,
+            bytes,
+            PIECE,
+        )
+    })
+}
+
+fn bulk_bytes(bytes: u64, piece: usize) -> Run {
+    Run::new("this crate", move |ground| {
+        ours::write_bytes(ground, of_size(APPEND as u64), bytes, piece)
+    })
+}
+
+fn bare(bytes: u64, body: usize) -> Run {
+    Run::new("a bare loop of POSTs", move |ground| {
+        bare::post(ground, bytes, body)
+    })
+}
+
+fn copies() -> Case {
+    const BYTES: u64 = 512 * MIB;
+    Case::new(
+        "a file",
+        Link::LOOPBACK,
+        Run::new("copy_from", |ground| ours::copy_from(ground, BYTES)),
+    )
+    .against(Run::new("tokio::io::copy", |ground| {
+        ours::copy(ground, BYTES)
+    }))
+    .against(Run::new("tokio::io::copy to nowhere", |ground| {
+        bare::copy_to_nowhere(ground, BYTES)
+    }))
+    .against(bare(BYTES, APPEND))
+}
+
+fn lines() -> Case {
+    const BYTES: u64 = GIB;
+    let lines = Run::new("lines of 120 bytes", |ground| {
+        ours::write(
+            ground,
+            of_size(APPEND as u64),
+            Producer::Ready,
+            BYTES,
+            120,
+        )
+    });
+    let mut bulk = bulk(BYTES, APPEND).goal(1.5);
+    bulk.name = "64 KiB writes".into();
+    Case::new("lines", Link::LOOPBACK, lines)
+        .against(bulk)
+        .against(bare(BYTES, APPEND))
+}
+
+fn equally_slow() -> Case {
+    const BYTES: u64 = 512 * MIB;
+    let link = Link::new(5, 1);
+    let producer = Producer::Paced(link.bytes_per_second());
+    Case::new(
+        "a producer as slow as the network",
+        link,
+        Run::new("this crate", move |ground| {
+            ours::write(ground, defaults, producer, BYTES, PIECE)
+        }),
+    )
+    .against(Run::new("the producer alone", move |ground| {
+        bare::produce(ground, producer, BYTES, PIECE)
+    }))
+    .against({
+        let mut network = bare(BYTES, APPEND).goal(1.10);
+        network.name = "the network alone: a bare loop of POSTs".into();
+        network
+    })
+    .against(Run::new("one after the other: a loop without a buffer", move |ground| {
+        bare::produce_and_post(ground, producer, BYTES, PIECE, APPEND)
+    }))
+}
+
+/// Whether the memory is the same after 1 and after 5 GiB.
+fn long() -> Case {
+    let run = |name: &str, bytes| {
+        Run::new(name, move |ground| {
+            ours::write(ground, defaults, Producer::Ready, bytes, PIECE)
+        })
+    };
+    Case::new("a long stream", Link::LOOPBACK, run("5 GiB", 5 * GIB)).against(run("1 GiB", GIB))
+}
+
+fn grid() -> impl Iterator<Item = Case> {
+    let links = [1, 10].map(|gigabits| [0, 1, 10, 50].map(|ms| Link::new(ms, gigabits)));
+    links.into_iter().flatten().map(|link| {
+        let bytes = match link.bandwidth {
+            1_000_000_000 => 192 * MIB,
+            _ => 384 * MIB,
+        };
+        let name = format!("grid: 64 KiB writes, defaults, {link}");
+        let ours = Run::new("this crate", move |ground| {
+            ours::write(ground, defaults, Producer::Ready, bytes, PIECE)
+        });
+        Case::new(name, link, ours).against(bare(bytes, APPEND))
+    })
+}

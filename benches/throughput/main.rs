@@ -1,0 +1,22 @@
+//! How fast bytes get from a producer to the server, beside a bare loop of POSTs of bodies that are
+//! ready: what no client can do without.
+//!
+//! ```text
+//! cargo bench --bench throughput -- --help
+//! ```
+
+#![allow(dead_code, reason = "modules that other benchmarks use too")]
+
+mod bare;
+mod cases;
+mod contest;
+#[path = "../support/numbers.rs"]
+mod numbers;
+mod ours;
+mod produce;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    contest::main(cases::all())
+}

@@ -1,0 +1,109 @@
+//! This crate as a contestant.
+
+use bytes::Bytes;
+use oss_append::credentials::StaticCredentials;
+use oss_append::{OssAppendWriter, OssAppendWriterBuilder, OssClient};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::contest::{BUCKET, Ground, Measured, Timer};
+use crate::produce::{self, Producer};
+
+type Builder = OssAppendWriterBuilder<OssClient>;
+
+pub(crate) const MIB: u64 = 1 << 20;
+
+/// Appends of one size, the next one gathering meanwhile.
+pub(crate) fn of_size(size: u64) -> impl Fn(Builder) -> Builder + Copy {
+    move |builder| {
+        builder
+            .batch_size(size)
+            .max_append_size(size)
+            .buffer_capacity(2 * size)
+    }
+}
+
+pub(crate) fn defaults(builder: Builder) -> Builder {
+    builder
+}
+
+pub(crate) fn client(ground: &Ground) -> OssClient {
+    OssClient::builder()
+        .endpoint(&ground.url)
+        .region("cn-hangzhou")
+        .credentials(StaticCredentials::new("id", "secret"))
+        .build()
+        .unwrap()
+}
+
+/// A writer whose connection is there.
+pub(crate) async fn open(ground: &Ground, options: impl Fn(Builder) -> Builder) -> OssAppendWriter {
+    let object = format!("oss://{BUCKET}/{}", ground.object).parse().unwrap();
+    let builder = OssAppendWriter::builder(client(ground), object).max_object_size(u64::MAX);
+    options(builder).open().await.unwrap()
+}
+
+/// Writes pieces of `piece` bytes, as fast as `producer` gives them.
+pub(crate) async fn write(
+    ground: Ground,
+    options: impl Fn(Builder) -> Builder,
+    producer: Producer,
+    bytes: u64,
+    piece: usize,
+) -> Measured {
+    let mut writer = open(&ground, options).await;
+    let bytes = ground.bytes(bytes);
+    let data = produce::piece(piece);
+    let timer = Timer::start();
+    let mut pace = producer.start();
+    let mut left = bytes;
+    while left > 0 {
+        let len = left.min(piece as u64);
+        pace.wait_for(len).await;
+        writer.write_all(&data[..len as usize]).await.unwrap();
+        left -= len;
+    }
+    writer.shutdown().await.unwrap();
+    timer.stop(bytes)
+}
+
+/// Gives pieces of `piece` bytes away, without a copy.
+pub(crate) async fn write_bytes(
+    ground: Ground,
+    options: impl Fn(Builder) -> Builder,
+    bytes: u64,
+    piece: usize,
+) -> Measured {
+    let mut writer = open(&ground, options).await;
+    let bytes = ground.bytes(bytes);
+    let data = Bytes::from(produce::piece(piece));
+    let timer = Timer::start();
+    let mut left = bytes;
+    while left > 0 {
+        let len = left.min(piece as u64);
+        let piece = data.slice(..len as usize);
+        writer.write_bytes(piece).await.unwrap();
+        left -= len;
+    }
+    writer.shutdown().await.unwrap();
+    timer.stop(bytes)
+}
+
+/// `tokio::io::copy` from a file.
+pub(crate) async fn copy(ground: Ground, bytes: u64) -> Measured {
+    let mut writer = open(&ground, defaults).await;
+    let (mut file, bytes) = produce::file(ground.bytes(bytes)).await;
+    let timer = Timer::start();
+    tokio::io::copy(&mut file, &mut writer).await.unwrap();
+    writer.shutdown().await.unwrap();
+    timer.stop(bytes)
+}
+
+/// `copy_from` a file.
+pub(crate) async fn copy_from(ground: Ground, bytes: u64) -> Measured {
+    let mut writer = open(&ground, defaults).await;
+    let (mut file, bytes) = produce::file(ground.bytes(bytes)).await;
+    let timer = Timer::start();
+    writer.copy_from(&mut file).await.unwrap();
+    writer.shutdown().await.unwrap();
+    timer.stop(bytes)
+}
