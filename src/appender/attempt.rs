@@ -1,15 +1,18 @@
 //! The life of one batch: attempts and reconciles in turn, until its fate is known.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::join;
 use tokio::time::Instant;
 
 use super::replay::Compared;
 use super::retry::Budget;
 use super::{AppendReceipt, ObjectAppender};
-use crate::core::batch::Batch;
+use crate::core::batch::{Batch, Sum};
 use crate::core::position::{Answered, Proven, judge_answer};
 use crate::core::reconcile::{Question, Sharing, Verdict, by_content, by_head};
 use crate::core::recovery::{Recovery, recovery};
@@ -149,14 +152,15 @@ impl<S: AppendStore> ObjectAppender<S> {
         // Until the answer is here, and if this future is dropped, the outcome is unknown.
         let unknown_before = std::mem::replace(&mut pending.unknown, true);
         pending.look = true;
+        let batch = pending.batch.clone();
+        let append = async {
+            // The answer cannot be judged without the checksum, but the bytes can be sent.
+            let (outcome, ()) = join(self.store.append(request), sum_up(&batch)).await;
+            outcome
+        };
         let outcome = pending
             .budget
-            .attempt(
-                &self.options,
-                &self.counters,
-                &progress,
-                self.store.append(request),
-            )
+            .attempt(&self.options, &self.counters, &progress, append)
             .await;
         match outcome {
             Ok(answer) => self.judge(answer),
@@ -425,6 +429,34 @@ pub(super) fn shrunk() -> Error {
         TransportCause::Broken,
         "the object ended before the range that was asked for",
     )
+}
+
+/// Computes the checksum of `batch`, a large one in turns with other tasks: that which sends it
+/// comes first.
+async fn sum_up(batch: &Batch) {
+    let Some(mut sum) = batch.sum() else {
+        return;
+    };
+    if batch.len() > Sum::PART as u64 {
+        step_aside().await;
+    }
+    while !sum.add_part() {
+        step_aside().await;
+    }
+}
+
+/// Lets other tasks run, and another thread go on with this one meanwhile. `yield_now` of tokio
+/// would leave it where it is until the task that sends has nothing more to do.
+async fn step_aside() {
+    let mut aside = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut aside, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// What OSS refused for good, as the kind that callers match on.

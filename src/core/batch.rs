@@ -1,7 +1,7 @@
 //! A batch: the bytes of one append, as a rope that is frozen and shared without copying.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -21,36 +21,56 @@ use super::crc64;
 /// ```
 #[derive(Clone)]
 pub struct Batch {
-    chunks: Arc<[Bytes]>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// None of them is empty.
+    chunks: Vec<Bytes>,
     len: u64,
-    crc: u64,
+    /// Once somebody has asked for it.
+    crc: OnceLock<u64>,
 }
 
 impl Batch {
     /// The length in bytes.
     pub fn len(&self) -> u64 {
-        self.len
+        self.shared.len
     }
 
     /// Whether it has no bytes.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// The CRC-64 of the bytes.
+    ///
+    /// The first call reads them all; what it has found is kept, for all clones.
     pub fn crc64(&self) -> u64 {
-        self.crc
+        *self.shared.crc.get_or_init(|| self.prefix_crc(self.len()))
+    }
+
+    /// What there is to do before [`crc64`](Self::crc64) is known, for those who have other work
+    /// in between; `None` if it is known.
+    pub(crate) fn sum(&self) -> Option<Sum<'_>> {
+        let unknown = self.shared.crc.get().is_none();
+        unknown.then(|| Sum {
+            batch: self,
+            crc: crc64::Crc64::new(),
+            chunk: 0,
+            offset: 0,
+        })
     }
 
     /// The pieces, none of them empty.
     pub fn chunks(&self) -> &[Bytes] {
-        &self.chunks
+        &self.shared.chunks
     }
 
     /// The pieces, if nobody else shares them.
-    pub(crate) fn into_chunks(mut self) -> Vec<Bytes> {
-        Arc::get_mut(&mut self.chunks)
-            .map(|chunks| chunks.iter_mut().map(std::mem::take).collect())
+    pub(crate) fn into_chunks(self) -> Vec<Bytes> {
+        Arc::into_inner(self.shared)
+            .map(|shared| shared.chunks)
             .unwrap_or_default()
     }
 
@@ -58,7 +78,7 @@ impl Batch {
     pub(crate) fn prefix_crc(&self, len: u64) -> u64 {
         let mut crc = crc64::Crc64::new();
         let mut left = len;
-        for chunk in &*self.chunks {
+        for chunk in self.chunks() {
             let take = left.min(chunk.len() as u64);
             crc.update(&chunk[..take as usize]);
             left -= take;
@@ -69,7 +89,7 @@ impl Batch {
     /// The batch without its first `len` bytes.
     pub(crate) fn skip(&self, len: u64) -> Self {
         let mut left = len;
-        self.chunks
+        self.chunks()
             .iter()
             .map(|chunk| {
                 let cut = left.min(chunk.len() as u64);
@@ -80,26 +100,55 @@ impl Batch {
     }
 }
 
+/// A checksum that is computed a part at a time.
+pub(crate) struct Sum<'a> {
+    batch: &'a Batch,
+    crc: crc64::Crc64,
+    /// What comes next.
+    chunk: usize,
+    offset: usize,
+}
+
+impl Sum<'_> {
+    /// The most bytes of a part: they take some microseconds.
+    pub(crate) const PART: usize = 128 * 1024;
+
+    /// Adds the next part. True once the checksum is known.
+    pub(crate) fn add_part(&mut self) -> bool {
+        let mut left = Self::PART;
+        while let Some(chunk) = self.batch.chunks().get(self.chunk) {
+            let take = left.min(chunk.len() - self.offset);
+            self.crc.update(&chunk[self.offset..self.offset + take]);
+            left -= take;
+            self.offset += take;
+            if self.offset < chunk.len() {
+                return false;
+            }
+            self.chunk += 1;
+            self.offset = 0;
+        }
+        let _ = self.batch.shared.crc.set(self.crc.finish());
+        true
+    }
+}
+
 impl FromIterator<Bytes> for Batch {
     fn from_iter<I: IntoIterator<Item = Bytes>>(chunks: I) -> Self {
-        let chunks: Arc<[Bytes]> = chunks.into_iter().filter(|c| !c.is_empty()).collect();
-        let mut crc = crc64::Crc64::new();
-        let mut len = 0;
-        for chunk in &*chunks {
-            crc.update(chunk);
-            len += chunk.len() as u64;
-        }
-        Self {
-            chunks,
-            len,
-            crc: crc.finish(),
-        }
+        Self::from(Vec::from_iter(chunks))
     }
 }
 
 impl From<Vec<Bytes>> for Batch {
-    fn from(chunks: Vec<Bytes>) -> Self {
-        chunks.into_iter().collect()
+    fn from(mut chunks: Vec<Bytes>) -> Self {
+        chunks.retain(|chunk| !chunk.is_empty());
+        let len = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        Self {
+            shared: Arc::new(Shared {
+                chunks,
+                len,
+                crc: OnceLock::new(),
+            }),
+        }
     }
 }
 
@@ -107,7 +156,7 @@ macro_rules! from_bytes_like {
     ($($from:ty),*) => {$(
         impl From<$from> for Batch {
             fn from(bytes: $from) -> Self {
-                Self::from_iter([Bytes::from(bytes)])
+                Self::from(vec![Bytes::from(bytes)])
             }
         }
     )*};
@@ -119,8 +168,8 @@ from_bytes_like!(Bytes, Vec<u8>, String, &'static [u8], &'static str);
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch")
-            .field("len", &self.len)
-            .field("crc64", &self.crc)
+            .field("len", &self.len())
+            .field("crc64", &self.crc64())
             .finish()
     }
 }
@@ -150,6 +199,9 @@ mod tests {
             let whole = parts.concat();
             let batch: Batch = parts.into_iter().map(Bytes::from).collect();
             prop_assert_eq!(batch.len(), whole.len() as u64);
+            let mut sum = batch.sum().unwrap();
+            while !sum.add_part() {}
+            prop_assert!(batch.sum().is_none());
             prop_assert_eq!(batch.crc64(), crc64::checksum(&whole));
 
             let cut = at.index(whole.len() + 1);
