@@ -180,6 +180,20 @@ impl OssClient {
 }
 
 /// Shows where the client sends to, no credentials.
+#[cfg(feature = "internals")]
+impl OssClient {
+    /// Builds and signs the HTTP request of an append: how many headers it has.
+    pub(crate) fn build_append(
+        &self,
+        request: &crate::store::AppendRequest,
+        credentials: &crate::credentials::Credentials,
+    ) -> Result<usize> {
+        let signed = self.inner.clock.signing_time(jiff::Timestamp::now());
+        let call = operations::append::append_call(request);
+        Ok(call.into_request(self, credentials, signed)?.headers().len())
+    }
+}
+
 impl fmt::Debug for OssClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OssClient")

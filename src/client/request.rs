@@ -155,7 +155,7 @@ impl<'a> Call<'a> {
         Err(refused(client, response, &credentials, &hidden, signed).await)
     }
 
-    fn into_request(
+    pub(super) fn into_request(
         mut self,
         client: &OssClient,
         credentials: &Credentials,

@@ -1,6 +1,7 @@
 //! The one object of a key, opened by its first append.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -99,6 +100,7 @@ pub(super) fn start<S: AppendStore>(
         return Err(context(Error::invalid_input(SEALED_KEY)));
     }
     options.observer = Some(observer);
+    options.keep_memory = Duration::ZERO;
     let counters = Arc::new(Counters::new(object.bucket()));
     let destination = KeyObject {
         counters: Arc::clone(&counters),

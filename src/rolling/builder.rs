@@ -233,6 +233,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
                 .with_object(&prepared.sequence));
         }
         prepared.options.observer = Some(observer);
+        prepared.options.keep_memory = Duration::ZERO;
         Ok(OssAppendWriter::start(
             runtime,
             prepared.sequence,

@@ -40,7 +40,9 @@ pub(super) struct Buffer {
     len: u64,
     /// Empty segments for reuse.
     pool: Vec<BytesMut>,
-    max_pool: usize,
+    capacity: u64,
+    /// When the last byte was dealt with, if none has come since and there is memory left.
+    spare_since: Option<Time>,
     /// Where records end, counted in all bytes ever written; kept only if records must stay whole.
     ends: Option<RecordEnds>,
 }
@@ -104,14 +106,15 @@ impl RecordEnds {
 impl Buffer {
     /// A buffer of `capacity` bytes. With `max_group` it knows where records end, and keeps short
     /// ones together up to that length.
-    pub(super) fn new(capacity: usize, max_group: Option<u64>) -> Self {
+    pub(super) fn new(capacity: u64, max_group: Option<u64>) -> Self {
         Self {
             chunks: VecDeque::new(),
             tail: BytesMut::new(),
             tail_since: Time::ZERO,
             len: 0,
             pool: Vec::new(),
-            max_pool: capacity / MAX_SEGMENT,
+            capacity,
+            spare_since: None,
             ends: max_group.map(|max| RecordEnds {
                 taken: 0,
                 ends: VecDeque::new(),
@@ -296,18 +299,14 @@ impl Buffer {
         self.take(u64::MAX)
     }
 
-    /// Keeps the segments of what has been dealt with for reuse, unless nothing more is waiting:
-    /// an idle writer holds no buffer.
-    pub(super) fn release(&mut self, chunks: Vec<Bytes>) {
-        if self.len == 0 {
-            self.pool = Vec::new();
-            self.tail = BytesMut::new();
-            self.chunks = VecDeque::new();
-            return;
-        }
+    /// Keeps the segments of what has been dealt with at `now` for reuse, as many as there is room
+    /// for beside what waits.
+    pub(super) fn release(&mut self, chunks: Vec<Bytes>, now: Time) {
+        let room = self.capacity.saturating_sub(self.len);
+        let most = usize::try_from(room).unwrap_or(usize::MAX) / MAX_SEGMENT;
         for chunk in chunks {
-            if self.pool.len() >= self.max_pool {
-                return;
+            if self.pool.len() >= most {
+                break;
             }
             if let Ok(mut segment) = chunk.try_into_mut() {
                 segment.clear();
@@ -317,6 +316,22 @@ impl Buffer {
                 }
             }
         }
+        self.pool.truncate(most);
+        let spare = !self.pool.is_empty() || self.tail.capacity() > 0;
+        self.spare_since = (self.len == 0 && spare).then_some(now);
+    }
+
+    /// Since when there is memory that nobody uses.
+    pub(super) fn spare_since(&self) -> Option<Time> {
+        self.spare_since.filter(|_| self.len == 0)
+    }
+
+    /// Gives back the memory that nobody uses. Nothing must be waiting.
+    pub(super) fn give_back(&mut self) {
+        self.pool = Vec::new();
+        self.tail = BytesMut::new();
+        self.chunks = VecDeque::new();
+        self.spare_since = None;
     }
 
     fn whole_records(&mut self, max: u64) -> u64 {
@@ -405,7 +420,7 @@ mod tests {
                         got.extend_from_slice(&parts.concat());
                         out.extend(parts);
                     }
-                    Op::Release => buffer.release(std::mem::take(&mut out)),
+                    Op::Release => buffer.release(std::mem::take(&mut out), Time::ZERO),
                 }
                 prop_assert_eq!(buffer.len(), (given.len() - got.len()) as u64);
                 prop_assert_eq!(buffer.since().is_some(), buffer.len() > 0);
@@ -494,19 +509,42 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_reused_and_an_idle_buffer_holds_none() {
+    fn segments_are_reused_until_their_memory_is_given_back() {
         let mut buffer = Buffer::new(1 << 20, None);
         buffer.copy(&vec![0; 3 * MAX_SEGMENT], at(0));
+        assert_eq!(buffer.spare_since(), None);
         let parts = buffer.take(2 * MAX_SEGMENT as u64);
-        buffer.release(parts);
+        buffer.release(parts, Time::ZERO);
         assert_eq!(buffer.pool.len(), 2);
+        assert_eq!(buffer.spare_since(), None);
         buffer.copy(&vec![0; 2 * MAX_SEGMENT], at(0));
         assert!(buffer.pool.is_empty());
 
         let rest = buffer.take(u64::MAX);
-        buffer.release(rest);
+        buffer.release(rest, Time::from_millis(7));
+        assert_eq!(buffer.spare_since(), Some(Time::from_millis(7)));
+        assert!(!buffer.pool.is_empty());
+        buffer.copy(b"a", at(8));
+        assert_eq!(buffer.spare_since(), None);
+        let last = buffer.take(1);
+        buffer.release(last, Time::from_millis(9));
+        buffer.give_back();
         assert!(buffer.pool.is_empty());
         assert_eq!(buffer.tail.capacity(), 0);
+        assert_eq!(buffer.spare_since(), None);
+    }
+
+    #[test]
+    fn what_waits_and_what_is_kept_for_reuse_are_within_the_capacity() {
+        let mut buffer = Buffer::new(1 << 20, None);
+        buffer.copy(&vec![0; 1 << 20], at(0));
+        let parts = buffer.take(u64::MAX);
+        buffer.share(vec![0; 3 * MAX_SEGMENT].into(), at(0));
+        buffer.release(parts, Time::ZERO);
+        assert_eq!(buffer.pool.len(), 1);
+        buffer.share(vec![0; MAX_SEGMENT].into(), at(0));
+        buffer.release(Vec::new(), Time::ZERO);
+        assert!(buffer.pool.is_empty());
     }
 
     #[test]
@@ -515,7 +553,7 @@ mod tests {
         buffer.share(vec![0; 1 << 20].into(), at(0));
         buffer.copy(b"more", at(0));
         let parts = buffer.take(1 << 20);
-        buffer.release(parts);
+        buffer.release(parts, Time::ZERO);
         assert!(buffer.pool.is_empty());
     }
 }

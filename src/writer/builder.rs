@@ -33,10 +33,16 @@ pub(crate) struct WriterOptions {
     pub(crate) seal: bool,
     /// Short records may be kept together up to this length.
     pub(crate) max_group: u64,
+    /// How long a writer that has become idle keeps the memory of its buffer.
+    pub(crate) keep_memory: Duration,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     /// Each request waits for its turn, and a batch is made when that has come.
     pub(super) gate: Option<Arc<Gate>>,
 }
+
+/// Fresh memory costs several times what a copy into it does. This bridges the pauses between
+/// bursts, and the linger of a trickle.
+const KEEP_MEMORY: Duration = Duration::from_secs(5);
 
 /// Options for opening an [`OssAppendWriter`].
 #[derive(Clone, Debug)]
@@ -268,6 +274,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             flush_mode: self.flush_mode,
             seal: self.seal,
             max_group: u64::MAX,
+            keep_memory: KEEP_MEMORY,
             observer: None,
             gate: self.appender.options.gate.clone(),
         })

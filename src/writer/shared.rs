@@ -115,7 +115,6 @@ impl Shared {
         counters: Arc<Counters>,
         records: Records,
     ) -> Self {
-        let capacity = usize::try_from(options.buffer_capacity).unwrap_or(usize::MAX);
         let group = (options.schedule.max_append_size / 64).min(options.max_group);
         let max_group = match records {
             Records::Bytes => None,
@@ -123,7 +122,7 @@ impl Shared {
         };
         Self {
             state: Mutex::new(State {
-                buffer: Buffer::new(capacity, max_group),
+                buffer: Buffer::new(options.buffer_capacity, max_group),
                 accepted: 0,
                 records: 0,
                 issued: 0,
@@ -196,6 +195,28 @@ impl Shared {
         self.options.buffer_capacity.saturating_sub(state.held())
     }
 
+    /// Takes `data` in as a whole, if nothing stands in the way; it is a record then, where records
+    /// are what is written at once.
+    #[inline]
+    pub(super) fn try_take(&self, data: &[u8]) -> Option<MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        let len = data.len() as u64;
+        let fits = len <= self.room(&state) && len <= self.options.schedule.max_append_size;
+        if !fits || !matches!(state.phase, Phase::Open) {
+            return None;
+        }
+        self.take(&mut state, data);
+        Some(state)
+    }
+
+    /// Takes `data` in, for which there is room.
+    #[inline]
+    pub(super) fn take(&self, state: &mut State, data: &[u8]) {
+        state.buffer.copy(data, || self.now());
+        state.buffer.end_record();
+        self.accepted(state, data.len() as u64);
+    }
+
     /// Counts `len` new bytes, and wakes the worker where they make a difference to it.
     #[inline]
     pub(super) fn accepted(&self, state: &mut State, len: u64) {
@@ -252,23 +273,6 @@ impl Shared {
 }
 
 impl State {
-    /// Whether a record of `len` bytes can be taken in now.
-    #[inline]
-    pub(super) fn is_open_for(&self, shared: &Shared, len: u64) -> bool {
-        matches!(self.phase, Phase::Open)
-            && len <= shared.options.schedule.max_append_size
-            && len <= shared.room(self)
-    }
-
-    /// Takes a record in for which there is room.
-    #[inline]
-    pub(super) fn take_record(&mut self, shared: &Shared, record: &[u8]) {
-        self.buffer.copy(record, || shared.now());
-        self.buffer.end_record();
-        self.records += 1;
-        shared.accepted(self, record.len() as u64);
-    }
-
     /// What comes from now on goes in another object.
     pub(super) fn cut(&mut self, reason: RollReason) {
         let at = self.issued + self.buffer.cut();

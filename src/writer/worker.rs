@@ -274,8 +274,22 @@ fn choose(
             let others = period_ends.into_iter().chain(shown);
             Job::WaitUntil(others.fold(time, Time::min))
         }
-        Step::Wait => period_ends.map_or(Job::Wait, Job::WaitUntil),
+        Step::Wait => {
+            let wakes = period_ends.into_iter().chain(keep_memory(shared, state, now));
+            wakes.min().map_or(Job::Wait, Job::WaitUntil)
+        }
     }
+}
+
+/// Gives back the memory of a writer that is idle for long enough, or tells when it will be.
+fn keep_memory(shared: &Shared, state: &mut State, now: Time) -> Option<Time> {
+    let since = state.buffer.spare_since()?;
+    let end = since.saturating_add(shared.options.keep_memory);
+    if end > now {
+        return Some(end);
+    }
+    state.buffer.give_back();
+    None
 }
 
 /// Takes the next batch out of the buffer; `None` if it has to go in another object.
@@ -336,7 +350,7 @@ fn landed(shared: &Shared, destination: &impl Destination, len: u64) {
     state.in_flight_since = None;
     state.proven = destination.proven();
     if let Some(batch) = state.in_flight.take() {
-        state.buffer.release(batch.into_chunks());
+        state.buffer.release(batch.into_chunks(), shared.now());
     }
     let durable = state.durable;
     let wake = state.wake();
@@ -372,6 +386,9 @@ fn end(shared: &Shared, destination: impl Destination, result: Result<()>) {
 
 /// Tells everybody that nothing more is done.
 fn ended(shared: &Shared, mut state: MutexGuard<'_, State>) {
+    if state.buffer.len() == 0 {
+        state.buffer.give_back();
+    }
     let durable = state.durable;
     let mut failure = None;
     if let (Some(_), Phase::Failed(error)) = (&shared.options.observer, &state.phase) {

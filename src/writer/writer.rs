@@ -300,12 +300,10 @@ impl OssAppendWriter {
     /// nothing is taken any more. Does not wait.
     #[inline]
     pub(crate) fn try_record(&self, record: &[u8]) -> bool {
-        let shared = &*self.shared;
-        let mut state = shared.lock();
-        if !state.is_open_for(shared, record.len() as u64) {
+        let Some(mut state) = self.shared.try_take(record) else {
             return false;
-        }
-        state.take_record(shared, record);
+        };
+        state.records += 1;
         true
     }
 
@@ -323,7 +321,8 @@ impl OssAppendWriter {
             return Ok(false);
         }
         for record in records.iter().filter(|record| !record.is_empty()) {
-            state.take_record(shared, record);
+            shared.take(&mut state, record);
+            state.records += 1;
         }
         Ok(true)
     }
@@ -643,6 +642,14 @@ impl AsyncWrite for OssAppendWriter {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.item.is_none()
+            && !buf.is_empty()
+            && !matches!(self.shared.records, Records::Ending(_))
+            && self.shared.try_take(buf).is_some()
+        {
+            self.flush_target = None;
+            return Poll::Ready(Ok(buf.len()));
+        }
         self.write_slices(cx, std::iter::once(buf))
             .map_err(io::Error::from)
     }

@@ -92,23 +92,7 @@ impl AppendObjectRequest {
 }
 
 async fn send_append(client: &OssClient, request: AppendRequest) -> Result<AppendAnswer> {
-    let AppendRequest {
-        object,
-        position,
-        body,
-        create,
-        options,
-        progress,
-    } = request;
-    let mut call = Call::object("append", Method::POST, &object)
-        .query("append", "")
-        .query("position", position.to_string());
-    match create.filter(|_| position == 0) {
-        Some(create) => call.headers.set_creation(object.key(), &create),
-        None => call.headers.set_guessed_type(object.key()),
-    }
-    call.headers.set_request(&options, Some(&body));
-    let answer = call.body(body, progress).send(client).await?;
+    let answer = append_call(&request).send(client).await?;
     let result = AppendAnswer {
         next_position: answer.length("x-oss-next-append-position")?,
         crc64: answer.number("x-oss-hash-crc64ecma")?,
@@ -119,6 +103,19 @@ async fn send_append(client: &OssClient, request: AppendRequest) -> Result<Appen
     };
     answer.finish().await;
     Ok(result)
+}
+
+pub(in crate::client) fn append_call(request: &AppendRequest) -> Call<'_> {
+    let mut call = Call::object("append", Method::POST, &request.object)
+        .query("append", "")
+        .query("position", request.position.to_string());
+    let create = request.create.as_ref().filter(|_| request.position == 0);
+    match create {
+        Some(create) => call.headers.set_creation(request.object.key(), create),
+        None => call.headers.set_guessed_type(request.object.key()),
+    }
+    call.headers.set_request(&request.options, Some(&request.body));
+    call.body(request.body.clone(), request.progress.clone())
 }
 
 /// One seal, made by [`OssClient::seal_append_object`].
