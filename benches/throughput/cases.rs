@@ -1,9 +1,9 @@
 //! What is measured.
 
-use crate::bare;
 use crate::contest::{Case, Link, Run};
 use crate::ours::{self, MIB, defaults, of_size};
 use crate::produce::Producer;
+use crate::{bare, many};
 
 const GIB: u64 = 1 << 30;
 const PIECE: usize = 64 * 1024;
@@ -44,10 +44,15 @@ pub(crate) fn all() -> Vec<Case> {
         )
         .against(bare(512 * MIB, APPEND).goal(1.03)),
     ];
+    cases.push(
+        Case::new("appends of 64 KiB", Link::LOOPBACK, bulk(512 * MIB, PIECE))
+            .against(bare(512 * MIB, PIECE)),
+    );
     cases.push(copies());
     cases.push(lines());
     cases.push(equally_slow());
     cases.push(long());
+    cases.extend(objects());
     cases.extend(grid());
     cases
 }
@@ -157,4 +162,24 @@ fn grid() -> impl Iterator<Item = Case> {
         });
         Case::new(name, link, ours).against(bare(bytes, APPEND))
     })
+}
+
+fn objects() -> Vec<Case> {
+    let mut v = Vec::new();
+    for record in [4096, 65536] {
+    let run = |objects: usize| {
+        Run::new(format!("{objects} objects"), move |ground| {
+            many::write(ground, objects, many::of_size(65536), 2048 * MIB, record)
+        })
+    };
+    v.push(Case::new(
+        format!("objects, records of {record} bytes"),
+        Link::LOOPBACK,
+        run(10_000),
+    )
+    .against(run(1))
+    .against(run(10).goal(1.0 / 0.7))
+    .against(run(1000)));
+    }
+    v
 }

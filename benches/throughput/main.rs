@@ -10,6 +10,7 @@
 mod bare;
 mod cases;
 mod contest;
+mod many;
 #[path = "../support/numbers.rs"]
 mod numbers;
 mod ours;
