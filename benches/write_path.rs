@@ -240,7 +240,13 @@ fn requests(c: &mut Criterion) {
     let batch = Batch::from(vec![7; 1 << 20]);
     batch.crc64();
     group.bench_function("reconcile", |b| {
-        b.iter(|| assert!(internals::reconcile_applied(1 << 20, 4711, black_box(&batch))));
+        b.iter(|| {
+            assert!(internals::reconcile_applied(
+                1 << 20,
+                4711,
+                black_box(&batch)
+            ))
+        });
     });
     group.finish();
 }

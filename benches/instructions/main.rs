@@ -66,7 +66,9 @@ fn collected(number: usize, times: u64) -> u64 {
         .unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
-    let line = told.lines().find_map(|line| line.split_once("Collected : "));
+    let line = told
+        .lines()
+        .find_map(|line| line.split_once("Collected : "));
     line.and_then(|(_, number)| number.trim().parse().ok())
         .unwrap_or_else(|| panic!("valgrind has counted nothing:\n{told}"))
 }

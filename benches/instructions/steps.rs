@@ -53,7 +53,12 @@ pub(crate) const STEPS: &[Step] = &[
     step("signature V4", 100, 1, sign),
     step("headers, URL and signature of an append", 100, 1, build),
     step("CRC-64 of a MiB", 8, 1, checksum),
-    step("combination of the CRC-64 of 1 MiB with another", 100, 1, combine),
+    step(
+        "combination of the CRC-64 of 1 MiB with another",
+        100,
+        1,
+        combine,
+    ),
     step("decision after a lost answer", 100, 1, reconcile),
 ];
 
@@ -137,14 +142,13 @@ fn append_blocks(times: u64) {
 }
 
 fn log_line(times: u64) {
-    let objects = RollingWriter::builder(Discard::default(), "bucket", "log-{uuid}").writer(
-        |writer| {
+    let objects =
+        RollingWriter::builder(Discard::default(), "bucket", "log-{uuid}").writer(|writer| {
             writer
                 .max_object_size(u64::MAX)
                 .batch_size(8 << 20)
                 .linger(Duration::MAX)
-        },
-    );
+        });
     let (appender, guard) = OssLogAppender::builder(objects).start().unwrap();
     let mut line = [b'x'; 120];
     line[119] = b'\n';
@@ -190,6 +194,10 @@ fn reconcile(times: u64) {
     let batch = Batch::from(vec![7; 1 << 20]);
     batch.crc64();
     for _ in 0..times {
-        assert!(internals::reconcile_applied(1 << 20, 4711, black_box(&batch)));
+        assert!(internals::reconcile_applied(
+            1 << 20,
+            4711,
+            black_box(&batch)
+        ));
     }
 }

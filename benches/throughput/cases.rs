@@ -100,13 +100,7 @@ fn copies() -> Case {
 fn lines() -> Case {
     const BYTES: u64 = GIB;
     let lines = Run::new("lines of 120 bytes", |ground| {
-        ours::write(
-            ground,
-            of_size(APPEND as u64),
-            Producer::Ready,
-            BYTES,
-            120,
-        )
+        ours::write(ground, of_size(APPEND as u64), Producer::Ready, BYTES, 120)
     });
     let mut bulk = bulk(BYTES, APPEND).goal(1.5);
     bulk.name = "64 KiB writes".into();
@@ -134,9 +128,10 @@ fn equally_slow() -> Case {
         network.name = "the network alone: a bare loop of POSTs".into();
         network
     })
-    .against(Run::new("one after the other: a loop without a buffer", move |ground| {
-        bare::produce_and_post(ground, producer, BYTES, PIECE, APPEND)
-    }))
+    .against(Run::new(
+        "one after the other: a loop without a buffer",
+        move |ground| bare::produce_and_post(ground, producer, BYTES, PIECE, APPEND),
+    ))
 }
 
 /// Whether the memory is the same after 1 and after 5 GiB.
@@ -167,19 +162,21 @@ fn grid() -> impl Iterator<Item = Case> {
 fn objects() -> Vec<Case> {
     let mut v = Vec::new();
     for record in [4096, 65536] {
-    let run = |objects: usize| {
-        Run::new(format!("{objects} objects"), move |ground| {
-            many::write(ground, objects, many::of_size(65536), 2048 * MIB, record)
-        })
-    };
-    v.push(Case::new(
-        format!("objects, records of {record} bytes"),
-        Link::LOOPBACK,
-        run(10_000),
-    )
-    .against(run(1))
-    .against(run(10).goal(1.0 / 0.7))
-    .against(run(1000)));
+        let run = |objects: usize| {
+            Run::new(format!("{objects} objects"), move |ground| {
+                many::write(ground, objects, many::of_size(65536), 2048 * MIB, record)
+            })
+        };
+        v.push(
+            Case::new(
+                format!("objects, records of {record} bytes"),
+                Link::LOOPBACK,
+                run(10_000),
+            )
+            .against(run(1))
+            .against(run(10).goal(1.0 / 0.7))
+            .against(run(1000)),
+        );
     }
     v
 }

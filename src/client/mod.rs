@@ -190,7 +190,10 @@ impl OssClient {
     ) -> Result<usize> {
         let signed = self.inner.clock.signing_time(jiff::Timestamp::now());
         let call = operations::append::append_call(request);
-        Ok(call.into_request(self, credentials, signed)?.headers().len())
+        Ok(call
+            .into_request(self, credentials, signed)?
+            .headers()
+            .len())
     }
 }
 

@@ -2,9 +2,8 @@
 
 mod builder;
 mod failed;
-mod object;
+pub(crate) mod object;
 mod pool;
-pub(crate) mod slim;
 mod stats;
 mod table;
 mod template;

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::slim::{SEALED_KEY, Slim};
 use crate::appender::options::OpenMode;
 use crate::appender::stats::Counters;
 use crate::appender::{ObjectAppender, ObjectAppenderBuilder};
@@ -76,6 +75,9 @@ impl<S: AppendStore> Destination for KeyObject<S> {
     }
 }
 
+pub(crate) const SEALED_KEY: &str =
+    "seal_on_shutdown is not for keys: one that comes again could not be written to";
+
 /// Starts the bare writer of a key, with all that it does told to `observer` and each request
 /// through `gate`. Makes no request before there is something to append.
 pub(super) fn start<S: AppendStore>(
@@ -112,7 +114,7 @@ pub(super) fn start<S: AppendStore>(
         options,
         counters,
         Records::Writes,
-        Slim::new(destination),
+        destination,
         compression.map(|compression| (compression, u64::MAX)),
         None,
     ))

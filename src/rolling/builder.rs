@@ -22,10 +22,8 @@ use crate::writer::destination::Destination;
 use crate::writer::periods::{PeriodClock, WallClock};
 #[cfg(feature = "keyed")]
 use {
-    crate::keyed::slim::{SEALED_KEY, Slim},
-    crate::writer::OssAppendWriter,
-    crate::writer::observer::Observer,
-    tokio::sync::Semaphore,
+    crate::keyed::object::SEALED_KEY, crate::writer::OssAppendWriter,
+    crate::writer::observer::Observer, tokio::sync::Semaphore,
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -240,7 +238,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             prepared.options,
             prepared.counters,
             prepared.records,
-            Slim::new(prepared.roller),
+            prepared.roller,
             prepared.compression,
             prepared.clock,
         ))

@@ -12,6 +12,7 @@ pub(crate) mod periods;
 pub(crate) mod receipt;
 mod shared;
 mod sink;
+mod slim;
 mod stats;
 mod sync;
 mod unsent;

@@ -21,6 +21,7 @@ use super::destination::{Destination, RollReason, Room};
 use super::periods::PeriodClock;
 use super::receipt::{Place, checksums};
 use super::shared::{Phase, Shared, State};
+use super::slim::Slim;
 use super::sync::MutexGuard;
 
 /// What the worker does next.
@@ -66,6 +67,7 @@ pub(super) fn run_compressed<D: Destination>(
     compression: Option<(Compression, u64)>,
     clock: Option<PeriodClock>,
 ) -> impl Future<Output = ()> + Send {
+    let destination = Slim::new(destination);
     match compression {
         Some((compression, most)) => {
             let destination = Compressed::new(destination, compression, most);
@@ -275,7 +277,9 @@ fn choose(
             Job::WaitUntil(others.fold(time, Time::min))
         }
         Step::Wait => {
-            let wakes = period_ends.into_iter().chain(keep_memory(shared, state, now));
+            let wakes = period_ends
+                .into_iter()
+                .chain(keep_memory(shared, state, now));
             wakes.min().map_or(Job::Wait, Job::WaitUntil)
         }
     }

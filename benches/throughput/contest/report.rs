@@ -72,9 +72,7 @@ fn print(case: &Case, results: &[Vec<Result>]) {
 }
 
 fn as_json(case: &Case, results: &[Vec<Result>]) -> Value {
-    let show = |spread: Spread| {
-        json!({ "min": spread.least, "median": spread.median, "max": spread.most })
-    };
+    let show = |spread: Spread| json!({ "min": spread.least, "median": spread.median, "max": spread.most });
     let runs = case.runs.iter().zip(results).enumerate();
     let runs: Vec<Value> = runs
         .map(|(number, (run, rounds))| {

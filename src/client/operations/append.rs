@@ -114,7 +114,8 @@ pub(in crate::client) fn append_call(request: &AppendRequest) -> Call<'_> {
         Some(create) => call.headers.set_creation(request.object.key(), create),
         None => call.headers.set_guessed_type(request.object.key()),
     }
-    call.headers.set_request(&request.options, Some(&request.body));
+    call.headers
+        .set_request(&request.options, Some(&request.body));
     call.body(request.body.clone(), request.progress.clone())
 }
 

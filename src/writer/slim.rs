@@ -1,24 +1,21 @@
-//! What keeps the worker of a key small while it has nothing to do.
+//! What keeps a worker small while it has nothing to do.
 
 use std::future::Future;
 
 use jiff::Timestamp;
 
+use super::destination::{Destination, RollReason, Room};
+use super::receipt::Place;
 use crate::core::batch::Batch;
 use crate::core::position::Proven;
 use crate::error::Result;
-use crate::writer::destination::{Destination, RollReason, Room};
-use crate::writer::receipt::Place;
-
-pub(crate) const SEALED_KEY: &str =
-    "seal_on_shutdown is not for keys: one that comes again could not be written to";
 
 /// A destination whose requests take memory only while they are under way. Otherwise a worker keeps
 /// room for the largest of them as long as it lives, some kilobytes with HTTP.
-pub(crate) struct Slim<D>(Box<D>);
+pub(super) struct Slim<D>(Box<D>);
 
 impl<D> Slim<D> {
-    pub(crate) fn new(destination: D) -> Self {
+    pub(super) fn new(destination: D) -> Self {
         Self(Box::new(destination))
     }
 }

@@ -1,0 +1,245 @@
+//! What writes and appends cost, in counts that are the same on every machine: allocations, appends,
+//! bytes on the wire, and the memory of a writer that has nothing to do.
+
+#[path = "support/allocated.rs"]
+mod allocated;
+#[path = "../benches/support/discard.rs"]
+mod discard;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use allocated::{allocated, allocations};
+use discard::Discard;
+use oss_append::credentials::StaticCredentials;
+use oss_append::{
+    AppendStore, FlushMode, ObjectPath, OssAppendWriter, OssAppendWriterBuilder, OssClient,
+    OssLogAppender, RollingWriter, crc64,
+};
+use tokio::io::AsyncWriteExt;
+
+const MIB: u64 = 1 << 20;
+
+const LINE: [u8; 120] = [b'x'; 120];
+
+/// What is counted is that of all threads, or has to be alone on one.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+fn object() -> ObjectPath {
+    ObjectPath::new("bucket", "logs/app.log").unwrap()
+}
+
+/// Appends nothing until it is told to, or full.
+fn patient<S: AppendStore>(builder: OssAppendWriterBuilder<S>) -> OssAppendWriterBuilder<S> {
+    builder
+        .max_object_size(u64::MAX)
+        .batch_size(8 * MIB)
+        .linger(Duration::MAX)
+        .flush_mode(FlushMode::Handoff)
+}
+
+async fn open() -> OssAppendWriter {
+    let builder = OssAppendWriter::builder(Discard::default(), object());
+    patient(builder).open().await.unwrap()
+}
+
+/// Writes 6 MiB in lines.
+async fn write_lines(writer: &mut OssAppendWriter) {
+    for _ in 0..6 * MIB / LINE.len() as u64 {
+        writer.write_all(&LINE).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_small_write_allocates_nothing() {
+    let _alone = ALONE.lock().await;
+    let mut writer = open().await;
+    // Once the memory is there, and in segments of the full size.
+    for _ in 0..2 {
+        write_lines(&mut writer).await;
+        writer.sync().await.unwrap();
+    }
+    let before = allocations();
+    write_lines(&mut writer).await;
+    assert_eq!(allocations() - before, 0);
+    writer.shutdown().await.unwrap();
+}
+
+#[test]
+fn a_log_line_allocates_nothing() {
+    let _alone = ALONE.blocking_lock();
+    let objects =
+        RollingWriter::builder(Discard::default(), "bucket", "log-{uuid}").writer(patient);
+    let (appender, _guard) = OssLogAppender::builder(objects).start().unwrap();
+    let lines = || {
+        for _ in 0..3 * MIB / LINE.len() as u64 {
+            appender.record(&LINE);
+        }
+    };
+    lines();
+    // Those that are kept for the records' ends, and segments: one for some thousand lines.
+    let before = allocations();
+    lines();
+    let count = allocations() - before;
+    assert!(
+        count <= 40,
+        "{count} allocations for {} lines",
+        3 * MIB / 120
+    );
+}
+
+/// Appends of 512 KiB.
+#[tokio::test]
+async fn an_append_allocates_little_however_much_it_holds() {
+    let _alone = ALONE.lock().await;
+    let mut writer = open().await;
+    let block = vec![b'x'; 512 * 1024];
+    let mut append = async || {
+        let before = allocations();
+        writer.write_all(&block).await.unwrap();
+        writer.sync().await.unwrap();
+        allocations() - before
+    };
+    append().await;
+    append().await;
+    let count = append().await;
+    assert!(count <= 20, "{count} allocations");
+    writer.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn lines_make_no_more_appends_than_their_bytes_need() {
+    let _alone = ALONE.lock().await;
+    let mut writer = open().await;
+    // Whole lines, and 8 appends of 8 MiB but for some bytes.
+    for _ in 0..64 * MIB / LINE.len() as u64 {
+        writer.write_all(&LINE).await.unwrap();
+    }
+    writer.shutdown().await.unwrap();
+    assert_eq!(writer.stats().appends, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_stays_idle_gives_its_memory_back() {
+    let _alone = ALONE.lock().await;
+    let start = allocated();
+    let mut writer = open().await;
+    write_lines(&mut writer).await;
+    writer.sync().await.unwrap();
+    let kept = allocated() - start;
+    assert!(kept > 5 * MIB as usize, "{kept} bytes are kept for a while");
+    tokio::time::sleep(Duration::from_millis(4999)).await;
+    assert!(allocated() - start > 5 * MIB as usize);
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    let left = allocated().saturating_sub(start);
+    assert!(left < 64 * 1024, "{left} bytes are left");
+
+    // A burst that comes in time finds the memory.
+    for _ in 0..2 {
+        write_lines(&mut writer).await;
+        writer.sync().await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let before = allocations();
+    write_lines(&mut writer).await;
+    assert_eq!(allocations() - before, 0);
+    writer.shutdown().await.unwrap();
+    let left = allocated().saturating_sub(start);
+    assert!(left < 64 * 1024, "{left} bytes are left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_writer_takes_4_kib_at_most() {
+    let _alone = ALONE.lock().await;
+    const WRITERS: usize = 1000;
+    let start = allocated();
+    let mut writers = Vec::with_capacity(WRITERS);
+    for _ in 0..WRITERS {
+        let mut writer = open().await;
+        writer.write_all(&LINE).await.unwrap();
+        writer.sync().await.unwrap();
+        writers.push(writer);
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let each = (allocated() - start) / WRITERS;
+    assert!(each <= 4096, "{each} bytes");
+}
+
+/// A server for appends of `x`, on a thread of its own, that tells how many bytes came before each
+/// body.
+fn serve(listener: TcpListener, heads: mpsc::Sender<usize>) {
+    let mut stream = BufReader::new(listener.accept().unwrap().0);
+    let mut length = 0;
+    while let Some((head, body)) = request(&mut stream) {
+        let answer = match body {
+            None => "HTTP/1.1 404 Not Found\r\nx-oss-request-id: 0\r\n\r\n".to_owned(),
+            Some(body) => {
+                heads.send(head).unwrap();
+                length += body;
+                let crc = crc64::checksum(&vec![b'x'; length]);
+                format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nx-oss-request-id: 0\r\n\
+                     x-oss-next-append-position: {length}\r\nx-oss-hash-crc64ecma: {crc}\r\n\r\n"
+                )
+            }
+        };
+        stream.get_mut().write_all(answer.as_bytes()).unwrap();
+    }
+}
+
+/// The length of the next request's head, and of its body if it has one.
+fn request(stream: &mut BufReader<TcpStream>) -> Option<(usize, Option<usize>)> {
+    let (mut head, mut body) = (0, None);
+    loop {
+        let mut line = String::new();
+        head += match stream.read_line(&mut line) {
+            Ok(0) | Err(_) => return None,
+            Ok(read) => read,
+        };
+        let line = line.to_ascii_lowercase();
+        if let Some(length) = line.strip_prefix("content-length:") {
+            body = Some(length.trim().parse().unwrap());
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    if let Some(body) = body {
+        stream.read_exact(&mut vec![0; body]).unwrap();
+    }
+    Some((head, body))
+}
+
+#[tokio::test]
+async fn an_append_over_http_costs_few_allocations_and_few_bytes() {
+    let _alone = ALONE.lock().await;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, heads) = mpsc::channel();
+    std::thread::spawn(move || serve(listener, sender));
+    let client = OssClient::builder()
+        .endpoint(&url)
+        .region("cn-hangzhou")
+        .credentials(StaticCredentials::new("LTAI5tExampleKeyIdOfOss", "secret"))
+        .build()
+        .unwrap();
+    let mut writer = OssAppendWriter::builder(client, object())
+        .linger(Duration::MAX)
+        .open()
+        .await
+        .unwrap();
+    let mut counts = Vec::new();
+    for _ in 0..10 {
+        let before = allocations();
+        writer.write_all(&LINE).await.unwrap();
+        writer.sync().await.unwrap();
+        counts.push(allocations() - before);
+    }
+    let count = counts[9];
+    assert!(count <= 180, "{count} allocations");
+    let most = heads.try_iter().max().unwrap();
+    assert!(most <= 520, "{most} bytes beside the body");
+    writer.shutdown().await.unwrap();
+}
