@@ -110,7 +110,7 @@ fn lines() -> Case {
 }
 
 fn equally_slow() -> Case {
-    const BYTES: u64 = 512 * MIB;
+    const BYTES: u64 = 256 * MIB;
     let link = Link::new(5, 1);
     let producer = Producer::Paced(link.bytes_per_second());
     Case::new(
@@ -159,24 +159,35 @@ fn grid() -> impl Iterator<Item = Case> {
     })
 }
 
-fn objects() -> Vec<Case> {
-    let mut v = Vec::new();
-    for record in [4096, 65536] {
-        let run = |objects: usize| {
-            Run::new(format!("{objects} objects"), move |ground| {
-                many::write(ground, objects, many::of_size(65536), 2048 * MIB, record)
-            })
-        };
-        v.push(
-            Case::new(
-                format!("objects, records of {record} bytes"),
-                Link::LOOPBACK,
-                run(10_000),
-            )
-            .against(run(1))
-            .against(run(10).goal(1.0 / 0.7))
-            .against(run(1000)),
-        );
-    }
-    v
+/// The same appends to one object and to many, and records as they come with the defaults, where
+/// the same memory for more objects makes smaller appends.
+fn objects() -> [Case; 2] {
+    let alike = |objects: usize| {
+        Run::new(format!("{objects} objects"), move |ground| {
+            many::write(ground, objects, many::of_size(PIECE as u64), GIB, 4096)
+        })
+    };
+    let default = |objects: usize| {
+        Run::new(format!("{objects} objects"), move |ground| {
+            many::write(ground, objects, many::defaults, 64 * MIB, 200)
+        })
+    };
+    [
+        Case::new(
+            "objects: records of 4 KiB, appends of 64 KiB",
+            Link::LOOPBACK,
+            alike(10_000),
+        )
+        .against(alike(10).goal(1.0 / 0.7))
+        .against(alike(1))
+        .against(alike(1000)),
+        Case::new(
+            "objects: records of 200 bytes, defaults",
+            Link::LOOPBACK,
+            default(10_000),
+        )
+        .against(default(10))
+        .against(default(1))
+        .against(default(1000)),
+    ]
 }

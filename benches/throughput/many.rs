@@ -17,6 +17,10 @@ pub(crate) fn of_size(size: u64) -> impl Fn(Builder) -> Builder + Copy {
     }
 }
 
+pub(crate) fn defaults(builder: Builder) -> Builder {
+    builder
+}
+
 /// Writes records of `record` bytes to `objects` objects in turn, all of which are open.
 pub(crate) async fn write(
     ground: Ground,

@@ -9,7 +9,13 @@ const GIB: u64 = 1 << 30;
 const APPEND: usize = 8 * 1024 * 1024;
 
 pub(crate) fn all() -> Vec<Case> {
-    vec![async_write(), bytes(), small_writes(), equally_slow(), loops()]
+    vec![
+        async_write(),
+        bytes(),
+        small_writes(),
+        equally_slow(),
+        loops(),
+    ]
 }
 
 fn async_write() -> Case {
@@ -47,7 +53,7 @@ fn bytes() -> Case {
 
 fn small_writes() -> Case {
     const PIECE: usize = 4096;
-    const BYTES: u64 = MIB;
+    const BYTES: u64 = 16 * MIB;
     Case::new(
         "4 KiB writes, 10 ms away",
         Link::new(10, 0),
@@ -64,8 +70,8 @@ fn small_writes() -> Case {
     .against(Run::new("OpenDAL, defaults, futures adapter", |ground| {
         opendal::async_write(ground, None, Producer::Ready, BYTES, PIECE)
     }))
-    .against(Run::new("OpenDAL, chunks of 1 MiB, write", |ground| {
-        opendal::write(ground, Some(MIB as usize), BYTES, PIECE)
+    .against(Run::new("OpenDAL, chunks of 8 MiB, write", |ground| {
+        opendal::write(ground, Some(APPEND), BYTES, PIECE)
     }))
 }
 

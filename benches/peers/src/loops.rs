@@ -9,7 +9,8 @@ use ossify::{Client, UrlStyle};
 use crate::contest::{BUCKET, Ground, Measured, Timer};
 use crate::produce;
 
-/// With ossify.
+/// With ossify, which takes each success for an error: it reads numbers of headers as text. So the
+/// position is counted here, and the sink's count of appends shows whether they were taken.
 pub(crate) async fn ossify(ground: Ground, bytes: u64, body: usize) -> Measured {
     let client = Client::builder()
         .endpoint(&ground.url)
@@ -28,9 +29,9 @@ pub(crate) async fn ossify(ground: Ground, bytes: u64, body: usize) -> Measured 
         let len = (bytes - position).min(body as u64) as usize;
         let answer = client
             .append_object(&ground.object, position, data.slice(..len), None)
-            .await
-            .unwrap();
-        position = answer.next_append_position.unwrap();
+            .await;
+        assert!(matches!(answer, Ok(_) | Err(ossify::Error::InvalidJson(_))));
+        position += len as u64;
     }
     timer.stop(bytes)
 }
