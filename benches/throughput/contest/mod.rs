@@ -88,6 +88,7 @@ impl Ground {
 ///
 /// Each contestant runs in rounds, in turns with the others, in a process of its own; so the
 /// processor time and the peak of the memory (resident) are its own too, without those of the sink.
+/// Appends and bytes sent are those of the whole process, what comes before the work included.
 /// Ratios are taken round by round: below 1 the first contestant of a case is faster. Without
 /// `--bench`, as `cargo test --benches` runs it, all is tried with small numbers.
 #[derive(Parser)]
