@@ -35,10 +35,10 @@ pub(crate) async fn post(ground: Ground, bytes: u64, body: usize) -> Measured {
     let data = Bytes::from(produce::piece(body));
     let timer = Timer::start();
     let mut position = 0;
-    while position < bytes {
-        let len = (bytes - position).min(body as u64);
-        append(&client, &url, position, data.slice(..len as usize)).await;
-        position += len;
+    let mut bodies = Producer::Ready.pieces(bytes, body);
+    while let Some(len) = bodies.next().await {
+        append(&client, &url, position, data.slice(..len)).await;
+        position += len as u64;
     }
     timer.stop(bytes)
 }
@@ -55,19 +55,16 @@ pub(crate) async fn produce_and_post(
     let bytes = ground.bytes(bytes);
     let data = produce::piece(piece);
     let timer = Timer::start();
-    let mut pace = producer.start();
     let mut position = 0;
-    while position < bytes {
-        let len = (bytes - position).min(body as u64) as usize;
+    let mut bodies = Producer::Ready.pieces(bytes, body);
+    while let Some(len) = bodies.next().await {
         let mut gathered = Vec::with_capacity(len);
-        while gathered.len() < len {
-            let take = piece.min(len - gathered.len());
-            pace.wait_for(take as u64).await;
-            gathered.extend_from_slice(&data[..take]);
+        let mut pieces = producer.pieces(len as u64, piece);
+        while let Some(len) = pieces.next().await {
+            gathered.extend_from_slice(&data[..len]);
         }
         append(&client, &url, position, gathered.into()).await;
         position += len as u64;
-        pace = producer.start();
     }
     timer.stop(bytes)
 }
@@ -81,13 +78,8 @@ pub(crate) async fn produce(
 ) -> Measured {
     let bytes = ground.bytes(bytes);
     let timer = Timer::start();
-    let mut pace = producer.start();
-    let mut left = bytes;
-    while left > 0 {
-        let len = left.min(piece as u64);
-        pace.wait_for(len).await;
-        left -= len;
-    }
+    let mut pieces = producer.pieces(bytes, piece);
+    while pieces.next().await.is_some() {}
     timer.stop(bytes)
 }
 

@@ -15,9 +15,12 @@ pub(crate) enum Producer {
     Paced(f64),
 }
 
-pub(crate) struct Pace {
+/// Pieces of so many bytes, as they come.
+pub(crate) struct Pieces {
     producer: Producer,
-    /// When the next bytes are there.
+    size: u64,
+    left: u64,
+    /// When the next one is there.
     next: Instant,
 }
 
@@ -25,25 +28,31 @@ pub(crate) struct Pace {
 const SLACK: Duration = Duration::from_millis(3);
 
 impl Producer {
-    pub(crate) fn start(self) -> Pace {
-        Pace {
+    /// `bytes` bytes from now on, in pieces of `size`.
+    pub(crate) fn pieces(self, bytes: u64, size: usize) -> Pieces {
+        Pieces {
             producer: self,
+            size: size as u64,
+            left: bytes,
             next: Instant::now(),
         }
     }
 }
 
-impl Pace {
-    /// Waits until `bytes` more are there.
-    pub(crate) async fn wait_for(&mut self, bytes: u64) {
-        let Producer::Paced(rate) = self.producer else {
-            return;
-        };
-        let now = Instant::now();
-        self.next = self.next.max(now - SLACK) + Duration::from_secs_f64(bytes as f64 / rate);
-        if self.next > now {
-            sleep_until(self.next).await;
+impl Pieces {
+    /// Waits for the next piece: its length.
+    pub(crate) async fn next(&mut self) -> Option<usize> {
+        let len = self.left.min(self.size);
+        self.left -= len;
+        if let Producer::Paced(rate) = self.producer {
+            let now = Instant::now();
+            let takes = Duration::from_secs_f64(len as f64 / rate);
+            self.next = self.next.max(now - SLACK) + takes;
+            if self.next > now {
+                sleep_until(self.next).await;
+            }
         }
+        (len > 0).then_some(len as usize)
     }
 }
 

@@ -38,13 +38,9 @@ pub(crate) async fn async_write(
     let bytes = ground.bytes(bytes);
     let data = produce::piece(piece);
     let timer = Timer::start();
-    let mut pace = producer.start();
-    let mut left = bytes;
-    while left > 0 {
-        let len = left.min(piece as u64);
-        pace.wait_for(len).await;
-        writer.write_all(&data[..len as usize]).await.unwrap();
-        left -= len;
+    let mut pieces = producer.pieces(bytes, piece);
+    while let Some(len) = pieces.next().await {
+        writer.write_all(&data[..len]).await.unwrap();
     }
     writer.close().await.unwrap();
     timer.stop(bytes)
@@ -61,11 +57,9 @@ pub(crate) async fn write(
     let bytes = ground.bytes(bytes);
     let data = Bytes::from(produce::piece(piece));
     let timer = Timer::start();
-    let mut left = bytes;
-    while left > 0 {
-        let len = left.min(piece as u64) as usize;
+    let mut pieces = Producer::Ready.pieces(bytes, piece);
+    while let Some(len) = pieces.next().await {
         writer.write(data.slice(..len)).await.unwrap();
-        left -= len as u64;
     }
     writer.close().await.unwrap();
     timer.stop(bytes)
