@@ -73,17 +73,24 @@ async fn bursts(
     elapsed
 }
 
-fn writes(c: &mut Criterion) {
+/// What the handle costs for pieces of these `sizes`, made by `piece`.
+fn handle<T>(
+    c: &mut Criterion,
+    name: &str,
+    sizes: &[usize],
+    piece: impl Fn(usize) -> T,
+    write: impl AsyncFn(&mut OssAppendWriter, &T),
+) {
     let runtime = runtime(1);
-    let mut group = c.benchmark_group("write");
-    for size in SIZES {
+    let mut group = c.benchmark_group(name);
+    for &size in sizes {
         let mut writer = patient(&runtime);
-        let data = vec![7; size];
+        let data = piece(size);
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(BenchmarkId::from_parameter(size), |b| {
             b.iter_custom(|iterations| {
                 let write = async |writer: &mut OssAppendWriter| {
-                    writer.write_all(black_box(&data)).await.unwrap();
+                    write(writer, black_box(&data)).await;
                 };
                 runtime.block_on(bursts(&mut writer, size, iterations, write))
             });
@@ -92,43 +99,22 @@ fn writes(c: &mut Criterion) {
     group.finish();
 }
 
-fn enqueues(c: &mut Criterion) {
-    let runtime = runtime(1);
-    let mut group = c.benchmark_group("enqueue");
-    for size in SIZES {
-        let mut writer = patient(&runtime);
-        let data = Bytes::from(vec![7; size]);
-        group.throughput(Throughput::Bytes(size as u64));
-        group.bench_function(BenchmarkId::from_parameter(size), |b| {
-            b.iter_custom(|iterations| {
-                let write = async |writer: &mut OssAppendWriter| {
-                    let record = black_box(&data).clone();
-                    drop(writer.enqueue(record).await.unwrap());
-                };
-                runtime.block_on(bursts(&mut writer, size, iterations, write))
-            });
-        });
-    }
-    group.finish();
+fn bytes(size: usize) -> Bytes {
+    Bytes::from(vec![7; size])
 }
 
-fn shared_bytes(c: &mut Criterion) {
-    let runtime = runtime(1);
-    let mut group = c.benchmark_group("write_bytes");
-    for size in [4096, 65_536, 1 << 20] {
-        let mut writer = patient(&runtime);
-        let data = Bytes::from(vec![7; size]);
-        group.throughput(Throughput::Bytes(size as u64));
-        group.bench_function(BenchmarkId::from_parameter(size), |b| {
-            b.iter_custom(|iterations| {
-                let write = async |writer: &mut OssAppendWriter| {
-                    writer.write_bytes(black_box(&data).clone()).await.unwrap();
-                };
-                runtime.block_on(bursts(&mut writer, size, iterations, write))
-            });
-        });
-    }
-    group.finish();
+fn handles(c: &mut Criterion) {
+    let vector = |size| vec![7; size];
+    handle(c, "write", &SIZES, vector, async |writer, data| {
+        writer.write_all(data).await.unwrap();
+    });
+    handle(c, "enqueue", &SIZES, bytes, async |writer, data| {
+        drop(writer.enqueue(data.clone()).await.unwrap());
+    });
+    let sizes = [4096, 65_536, 1 << 20];
+    handle(c, "write_bytes", &sizes, bytes, async |writer, data| {
+        writer.write_bytes(data.clone()).await.unwrap();
+    });
 }
 
 fn writes_and_appends(c: &mut Criterion) {
@@ -253,9 +239,7 @@ fn requests(c: &mut Criterion) {
 
 criterion_group!(
     benches,
-    writes,
-    enqueues,
-    shared_bytes,
+    handles,
     writes_and_appends,
     log_lines,
     checksums,

@@ -38,7 +38,8 @@ const APPENDS: u64 = 12;
 
 fn main() -> ExitCode {
     let links = [1, 10].map(|gigabits| [1, 10, 50].map(|ms| Link::new(ms, gigabits)));
-    contest::main(links.into_iter().flatten().map(case).collect())
+    let cases = links.into_iter().flatten().map(case).collect();
+    contest::main("cargo bench --bench sweep --", cases)
 }
 
 fn case(link: Link) -> Case {

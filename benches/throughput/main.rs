@@ -19,5 +19,5 @@ mod produce;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    contest::main(cases::all())
+    contest::main("cargo bench --bench throughput --", cases::all())
 }

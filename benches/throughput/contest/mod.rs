@@ -7,10 +7,9 @@ mod report;
 mod server;
 mod sink;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use futures::future::BoxFuture;
 
 pub(crate) use child::{Measured, Timer};
@@ -92,7 +91,6 @@ impl Ground {
 /// Ratios are taken round by round: below 1 the first contestant of a case is faster. Without
 /// `--bench`, as `cargo test --benches` runs it, all is tried with small numbers.
 #[derive(Parser)]
-#[command(name = "the benchmark", version = None)]
 struct Arguments {
     /// Only cases whose name has one of these in it
     filter: Vec<String>,
@@ -114,9 +112,10 @@ struct Arguments {
     child: Option<Vec<String>>,
 }
 
-/// Runs what the command line says of `cases`.
-pub(crate) fn main(cases: Vec<Case>) -> ExitCode {
-    let arguments = Arguments::parse();
+/// Runs what the command line says of `cases`. `program` is how this is called.
+pub(crate) fn main(program: &'static str, cases: Vec<Case>) -> ExitCode {
+    let given = Arguments::command().bin_name(program).get_matches();
+    let arguments = Arguments::from_arg_matches(&given).unwrap_or_else(|error| error.exit());
     if let Some(link) = arguments.serve {
         sink::serve(link);
         return ExitCode::SUCCESS;
@@ -144,19 +143,15 @@ pub(crate) fn main(cases: Vec<Case>) -> ExitCode {
         (None, true) => 5,
         (None, false) => 1,
     };
+    let program = server::Program {
+        path: std::env::current_exe().unwrap(),
+        small: !arguments.bench,
+    };
     let mut report = report::Report::new(arguments.json, rounds);
     for (number, case) in &chosen {
-        let program = server::Program {
-            path: std::env::current_exe().unwrap_or_else(|_| PathBuf::from(&program_name())),
-            small: !arguments.bench,
-        };
         let results = server::contest(&program, *number, case, rounds);
         report.case(case, &results);
     }
     report.end();
     ExitCode::SUCCESS
-}
-
-fn program_name() -> String {
-    std::env::args().next().unwrap_or_default()
 }
