@@ -39,6 +39,10 @@ const MAX_TAG_KEY: usize = 128;
 const MAX_TAG_VALUE: usize = 256;
 
 impl ObjectOptions {
+    /// The name of the user metadata by which a writer recognizes an object that it has created:
+    /// sent as `x-oss-meta-oss-append-creator`, with a random value of the writer.
+    pub const CREATOR: &'static str = "oss-append-creator";
+
     /// Nothing set: the content type is guessed from the key, everything else is the bucket's
     /// default.
     pub fn new() -> Self {
@@ -134,6 +138,11 @@ impl ObjectOptions {
             )));
         }
         Ok(self)
+    }
+
+    /// The user metadata: names, without `x-oss-meta-`, and values.
+    pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.meta.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// Adds a tag. Needs the permission `oss:PutObjectTagging`.

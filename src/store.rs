@@ -306,6 +306,9 @@ pub struct ObjectInfo {
     pub kind: ObjectKind,
     /// Whether it has been sealed.
     pub sealed: bool,
+    /// Who created it: the value of the user metadata [`ObjectOptions::CREATOR`], if the store
+    /// keeps metadata and the object has it.
+    pub creator: Option<String>,
 }
 
 impl ObjectInfo {
@@ -316,6 +319,7 @@ impl ObjectInfo {
             crc64,
             kind: ObjectKind::Appendable,
             sealed: false,
+            creator: None,
         }
     }
 }

@@ -82,6 +82,7 @@ use self::shared::Shared;
 use crate::client::{OssClient, OssClientBuilder};
 use crate::credentials::{Credentials, StaticCredentials};
 use crate::error::{Error, Result, ServiceError};
+use crate::options::ObjectOptions;
 use crate::store::{ObjectInfo, ObjectKind, ObjectPath};
 
 /// The access key id that works unless others are configured.
@@ -420,6 +421,7 @@ impl StoredObject {
                     Kind::Normal => ObjectKind::Other("Normal".into()),
                 },
                 sealed: properties.sealed.is_some(),
+                creator: attributes.metadata.get(ObjectOptions::CREATOR).cloned(),
             },
             etag: properties.etag,
             content_type: attributes.content_type,

@@ -186,7 +186,7 @@ async fn what_can_never_be_is_not_tried_for_ever() {
         object.world().object = Some(Object {
             data: b"x".to_vec(),
             kind: ObjectKind::Other("Normal".into()),
-            sealed: false,
+            ..Object::appendable("")
         });
     }
     let mut writer = rolling(&bucket, "log-{seq}").open().await.unwrap();

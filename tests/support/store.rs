@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use oss_append::{
-    AppendAnswer, AppendRequest, AppendStore, Error, ObjectInfo, ObjectKind, ObjectPath, Result,
-    ServiceError, TransportCause, crc64,
+    AppendAnswer, AppendRequest, AppendStore, Error, ObjectInfo, ObjectKind, ObjectOptions,
+    ObjectPath, Result, ServiceError, TransportCause, crc64,
 };
 use tokio::time::Instant;
 
@@ -46,7 +46,7 @@ pub struct World {
     /// Every further append and head fails with this.
     pub down: Option<Error>,
     /// Appends that are still on their way.
-    late: Vec<(u64, Bytes)>,
+    late: Late,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct Object {
     pub data: Vec<u8>,
     pub kind: ObjectKind,
     pub sealed: bool,
+    /// The metadata by which a writer knows its own object.
+    pub creator: Option<String>,
 }
 
 impl Object {
@@ -62,6 +64,7 @@ impl Object {
             data: data.into(),
             kind: ObjectKind::Appendable,
             sealed: false,
+            creator: None,
         }
     }
 }
@@ -84,7 +87,14 @@ pub enum Op {
     Seal(u64),
 }
 
-type Late = Vec<(u64, Bytes)>;
+/// An append that has not arrived yet.
+pub struct OnItsWay {
+    position: u64,
+    body: Bytes,
+    creator: Option<String>,
+}
+
+type Late = Vec<OnItsWay>;
 /// Gets the appends on their way, the object and the request's body.
 type Chaos = Box<dyn FnMut(&mut Late, &mut Option<Object>, &[u8]) -> Fault + Send>;
 type Watch = Box<dyn FnMut(&mut Option<Object>) + Send>;
@@ -224,16 +234,30 @@ pub fn grow(object: &mut Option<Object>, bytes: &[u8]) {
 }
 
 /// Lets appends that were on their way arrive; those at the wrong position change nothing.
-pub fn land(late: &mut Vec<(u64, Bytes)>, object: &mut Option<Object>) {
-    for (position, body) in std::mem::take(late) {
+pub fn land(late: &mut Vec<OnItsWay>, object: &mut Option<Object>) {
+    for arriving in std::mem::take(late) {
         let length = object.as_ref().map_or(0, |o| o.data.len() as u64);
         let open = object
             .as_ref()
             .is_none_or(|o| !o.sealed && o.kind == ObjectKind::Appendable);
-        if length == position && open {
-            grow(object, &body);
+        if length == arriving.position && open {
+            if object.is_none() {
+                let creator = arriving.creator;
+                *object = Some(Object {
+                    creator,
+                    ..Object::appendable("")
+                });
+            }
+            grow(object, &arriving.body);
         }
     }
+}
+
+/// The metadata by which the writer would know the object, if this append creates it.
+pub fn creator(request: &AppendRequest) -> Option<String> {
+    let mut metadata = request.create.as_ref()?.metadata();
+    let own = metadata.find(|(name, _)| *name == ObjectOptions::CREATOR)?;
+    Some(own.1.to_owned())
 }
 
 pub fn broken() -> Error {
@@ -373,9 +397,13 @@ impl SimStore {
 }
 
 impl World {
-    fn try_append(&mut self, position: u64, body: &[u8]) -> Result<AppendAnswer> {
+    fn try_append(&mut self, request: &AppendRequest, body: &[u8]) -> Result<AppendAnswer> {
+        let position = request.position;
         let object = match &mut self.object {
-            None if position == 0 => self.object.insert(Object::appendable("")),
+            None if position == 0 => self.object.insert(Object {
+                creator: creator(request),
+                ..Object::appendable("")
+            }),
             None => return Err(mismatch(0)),
             Some(object) => object,
         };
@@ -402,11 +430,15 @@ impl World {
             before(&mut self.object);
         }
         let mut result = match fault.apply {
-            Apply::Whole => self.try_append(request.position, &body),
-            Apply::Prefix(len) => self.try_append(request.position, &body[..len.min(body.len())]),
+            Apply::Whole => self.try_append(request, &body),
+            Apply::Prefix(len) => self.try_append(request, &body[..len.min(body.len())]),
             Apply::Nothing => Ok(AppendAnswer::default()),
             Apply::Late => {
-                self.late.push((request.position, body.into()));
+                self.late.push(OnItsWay {
+                    position: request.position,
+                    body: body.into(),
+                    creator: creator(request),
+                });
                 Ok(AppendAnswer::default())
             }
         };
@@ -470,6 +502,7 @@ impl AppendStore for SimStore {
             let mut info = ObjectInfo::appendable(object.data.len() as u64, crc);
             info.kind = object.kind.clone();
             info.sealed = object.sealed;
+            info.creator.clone_from(&object.creator);
             info
         }))
     }

@@ -99,7 +99,9 @@ impl GetObjectRequest {
 
     async fn send_get(self, context: Context) -> Result<GetObjectResult> {
         let wanted = Wanted::new(self.range)?;
-        let mut call = Call::object("get", Method::GET, &self.object);
+        let mut call = Call::object("get", Method::GET, &self.object)
+            // A cache on a custom domain would give an earlier state.
+            .header("cache-control", "no-cache");
         if let Some(range) = wanted.header() {
             call = call
                 .header("range", range)

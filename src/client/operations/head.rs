@@ -12,6 +12,7 @@ use crate::client::clock::system_time;
 use crate::client::request::{Call, Context};
 use crate::client::response::Answer;
 use crate::error::Result;
+use crate::options::ObjectOptions;
 use crate::store::{ObjectInfo, ObjectKind, ObjectPath};
 
 /// A question for an object's properties, made by [`OssClient::head_object`].
@@ -119,12 +120,13 @@ impl ObjectMeta {
         })
     }
 
-    pub(in crate::client) fn into_info(self) -> ObjectInfo {
+    pub(in crate::client) fn into_info(mut self) -> ObjectInfo {
         ObjectInfo {
             length: self.length,
             crc64: self.crc64,
             kind: self.kind,
             sealed: self.sealed,
+            creator: self.metadata.remove(ObjectOptions::CREATOR),
         }
     }
 }
@@ -149,6 +151,8 @@ impl HeadObjectRequest {
 
     async fn send_head(self) -> Result<ObjectMeta> {
         let answer = Call::object("head", Method::HEAD, &self.object)
+            // A cache on a custom domain would tell of an earlier length.
+            .header("cache-control", "no-cache")
             .send(&self.client)
             .await?;
         let Some(length) = answer.length("content-length")? else {
