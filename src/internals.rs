@@ -4,7 +4,7 @@ use crate::client::OssClient;
 use crate::client::sign::{CanonicalRequest, Signer, UNSIGNED_PAYLOAD};
 use crate::core::batch::Batch;
 use crate::core::position::Proven;
-use crate::core::reconcile::{Question, Sharing, Verdict, by_head};
+use crate::core::reconcile::{Creator, Question, Sharing, Verdict, by_head};
 use crate::credentials::Credentials;
 use crate::error::Result;
 use crate::store::{AppendRequest, ObjectInfo};
@@ -58,6 +58,8 @@ pub fn reconcile_applied(position: u64, crc64: u64, batch: &Batch) -> bool {
         proven,
         batch,
         sharing: Sharing::Exclusive,
+        in_doubt: true,
+        creator: Creator::Anybody,
     };
     by_head(question, Some(&seen)) == Verdict::Applied(applied)
 }

@@ -131,13 +131,24 @@ impl ObjectOptions {
             )));
         }
         self.meta.insert(name, value);
+        self.check_meta()?;
+        Ok(self)
+    }
+
+    pub(crate) fn check_meta(&self) -> Result<()> {
         let total: usize = self.meta.iter().map(|(n, v)| n.len() + v.len()).sum();
         if total > MAX_META_BYTES {
             return Err(Error::invalid_input(format!(
-                "user metadata of {total} bytes: at most {MAX_META_BYTES} are allowed"
+                "user metadata of {total} bytes: at most {MAX_META_BYTES} are allowed, with the \
+                 mark of the writer unless that is switched off"
             )));
         }
-        Ok(self)
+        Ok(())
+    }
+
+    /// Marks the object as that of one writer.
+    pub(crate) fn mark(&mut self, mark: &str) {
+        self.meta.insert(Self::CREATOR.into(), mark.into());
     }
 
     /// The user metadata: names, without `x-oss-meta-`, and values.

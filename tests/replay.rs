@@ -75,8 +75,11 @@ async fn a_replay_that_differs_appends_nothing() {
         assert_eq!(store.content(), other);
         assert!(store.appends().is_empty());
         let stats = writer.stats();
-        assert_eq!((stats.durable, stats.buffered, stats.compared), (0, 0, 0));
-        assert_eq!(stats.failed, stats.accepted);
+        assert_eq!((stats.buffered, stats.compared), (0, 0));
+        // What is the same was read back and found to be durable.
+        let same = INPUT.bytes().zip(&other).take_while(|(a, b)| a == *b);
+        assert!(stats.durable <= same.count() as u64, "{stats:?}");
+        assert_eq!(stats.durable + stats.failed, stats.accepted);
     }
 }
 

@@ -1,4 +1,8 @@
-//! The life of one batch: attempts and reconciles in turn, until its fate is known.
+//! The life of one batch: attempts and looks at the object in turn, until its fate is known.
+//!
+//! A request that was sent and that OSS itself has not answered is in doubt: it may land until the
+//! object is proven to be longer than its position, or takes no more appends. Nothing else ends
+//! that, least of all the refusal of a later attempt.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -9,16 +13,22 @@ use futures::StreamExt;
 use futures::future::join;
 use tokio::time::Instant;
 
+use super::options::AppenderOptions;
 use super::replay::Compared;
-use super::retry::Budget;
+use super::retry::{Budget, MAX_ASKED, wait};
 use super::{AppendReceipt, ObjectAppender};
 use crate::core::batch::{Batch, Sum};
 use crate::core::position::{Answered, Proven, judge_answer};
-use crate::core::reconcile::{Question, Sharing, Verdict, by_content, by_head};
-use crate::core::recovery::{Recovery, recovery};
-use crate::error::{Error, ErrorKind, Landed, Result, TransportCause};
+use crate::core::reconcile::{Creator, Question, Sharing, Verdict, by_content, by_head};
+use crate::core::recovery::{Recovery, closes_the_object, recovery};
+use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Landed, Result, TransportCause};
 use crate::progress::Progress;
 use crate::store::{AppendAnswer, AppendRequest, AppendStore, ObjectInfo};
+
+/// How often an object is looked at again that seems to be older than what is proven of it, as a
+/// cache on the way may show it; and how long to wait before the first of these times.
+pub(super) const LOOKS_AGAIN: u32 = 3;
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// A batch whose fate is not known yet. It outlives a dropped future.
 #[derive(Debug)]
@@ -32,14 +42,16 @@ pub(super) struct Pending {
     budget: Budget,
     /// When the first attempt was made.
     first_attempt: Option<Instant>,
-    /// An attempt was made whose outcome is not known: it may even land later.
-    unknown: bool,
+    /// A request for it was sent that OSS has not answered: it may have landed, or land later.
+    in_doubt: bool,
     /// The object must be looked at before the next attempt.
     look: bool,
     /// The failure that made us look.
     cause: Option<Error>,
-    /// OSS has refused for good; the look only tells whether an earlier attempt landed.
+    /// It was refused for good; the look only tells whether an earlier attempt landed.
     refused: bool,
+    /// How many looks in a row have shown the object older than it was proven to be.
+    stale_looks: u32,
 }
 
 impl Pending {
@@ -50,24 +62,34 @@ impl Pending {
             start,
             budget: Budget::new(),
             first_attempt: None,
-            unknown: false,
+            in_doubt: false,
             look: false,
             cause: None,
             refused: false,
+            stale_looks: 0,
         }
+    }
+
+    /// Takes it up again after it was given up.
+    pub(super) fn resume(&mut self) {
+        self.refused = false;
+        self.stale_looks = 0;
+        self.cause = None;
+        self.look = self.in_doubt;
     }
 
     pub(super) fn batch(&self) -> &Batch {
         &self.batch
     }
 
-    /// Whether it landed, as far as the attempts tell without a look at the object.
-    pub(super) fn landed_by_attempts(&self) -> Landed {
-        if self.unknown {
-            Landed::InDoubt
-        } else {
-            Landed::No
-        }
+    /// Whether a request for it may have landed, or may land yet.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// The object's length that a position mismatch named.
+    fn named_length(&self) -> Option<u64> {
+        self.cause.as_ref()?.service_error()?.next_append_position
     }
 }
 
@@ -90,6 +112,8 @@ impl<S: AppendStore> ObjectAppender<S> {
                 self.attempt().await?;
             }
             if self.pending.is_none() {
+                self.check_created().await?;
+                self.check_lost()?;
                 return Ok(self.receipt(start, len));
             }
         }
@@ -105,7 +129,11 @@ impl<S: AppendStore> ObjectAppender<S> {
         match self.compare(&batch) {
             Ok(Compared::AtEnd) => return Ok(false),
             Ok(Compared::Skip(len)) => self.advance(len),
-            Err(error) => return Err(self.fail(error, None)),
+            Err(differs) => {
+                // Up to where are they the same? None of the rest is there.
+                self.prove_compared().await;
+                return Err(self.fail(differs, Some(Landed::No)));
+            }
         }
         if self.must_read_back() {
             self.read_back_compared().await?;
@@ -130,6 +158,7 @@ impl<S: AppendStore> ObjectAppender<S> {
             return Err(self.fail(full, None));
         }
         self.wait_as_asked().await;
+        let creates = self.creates();
         let Some(pending) = &mut self.pending else {
             return Ok(());
         };
@@ -141,7 +170,7 @@ impl<S: AppendStore> ObjectAppender<S> {
         );
         request.progress = progress.clone();
         request.options = self.options.request.clone();
-        if self.given.position == 0 && !self.exists {
+        if creates {
             request.create = Some(Arc::clone(&self.options.create));
         }
         if pending.budget.attempts > 0 {
@@ -149,8 +178,8 @@ impl<S: AppendStore> ObjectAppender<S> {
         }
         pending.budget.attempts += 1;
         pending.first_attempt.get_or_insert_with(Instant::now);
-        // Until the answer is here, and if this future is dropped, the outcome is unknown.
-        let unknown_before = std::mem::replace(&mut pending.unknown, true);
+        // Until the answer is here, and if this future is dropped, nobody knows.
+        let in_doubt_before = std::mem::replace(&mut pending.in_doubt, true);
         pending.look = true;
         let batch = pending.batch.clone();
         let append = async {
@@ -164,8 +193,13 @@ impl<S: AppendStore> ObjectAppender<S> {
             .await;
         match outcome {
             Ok(answer) => self.judge(answer),
-            Err(error) => self.after_failure(error, unknown_before).await,
+            Err(error) => self.after_failure(error, in_doubt_before).await,
         }
+    }
+
+    /// Whether the next append creates the object.
+    fn creates(&self) -> bool {
+        self.given.position == 0 && !self.exists
     }
 
     /// Waits as long as OSS has asked us to.
@@ -174,13 +208,14 @@ impl<S: AppendStore> ObjectAppender<S> {
             if let Some(gate) = &self.options.gate {
                 gate.give_back();
             }
-            tokio::time::sleep_until(time).await;
+            let asked = time.saturating_duration_since(Instant::now());
+            wait(Duration::ZERO, asked, &self.options.ending).await;
             self.not_before = None;
         }
     }
 
     fn note_wish(&mut self, delay: Option<Duration>) {
-        let most = self.options.delivery_timeout / 2;
+        let most = MAX_ASKED.min(self.options.delivery_timeout / 2);
         self.not_before = delay.and_then(|delay| Instant::now().checked_add(delay.min(most)));
     }
 
@@ -232,34 +267,45 @@ impl<S: AppendStore> ObjectAppender<S> {
         }
     }
 
-    async fn after_failure(&mut self, error: Error, unknown_before: bool) -> Result<()> {
+    async fn after_failure(&mut self, error: Error, in_doubt_before: bool) -> Result<()> {
         self.note_wish(error.service_error().and_then(|answer| answer.retry_after));
         let Some(pending) = &mut self.pending else {
             return Ok(());
         };
-        match recovery(&error) {
-            Recovery::Reconcile => {
+        let recovery = recovery(&error);
+        if !matches!(recovery, Recovery::Reconcile | Recovery::RefusedBetween) {
+            // OSS has said that this attempt was not applied.
+            pending.in_doubt = in_doubt_before;
+        }
+        match recovery {
+            Recovery::Reconcile | Recovery::Mismatch => {
                 self.counters.error(&error);
                 pending.cause = Some(error);
                 return Ok(());
             }
-            Recovery::Refused => {
+            Recovery::Closed | Recovery::RefusedBetween => {
                 self.counters.error(&error);
                 pending.cause = Some(error);
                 pending.refused = true;
                 return Ok(());
             }
-            // OSS has said that this attempt was not applied.
-            Recovery::Fail | Recovery::Retry | Recovery::RetryMended => {
-                pending.unknown = unknown_before;
-                pending.look = unknown_before;
+            Recovery::Fail | Recovery::Retry | Recovery::RetryMended(_) => {
+                pending.look = pending.in_doubt;
             }
         }
         let paused = pending
             .budget
             .pause(&self.options, &self.counters, error)
             .await;
-        paused.map_err(|error| self.fail(error, None))
+        match paused {
+            Err(error) if pending.in_doubt && !is_exhausted(&error) => {
+                // An earlier attempt may have landed.
+                pending.cause = Some(error);
+                pending.refused = true;
+                Ok(())
+            }
+            paused => paused.map_err(|error| self.fail(error, None)),
+        }
     }
 
     /// Looks at the object and acts on what that proves.
@@ -289,14 +335,26 @@ impl<S: AppendStore> ObjectAppender<S> {
                 return Err(self.fail(error, None));
             }
         };
+        if is_stale(self.given.position, pending.named_length(), seen.as_ref())
+            && pending.stale_looks < LOOKS_AGAIN
+        {
+            let time = pending.stale_looks;
+            pending.stale_looks += 1;
+            look_again(time, &self.options).await;
+            return Ok(());
+        }
+        pending.stale_looks = 0;
         self.exists = seen.is_some();
+        if self.creator.is_none() {
+            self.creator = seen.as_ref().and_then(|seen| seen.creator.clone());
+        }
         match verdict {
             Verdict::Applied(end) => self.applied(end),
             Verdict::Torn(len) => {
                 self.given = self.given.after_prefix(&pending.batch, len);
                 self.counters.durable(len);
                 // The object is longer than it was: no earlier attempt can land any more.
-                pending.unknown = false;
+                pending.in_doubt = false;
                 pending.look = false;
                 self.advance(len);
             }
@@ -307,27 +365,100 @@ impl<S: AppendStore> ObjectAppender<S> {
                 }
             }
             Verdict::NotApplied | Verdict::Rebase(_) if pending.refused => {
-                let refusal = refusal(pending.cause.take());
-                return Err(self.fail(refusal, Some(Landed::No)));
+                let cause = pending.cause.take();
+                // Where the object takes no more, or is longer than it was, nothing can land.
+                let is_over = matches!(verdict, Verdict::Rebase(_))
+                    || cause.as_ref().is_some_and(closes_the_object);
+                let landed = is_over.then_some(Landed::No);
+                return Err(self.fail(refusal(cause), landed));
             }
             Verdict::NotApplied => self.try_again().await?,
             Verdict::Rebase(end) => {
                 // The object is longer than our position: no earlier attempt can land any more.
-                pending.unknown = false;
+                pending.in_doubt = false;
                 pending.start = end.position;
                 self.given = end;
-                self.try_again().await?;
+                self.go_after_others().await?;
             }
-            Verdict::Fail(kind, landed) => {
-                let mut error = Error::new(kind);
-                if let Some(cause) = pending.cause.take() {
-                    error = error.with_source(cause);
-                }
-                return Err(self.fail(error, landed));
-            }
+            Verdict::Fail(kind, landed) => return self.is_over(kind, landed, seen),
             Verdict::ReadBack(_) => unreachable!("`look` has read back"),
         }
         Ok(())
+    }
+
+    /// Others have appended before us: ours goes after theirs, at once, unless there was a failure.
+    async fn go_after_others(&mut self) -> Result<()> {
+        let Some(pending) = &mut self.pending else {
+            return Ok(());
+        };
+        match pending.cause.take() {
+            Some(cause) if recovery(&cause) == Recovery::Mismatch => {
+                let in_time = pending.budget.check(&self.options, &cause);
+                pending.look = false;
+                in_time.map_err(|error| self.fail(error, None))
+            }
+            cause => {
+                pending.cause = cause;
+                self.try_again().await
+            }
+        }
+    }
+
+    /// The object is not what it was proven to be, or takes no more appends.
+    fn is_over(
+        &mut self,
+        kind: ErrorKind,
+        landed: Option<Landed>,
+        seen: Option<ObjectInfo>,
+    ) -> Result<()> {
+        let cause = self
+            .pending
+            .as_mut()
+            .and_then(|pending| pending.cause.take());
+        let mut error = Error::new(kind);
+        if let Some(cause) = cause {
+            error = error.with_source(cause);
+        }
+        let (Some(pending), Some(seen)) = (&mut self.pending, seen) else {
+            return Err(self.fail(error, landed));
+        };
+        let may_land = landed.is_none() && pending.in_doubt && seen.length == self.given.position;
+        if !(self.options.settles_in_place && may_land) {
+            return Err(self.fail(error, landed));
+        }
+        pending.look = false;
+        self.given.crc = seen.crc64;
+        self.creator = seen.creator;
+        self.lost = Some(error);
+        Ok(())
+    }
+
+    /// Fails if the object was replaced before the batch that was in doubt had settled in it.
+    fn check_lost(&mut self) -> Result<()> {
+        match self.lost.take() {
+            Some(error) => Err(self.fail(error.with_landed(Landed::Yes), None)),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks at an object that we have just created, if that is asked for: whether it has our mark.
+    async fn check_created(&mut self) -> Result<()> {
+        let Some(mark) = self.unchecked_mark.clone() else {
+            return Ok(());
+        };
+        let seen = match self.head(&mut Budget::new()).await {
+            Ok(seen) => seen,
+            Err(error) => return Err(self.fail(error.with_landed(Landed::Yes), None)),
+        };
+        self.unchecked_mark = None;
+        let creator = seen.as_ref().and_then(|seen| seen.creator.as_deref());
+        if creator.is_none_or(|creator| creator == &*mark) {
+            return Ok(());
+        }
+        let found = seen.map(|seen| seen.length);
+        let conflict = Conflict::new(ConflictCause::Exists, 0, found);
+        let error = Error::new(ErrorKind::Conflict(conflict)).with_landed(Landed::Yes);
+        Err(self.fail(error, None))
     }
 
     /// Pauses after a look that showed that the batch was not applied, then lets it be sent again.
@@ -356,6 +487,12 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// One look: HEAD, and the range itself where HEAD cannot decide.
     async fn look(&mut self) -> Result<(Option<ObjectInfo>, Verdict)> {
         let sharing = self.sharing();
+        let creator = match (sharing, &self.mark, &self.creator) {
+            (Sharing::Replay, ..) => Creator::Anybody,
+            (_, Some(mark), _) if self.creates() => Creator::Us(mark),
+            (.., Some(seen)) => Creator::Seen(seen),
+            _ => Creator::Anybody,
+        };
         let Some(pending) = &mut self.pending else {
             return Err(Error::invalid_input("nothing is in question"));
         };
@@ -368,6 +505,8 @@ impl<S: AppendStore> ObjectAppender<S> {
             proven: self.given,
             batch: &pending.batch,
             sharing,
+            in_doubt: pending.in_doubt,
+            creator,
         };
         let verdict = by_head(question, seen.as_ref());
         let (Verdict::ReadBack(range), Some(info)) = (&verdict, &seen) else {
@@ -416,12 +555,39 @@ impl<S: AppendStore> ObjectAppender<S> {
             let took = pending.first_attempt.map(|first| first.elapsed());
             self.counters.append(took.unwrap_or_default());
         }
+        if self.creates() && self.options.verify_creator {
+            self.unchecked_mark.clone_from(&self.mark);
+        }
         self.given = end;
         self.exists = true;
         // What is proven now is our own append: no predecessor's can land behind it.
         self.replay = None;
         self.pending = None;
     }
+}
+
+/// Whether the object seems to be older than what is known of it: shorter than it was proven to be,
+/// or than the last refusal said. A refusal that says the same as the look is believed.
+pub(super) fn is_stale(proven: u64, named: Option<u64>, seen: Option<&ObjectInfo>) -> bool {
+    let length = seen.map_or(0, |seen| seen.length);
+    match named {
+        Some(named) => length < named,
+        None => length < proven,
+    }
+}
+
+/// Waits before an object that seems to be too old is looked at again, the `time`-th time from 0.
+pub(super) async fn look_again(time: u32, options: &AppenderOptions) {
+    wait(
+        LOOK_AGAIN_AFTER * (1 << time),
+        Duration::ZERO,
+        &options.ending,
+    )
+    .await;
+}
+
+fn is_exhausted(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::RetriesExhausted { .. })
 }
 
 pub(super) fn shrunk() -> Error {

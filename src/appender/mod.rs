@@ -65,8 +65,16 @@ pub struct ObjectAppender<S> {
     given: Proven,
     /// Whether the object is known to exist.
     exists: bool,
+    /// The mark of what we create.
+    mark: Option<Arc<str>>,
+    /// The mark that was seen on the object.
+    creator: Option<String>,
+    /// The mark of an object that we have created and not looked at yet, if that is asked for.
+    unchecked_mark: Option<Arc<str>>,
     replay: Option<Replay>,
     pending: Option<Pending>,
+    /// The object has been replaced while the pending batch was in doubt.
+    lost: Option<Error>,
     failed: Option<Error>,
     /// OSS asked us to send nothing before this time.
     not_before: Option<Instant>,
@@ -200,15 +208,33 @@ impl<S: AppendStore> ObjectAppender<S> {
         }
     }
 
-    /// Fails for good. `landed` is that of the pending batch, if it is known better than by the
-    /// attempts so far.
+    /// Goes on after [`resume`](Self::resume) with the append that had failed, of `len` bytes.
+    pub(crate) async fn complete(&mut self, len: u64) -> Result<AppendReceipt> {
+        let settled = self.settle().await?;
+        Ok(settled.unwrap_or_else(|| self.receipt(self.given.position - len, len)))
+    }
+
+    /// Takes a failure back: the next call goes on with the pending batch, which settles its fate.
+    pub(crate) fn resume(&mut self) {
+        self.failed = None;
+        if let Some(pending) = &mut self.pending {
+            pending.resume();
+        }
+    }
+
+    /// Fails for good. `landed` is that of the pending batch, if it is known better than by what
+    /// was sent for it.
     fn fail(&mut self, error: Error, landed: Option<Landed>) -> Error {
         let mut error = error
             .with_operation("append")
             .with_object(&self.object)
             .with_position(self.given.position);
         if let Some(pending) = &self.pending {
-            let landed = landed.unwrap_or(pending.landed_by_attempts());
+            let by_requests = match self.replay.is_some() || pending.is_in_doubt() {
+                true => Landed::InDoubt,
+                false => Landed::No,
+            };
+            let landed = landed.unwrap_or(by_requests);
             error = error.with_landed(landed);
             if landed == Landed::Yes {
                 let durable = self.durable_position();

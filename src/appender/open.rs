@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ObjectAppender;
-use super::attempt::Pending;
+use super::attempt::{LOOKS_AGAIN, Pending, is_stale, look_again};
 use super::options::{AppenderOptions, OpenMode, appender_option_setters};
 use super::replay::Replay;
 use super::retry::Budget;
@@ -66,8 +66,13 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
         let Self {
             store,
             object,
-            options,
+            mut options,
         } = self;
+        let mark = options.mark_creator.then(|| {
+            let mark = format!("{:032x}", fastrand::u128(..));
+            Arc::make_mut(&mut options.create).mark(&mark);
+            Arc::from(mark)
+        });
         options
             .check()
             .and_then(|()| check_mode(&options, &object))
@@ -79,8 +84,12 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             counters,
             given: Proven::EMPTY,
             exists: false,
+            mark,
+            creator: None,
+            unchecked_mark: None,
             replay: None,
             pending: None,
+            lost: None,
             failed: None,
             not_before: None,
         };
@@ -149,6 +158,7 @@ fn check_open(options: &AppenderOptions, seen: Option<ObjectInfo>) -> Result<Opt
 impl<S: AppendStore> ObjectAppender<S> {
     fn take_up(&mut self, seen: Option<ObjectInfo>) {
         self.exists = seen.is_some();
+        self.creator = seen.as_ref().and_then(|seen| seen.creator.clone());
         let end = seen.map_or(Proven::EMPTY, |seen| Proven {
             position: seen.length,
             crc: seen.crc64.or((seen.length == 0).then_some(0)),
@@ -165,6 +175,19 @@ impl<S: AppendStore> ObjectAppender<S> {
             }
             OpenMode::Append | OpenMode::CreateNew => self.given = end,
         }
+    }
+
+    /// Looks at the object, with retries, until it is at least `length` bytes long. One that seems
+    /// to be shorter, as a cache on the way may show it, is looked at again.
+    pub(super) async fn head_of(&self, length: u64) -> Result<Option<ObjectInfo>> {
+        for time in 0..LOOKS_AGAIN {
+            let seen = self.head(&mut Budget::new()).await?;
+            if !is_stale(length, None, seen.as_ref()) {
+                return Ok(seen);
+            }
+            look_again(time, &self.options).await;
+        }
+        self.head(&mut Budget::new()).await
     }
 
     /// Looks at the object, with retries.

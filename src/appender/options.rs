@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::checkpoint::Checkpoint;
 use super::gate::Gate;
 use crate::core::backoff::Backoff;
@@ -32,6 +34,15 @@ pub(crate) struct AppenderOptions {
     pub(crate) max_object_size: u64,
     /// Each request waits for its turn.
     pub(crate) gate: Option<Arc<Gate>>,
+    /// Mark the objects that are created.
+    pub(crate) mark_creator: bool,
+    /// Look at each object that was created, whether it has our mark.
+    pub(crate) verify_creator: bool,
+    /// A batch that is in doubt is sent to where it may still land, even if the object has been
+    /// replaced: nothing else settles where it is.
+    pub(crate) settles_in_place: bool,
+    /// Cancelled when the writer has been told to end: waits are cut short then.
+    pub(crate) ending: CancellationToken,
 }
 
 impl Default for AppenderOptions {
@@ -46,6 +57,10 @@ impl Default for AppenderOptions {
             backoff: Backoff::default(),
             max_object_size: MAX_OBJECT_SIZE,
             gate: None,
+            mark_creator: true,
+            verify_creator: false,
+            settles_in_place: false,
+            ending: CancellationToken::new(),
         }
     }
 }
@@ -59,6 +74,10 @@ impl AppenderOptions {
         if self.attempt_timeout.is_zero() || self.delivery_timeout.is_zero() {
             return refuse("attempt_timeout and delivery_timeout must be longer than zero");
         }
+        if self.verify_creator && !self.mark_creator {
+            return refuse("verify_creator needs the mark that mark_creator(false) leaves out");
+        }
+        self.create.check_meta()?;
         if self.max_object_size == 0 {
             return refuse("max_object_size must be at least one byte");
         }
@@ -98,11 +117,14 @@ macro_rules! appender_option_setters {
             self
         }
 
-        /// Shares the object with other writers: a foreign append is no conflict, ours goes behind
-        /// it. Each append stays whole. Default: off, the object is ours alone.
+        /// Shares the object with other writers: a foreign append is not a conflict, ours goes
+        /// after it, at once. Each append stays whole. Default: off, the object is ours alone.
         ///
-        /// After a lost answer the object's content decides whether our append is in it. Writers
-        /// that send identical bytes cannot be told apart then, so let each record name its writer.
+        /// An append that OSS has refused because of its position is not in the object, and goes to
+        /// the new end, even if others have appended the same bytes. After a lost answer the
+        /// object's content decides whether our append is in it. Writers that append identical
+        /// bytes at the same position cannot be told apart then, so let each record name its
+        /// writer.
         pub fn shared(mut self, shared: bool) -> Self {
             self.$($field).+.shared = shared;
             self
@@ -111,6 +133,32 @@ macro_rules! appender_option_setters {
         /// The properties of the object if this creates it.
         pub fn object_options(mut self, options: $crate::ObjectOptions) -> Self {
             self.$($field).+.create = ::std::sync::Arc::new(options);
+            self
+        }
+
+        /// Marks each object that this creates with a random value, in the user metadata
+        /// `oss-append-creator` ([`ObjectOptions::CREATOR`](crate::ObjectOptions::CREATOR)). Of two
+        /// writers that create the same object with the same bytes, each knows by that whether it
+        /// was the one. The mark is compared whenever the object is looked at anyway, so it costs no
+        /// request. Default: on.
+        ///
+        /// Without it, and behind a store that keeps no metadata, a writer whose first append was
+        /// not answered takes an object that somebody else created with the same bytes for its own.
+        ///
+        /// Nobody is told apart by it who appends to an object that exists already: a second
+        /// writer which thinks that the object is its own, and appends the same bytes at the same
+        /// position as the first, is told that they are durable. They are there once. Open an
+        /// object by one writer at a time, or by [`shared`](Self::shared) ones.
+        pub fn mark_creator(mut self, mark: bool) -> Self {
+            self.$($field).+.mark_creator = mark;
+            self
+        }
+
+        /// Looks at each object that this has created, whether it has our mark: one HEAD more for
+        /// each. It finds somebody else's empty object, at the beginning of which OSS lets us
+        /// append: that is a [`Conflict`](crate::ErrorKind::Conflict). Default: off.
+        pub fn verify_creator(mut self, verify: bool) -> Self {
+            self.$($field).+.verify_creator = verify;
             self
         }
 
@@ -136,7 +184,8 @@ macro_rules! appender_option_setters {
         }
 
         /// How long to wait between attempts. Default: base 100 ms, max 10 s, full jitter. What
-        /// OSS asks for by `Retry-After` or `x-oss-qos-delay-time` is waited at least.
+        /// OSS asks for by `Retry-After` or `x-oss-qos-delay-time` is waited at least, up to 60 s.
+        /// The end of the writer (`shutdown`, a dropped log guard) ends such a wait.
         pub fn backoff(mut self, backoff: $crate::Backoff) -> Self {
             self.$($field).+.backoff = backoff;
             self

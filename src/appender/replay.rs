@@ -1,4 +1,9 @@
 //! Replay: what is written again is compared with what the object holds, and skipped.
+//!
+//! What was only compared is not durable: the comparison by checksum is complete where the object
+//! ended when it was looked at. It is proven there, or by reading it back, or it stays unproven and
+//! the writer says so. Until the first append of our own is proven, a request of the predecessor
+//! may still land.
 
 use std::collections::VecDeque;
 
@@ -8,9 +13,9 @@ use super::ObjectAppender;
 use super::attempt::shrunk;
 use super::retry::Budget;
 use crate::core::batch::Batch;
-use crate::core::crc64::Crc64;
+use crate::core::crc64::{self, Crc64};
 use crate::core::position::Proven;
-use crate::error::{Error, ErrorKind, Landed, Result};
+use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Landed, Result};
 use crate::progress::Progress;
 use crate::store::AppendStore;
 
@@ -23,9 +28,12 @@ pub(crate) struct Replay {
     until: Proven,
     /// Up to here the object is proven to hold what was given.
     verified: u64,
-    /// What was given beyond `verified`: length and CRC-64 of each batch.
+    /// What was given beyond `verified`: length and CRC-64 of each part.
     unverified: VecDeque<(u64, u64)>,
 }
+
+/// The most parts that are kept of what is only compared: more of them become half as many.
+const MAX_PARTS: usize = 64;
 
 impl Replay {
     pub(crate) fn new(start: u64, until: Proven) -> Self {
@@ -44,6 +52,21 @@ impl Replay {
     /// The object has grown: compare up to its new end.
     pub(crate) fn extend(&mut self, until: Proven) {
         self.until = until;
+    }
+
+    /// Keeps the length and the checksum of what is only compared.
+    fn push(&mut self, len: u64, crc: u64) {
+        if self.unverified.len() == MAX_PARTS {
+            let parts = std::mem::take(&mut self.unverified);
+            let parts = Vec::from(parts);
+            let pairs = parts.chunks(2).map(|pair| {
+                let join =
+                    |(len, crc), (more, other)| (len + more, crc64::combine(crc, other, more));
+                pair.iter().copied().reduce(join).unwrap_or_default()
+            });
+            self.unverified = pairs.collect();
+        }
+        self.unverified.push_back((len, crc));
     }
 
     fn differs(&self) -> Error {
@@ -92,7 +115,7 @@ impl<S: AppendStore> ObjectAppender<S> {
         } else {
             batch.prefix_crc(take)
         };
-        replay.unverified.push_back((take, crc));
+        replay.push(take, crc);
         self.given = next;
         Ok(Compared::Skip(take))
     }
@@ -183,11 +206,25 @@ impl<S: AppendStore> ObjectAppender<S> {
         Ok(())
     }
 
-    /// Ends a replay: the object must end where the written bytes do. Outside of a replay there is
-    /// nothing to do.
+    /// Reads back what was only compared, once and although the appender has failed, so that as
+    /// much as possible of it is known to be durable.
+    pub(crate) async fn prove_compared(&mut self) {
+        if self.lag() > 0 {
+            let _ = self.read_and_compare(&mut Budget::new()).await;
+        }
+    }
+
+    /// How many bytes have been compared and not been proven.
+    pub(crate) fn lag(&self) -> u64 {
+        self.given.position - self.durable_position()
+    }
+
+    /// Ends a replay: the object must end where the written bytes do, and be what is known of it.
+    /// Outside of a replay there is nothing to do.
     ///
     /// # Errors
-    /// [`ReplayTooShort`](ErrorKind::ReplayTooShort) if the object goes on; else as
+    /// [`ReplayTooShort`](ErrorKind::ReplayTooShort) if the object goes on; a
+    /// [`Conflict`](ErrorKind::Conflict) if it is gone, or was replaced; else as
     /// [`verify`](Self::verify).
     ///
     /// # Cancel safety
@@ -197,18 +234,68 @@ impl<S: AppendStore> ObjectAppender<S> {
         let Some(replay) = &self.replay else {
             return Ok(());
         };
-        // An append of a crashed predecessor may have landed since the object was opened.
+        // An append of the predecessor may have landed since the object was opened.
         let known = replay.until.position;
-        let seen = match self.head(&mut Budget::new()).await {
-            Ok(seen) => seen.map_or(0, |seen| seen.length),
+        let seen = match self.head_of(known.max(self.given.position)).await {
+            Ok(seen) => seen,
             Err(error) => return Err(self.fail(error, None)),
         };
-        let object = known.max(seen);
-        if self.given.position < object {
-            let given = self.given.position;
+        let given = self.given.position;
+        let found = seen.as_ref().map(|seen| seen.length);
+        let object = known.max(found.unwrap_or(0));
+        if given < object {
             let error = Error::new(ErrorKind::ReplayTooShort { given, object });
             return Err(self.fail(error, None));
         }
-        self.verify().await
+        let conflict = match seen {
+            None if given == 0 => return Ok(()),
+            None => Conflict::new(ConflictCause::Gone, given, None),
+            Some(seen) if seen.length == given => match self.given.has_crc(seen.crc64) {
+                Some(true) => {
+                    self.compared_to_its_end();
+                    return Ok(());
+                }
+                Some(false) if self.lag() > 0 => {
+                    let differs = replay.differs();
+                    self.prove_compared().await;
+                    return Err(self.fail(differs, None));
+                }
+                Some(false) => Conflict::new(ConflictCause::Replaced, given, found),
+                None => return self.verify().await,
+            },
+            Some(_) => Conflict::new(ConflictCause::Replaced, given, found),
+        };
+        Err(self.fail(Error::new(ErrorKind::Conflict(conflict)), None))
+    }
+
+    /// What was given is the whole object, by its length and checksum.
+    fn compared_to_its_end(&mut self) {
+        let lag = self.lag();
+        if let Some(replay) = &mut self.replay {
+            replay.verified = self.given.position;
+            replay.unverified.clear();
+            self.counters.durable(lag);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_only_compared_takes_little_memory_however_small_its_parts_are() {
+        let mut replay = Replay::new(0, Proven::unknown(1 << 40));
+        let mut whole = Proven::EMPTY;
+        for number in 0..10_000_u64 {
+            let part = Batch::from(vec![number as u8; 1 + number as usize % 7]);
+            replay.push(part.len(), part.crc64());
+            whole = whole.after(&part);
+            assert!(replay.unverified.len() <= MAX_PARTS);
+        }
+        let kept = replay.unverified.iter().fold((0, 0), |(len, crc), part| {
+            (len + part.0, crc64::combine(crc, part.1, part.0))
+        });
+        assert_eq!((kept.0, Some(kept.1)), (whole.position, whole.crc));
     }
 }

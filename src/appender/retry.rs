@@ -5,16 +5,28 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::gate::Gate;
 use super::options::AppenderOptions;
 use super::stats::Counters;
-use crate::core::recovery::{Recovery, recovery};
+use crate::core::recovery::{Mended, Recovery, recovery};
 use crate::error::{Error, ErrorKind, Result, TransportCause};
 use crate::progress::Progress;
 
 /// The least time that an attempt gets to show a sign of life when the budget is nearly spent.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
+
+/// The longest wait that a server is believed to want: one answer of something between must not
+/// silence a writer for an hour.
+pub(crate) const MAX_ASKED: Duration = Duration::from_secs(60);
+
+/// The longest wait between attempts once the writer has been told to end.
+const MAX_WAIT_AT_END: Duration = Duration::from_secs(1);
+
+/// An attempt that ends so much later than it was to be given up has not been worked at meanwhile:
+/// the process was frozen, or its runtime blocked.
+const FROZEN: Duration = Duration::from_millis(200);
 
 /// How much patience is left for one batch, or for one question about the object.
 #[derive(Debug)]
@@ -27,8 +39,10 @@ pub(crate) struct Budget {
     pub(crate) attempts: u32,
     /// Failures since the last progress.
     failures: u32,
-    /// Whether a failure since the last progress was one that had been mended.
-    mended: bool,
+    /// What has been mended since the last progress.
+    mended: Vec<Mended>,
+    /// Whether time in which nobody was at work has been given back since the last progress.
+    thawed: bool,
 }
 
 impl Budget {
@@ -38,7 +52,8 @@ impl Budget {
             high_water: 0,
             attempts: 0,
             failures: 0,
-            mended: false,
+            mended: Vec::new(),
+            thawed: false,
         }
     }
 
@@ -46,7 +61,38 @@ impl Budget {
     pub(crate) fn restart(&mut self) {
         self.since = Instant::now();
         self.failures = 0;
-        self.mended = false;
+        self.mended.clear();
+        self.thawed = false;
+    }
+
+    /// How long there has been no progress.
+    fn stalled(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Fails with [`RetriesExhausted`](ErrorKind::RetriesExhausted) if the time is up.
+    pub(crate) fn check(&self, options: &AppenderOptions, error: &Error) -> Result<()> {
+        match self.stalled() < options.delivery_timeout {
+            true => Ok(()),
+            false => Err(self.exhausted(error.clone())),
+        }
+    }
+
+    fn exhausted(&self, error: Error) -> Error {
+        Error::new(ErrorKind::RetriesExhausted {
+            attempts: self.attempts.max(self.failures),
+            stalled: self.stalled(),
+        })
+        .with_source(error)
+    }
+
+    /// Something that was to end at `time` has ended now. If that is far too late, the process was
+    /// frozen: the time starts anew, once.
+    fn ended_at(&mut self, time: Instant) {
+        if time.elapsed() >= FROZEN && !self.thawed {
+            self.thawed = true;
+            self.since = Instant::now();
+        }
     }
 
     /// Runs one request, giving it up when nothing moves any more.
@@ -61,11 +107,10 @@ impl Budget {
             Some(gate) => Some(self.wait_for(gate, progress).await),
             None => None,
         };
-        let left = options
-            .delivery_timeout
-            .saturating_sub(self.since.elapsed());
+        let left = options.delivery_timeout.saturating_sub(self.stalled());
         let patience = left.max(LAST_CHANCE).min(options.delivery_timeout);
         let idle = options.attempt_timeout.min(patience);
+        let began = Instant::now();
         let result = progress.guard(idle, request).await.unwrap_or_else(|| {
             Err(Error::transport(
                 TransportCause::Timeout,
@@ -75,6 +120,9 @@ impl Budget {
         if progress.bytes() > self.high_water {
             self.high_water = progress.bytes();
             self.since = self.since.max(progress.last_change());
+        }
+        if let Some(end) = began.max(progress.last_change()).checked_add(idle) {
+            self.ended_at(end);
         }
         result.inspect_err(|error| counters.failed_request(error))
     }
@@ -112,28 +160,43 @@ impl Budget {
     ) -> Result<()> {
         counters.error(&error);
         match recovery(&error) {
-            Recovery::Fail | Recovery::Refused => return Err(error),
-            Recovery::RetryMended if self.mended => return Err(error),
-            Recovery::RetryMended => {
-                self.mended = true;
+            Recovery::Fail | Recovery::Closed | Recovery::RefusedBetween => return Err(error),
+            Recovery::RetryMended(what) if self.mended.contains(&what) => return Err(error),
+            Recovery::RetryMended(what) => {
+                self.mended.push(what);
                 return Ok(());
             }
-            Recovery::Retry | Recovery::Reconcile => {}
+            Recovery::Retry | Recovery::Mismatch | Recovery::Reconcile => {}
         }
         self.failures += 1;
-        let stalled = self.since.elapsed();
-        let left = options.delivery_timeout.saturating_sub(stalled);
+        let left = options.delivery_timeout.saturating_sub(self.stalled());
         if left <= options.backoff.base().min(options.delivery_timeout / 10) {
-            return Err(Error::new(ErrorKind::RetriesExhausted {
-                attempts: self.attempts.max(self.failures),
-                stalled,
-            })
-            .with_source(error));
+            return Err(self.exhausted(error));
         }
-        let backoff = options.backoff.delay(self.failures, fastrand::f64());
-        let delay = backoff.max(asked);
         // Never sleeps through the end of the budget: the closer it is, the more often is tried.
-        tokio::time::sleep(delay.min(left / 2)).await;
+        let most = left / 2;
+        let own = options.backoff.delay(self.failures, fastrand::f64());
+        let end = wait(own.min(most), asked.min(most), &options.ending).await;
+        self.ended_at(end);
         Ok(())
+    }
+}
+
+/// Waits as long as we want to, and as long as OSS has asked for, within reason. The end of the
+/// writer cuts that short. Tells when the wait was to end.
+pub(crate) async fn wait(own: Duration, asked: Duration, ending: &CancellationToken) -> Instant {
+    let now = Instant::now();
+    if ending.is_cancelled() {
+        let end = now + own.min(MAX_WAIT_AT_END);
+        tokio::time::sleep_until(end).await;
+        return end;
+    }
+    let Some(end) = now.checked_add(own.max(asked.min(MAX_ASKED))) else {
+        ending.cancelled().await;
+        return Instant::now();
+    };
+    tokio::select! {
+        () = tokio::time::sleep_until(end) => end,
+        () = ending.cancelled() => Instant::now(),
     }
 }

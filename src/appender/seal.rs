@@ -1,13 +1,21 @@
 //! Sealing: the object takes no more appends, from anybody.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::ObjectAppender;
 use super::retry::Budget;
 use crate::core::batch::Batch;
-use crate::core::reconcile::{Question, Sharing, Verdict, by_head};
+use crate::core::reconcile::{Creator, Question, Sharing, Verdict, by_head};
 use crate::core::recovery::{Recovery, recovery};
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::progress::Progress;
 use crate::store::AppendStore;
+
+/// How long it is tried to seal an object, within the delivery timeout: what comes next waits for
+/// that, and nothing is lost without the seal.
+const MAX_SEALING: Duration = Duration::from_secs(60);
 
 impl<S: AppendStore> ObjectAppender<S> {
     /// Seals the object at its present length. Sealing it again succeeds; an object that was never
@@ -29,6 +37,7 @@ impl<S: AppendStore> ObjectAppender<S> {
             return Ok(());
         }
         let mut budget = Budget::new();
+        let began = Instant::now();
         loop {
             let request = self.store.seal(&self.object, self.given.position);
             let Err(error) = budget
@@ -42,12 +51,18 @@ impl<S: AppendStore> ObjectAppender<S> {
                 .with_object(&self.object)
                 .with_position(self.given.position);
             let asked = match recovery(&error) {
-                Recovery::Reconcile | Recovery::Refused => self.sealed_as_it_should_be().await,
+                Recovery::Mismatch
+                | Recovery::Reconcile
+                | Recovery::Closed
+                | Recovery::RefusedBetween => self.sealed_as_it_should_be().await,
                 _ => Ok(false),
             };
             match asked {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
+                    if began.elapsed() >= MAX_SEALING {
+                        return Err(error);
+                    }
                     budget.pause(&self.options, &self.counters, error).await?;
                 }
                 Err(conflict) => return Err(conflict.with_source(error)),
@@ -56,12 +71,14 @@ impl<S: AppendStore> ObjectAppender<S> {
     }
 
     async fn sealed_as_it_should_be(&mut self) -> Result<bool> {
-        let seen = self.head(&mut Budget::new()).await?;
+        let seen = self.head_of(self.given.position).await?;
         let nothing = Batch::from("");
         let question = Question {
             proven: self.given,
             batch: &nothing,
             sharing: Sharing::Exclusive,
+            in_doubt: false,
+            creator: Creator::Anybody,
         };
         match by_head(question, seen.as_ref()) {
             Verdict::Fail(ErrorKind::Sealed, Some(Landed::Yes)) => Ok(true),

@@ -1,7 +1,12 @@
 //! The table that decides what really happened to an append, from what the object is afterwards.
 //!
-//! Content decides, never the number of the attempt: a proxy may send a request twice, so a
-//! mismatch on a first attempt can still be our own doing.
+//! Where the object is ours alone, content decides, never the number of the attempt: a proxy may
+//! send a request twice, so a mismatch on a first attempt can still be our own doing. Where it is
+//! shared, equal bytes of somebody else are ordinary (two processes log the same line): content
+//! decides only while an attempt is in doubt. Who created an object is told by its mark.
+//!
+//! "Not applied" never means that it will not be: a request that was sent and that OSS has not
+//! answered may land until the object is longer than its position, or takes no more appends.
 
 use std::ops::Range;
 
@@ -28,6 +33,20 @@ pub(crate) struct Question<'a> {
     pub(crate) proven: Proven,
     pub(crate) batch: &'a Batch,
     pub(crate) sharing: Sharing,
+    /// A request for it was sent that OSS has not answered.
+    pub(crate) in_doubt: bool,
+    pub(crate) creator: Creator<'a>,
+}
+
+/// Who should have created the object, by the mark in its metadata.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Creator<'a> {
+    /// Whoever it was.
+    Anybody,
+    /// We, by this append: it has our mark.
+    Us(&'a str),
+    /// Whoever left this mark, which was seen on it before.
+    Seen(&'a str),
 }
 
 /// What happened, and so what to do.
@@ -58,7 +77,68 @@ pub(crate) fn by_head(question: Question<'_>, seen: Option<&ObjectInfo>) -> Verd
             expected => fail(ConflictCause::Gone, expected, None, None),
         };
     };
-    closed_or(seen, by_length(question, seen))
+    let verdict = by_creator(question, seen).unwrap_or_else(|| by_length(question, seen));
+    closed_or(seen, verdict)
+}
+
+/// Decides by who created the object, if that is not who should have.
+fn by_creator(question: Question<'_>, seen: &ObjectInfo) -> Option<Verdict> {
+    let Question {
+        proven,
+        batch,
+        sharing,
+        in_doubt,
+        creator,
+    } = question;
+    match (creator, seen.creator.as_deref()) {
+        (Creator::Us(own), found) => {
+            let is_ours = match found {
+                Some(found) => found == own,
+                // A store may keep no metadata. Then only what we have sent can be ours.
+                None => in_doubt,
+            };
+            if is_ours {
+                return None;
+            }
+            match (batch.is_empty(), seen.length) {
+                // We have created no object.
+                (true, 0) => Some(fail(ConflictCause::Exists, 0, Some(0), Some(Landed::No))),
+                // OSS lets us append at the beginning of an empty object, whoever made it.
+                (false, 0) => None,
+                _ => Some(foreign(question, seen)),
+            }
+        }
+        (Creator::Seen(known), Some(found)) if found != known && sharing != Sharing::Shared => {
+            let landed = match seen.length > proven.position {
+                // Our append may be in the object that replaced ours: its content tells.
+                true if in_doubt => return None,
+                true => Some(Landed::No),
+                false => None,
+            };
+            let found = Some(seen.length);
+            let cause = ConflictCause::Replaced;
+            Some(fail(cause, proven.position, found, landed))
+        }
+        (Creator::Seen(_) | Creator::Anybody, _) => None,
+    }
+}
+
+/// The object is longer by what others have appended, and the batch is not in it.
+fn foreign(question: Question<'_>, seen: &ObjectInfo) -> Verdict {
+    match question.sharing {
+        Sharing::Shared => Verdict::Rebase(end_of(seen)),
+        Sharing::Exclusive | Sharing::Replay => {
+            let expected = question.proven.position + question.batch.len();
+            fail_foreign(expected, seen.length, Landed::No)
+        }
+    }
+}
+
+fn end_of(seen: &ObjectInfo) -> Proven {
+    Proven {
+        position: seen.length,
+        crc: seen.crc64,
+    }
 }
 
 /// Decides after the range that [`by_head`] asked for has been read. `ours`: it equals the batch.
@@ -67,13 +147,9 @@ pub(crate) fn by_content(question: Question<'_>, seen: &ObjectInfo, ours: bool) 
         proven,
         batch,
         sharing,
+        ..
     } = question;
     let expected = proven.after(batch);
-    let end = Proven {
-        position: seen.length,
-        crc: seen.crc64,
-    };
-    let foreign = |landed| fail_foreign(expected.position, seen.length, landed);
     let verdict = match (ours, sharing) {
         (true, _) if seen.length < expected.position => {
             Verdict::Torn(seen.length - proven.position)
@@ -91,10 +167,9 @@ pub(crate) fn by_content(question: Question<'_>, seen: &ObjectInfo, ours: bool) 
                 ..expected
             }),
         },
-        (true, Sharing::Shared) => Verdict::Applied(end),
-        (true, _) => foreign(Landed::Yes),
-        (false, Sharing::Shared) => Verdict::Rebase(end),
-        (false, _) => foreign(Landed::No),
+        (true, Sharing::Shared) => Verdict::Applied(end_of(seen)),
+        (true, _) => fail_foreign(expected.position, seen.length, Landed::Yes),
+        (false, _) => foreign(question, seen),
     };
     closed_or(seen, verdict)
 }
@@ -104,6 +179,8 @@ fn by_length(question: Question<'_>, seen: &ObjectInfo) -> Verdict {
         proven,
         batch,
         sharing,
+        in_doubt,
+        ..
     } = question;
     let expected = proven.after(batch);
     let replaced = || {
@@ -117,6 +194,9 @@ fn by_length(question: Question<'_>, seen: &ObjectInfo) -> Verdict {
     if seen.length < proven.position {
         return replaced();
     }
+    if sharing == Sharing::Shared && !in_doubt && seen.length > proven.position {
+        return foreign(question, seen);
+    }
     if seen.length == expected.position && expected.has_crc(seen.crc64) == Some(true) {
         return Verdict::Applied(expected);
     }
@@ -128,27 +208,23 @@ fn by_length(question: Question<'_>, seen: &ObjectInfo) -> Verdict {
             _ => Verdict::NotApplied,
         };
     }
-    let end = Proven {
-        position: seen.length,
-        crc: seen.crc64,
-    };
     if batch.is_empty() {
         return fail_foreign(expected.position, seen.length, Landed::No);
     }
     if sharing == Sharing::Replay {
-        return Verdict::Compare(end);
+        return Verdict::Compare(end_of(seen));
     }
     if seen.length >= expected.position {
         return Verdict::ReadBack(proven.position..expected.position);
     }
     // Longer than before, but by less than the batch.
     if sharing == Sharing::Shared {
-        return Verdict::Rebase(end);
+        return foreign(question, seen);
     }
     let landed = seen.length - proven.position;
     match proven.after_prefix(batch, landed).has_crc(seen.crc64) {
         Some(true) => Verdict::Torn(landed),
-        Some(false) => fail_foreign(expected.position, seen.length, Landed::No),
+        Some(false) => foreign(question, seen),
         None => Verdict::ReadBack(proven.position..seen.length),
     }
 }
@@ -223,6 +299,8 @@ mod tests {
             proven,
             batch: &batch,
             sharing,
+            in_doubt: true,
+            creator: Creator::Anybody,
         })
     }
 
@@ -505,6 +583,8 @@ mod tests {
             proven: Proven::EMPTY,
             batch: &nothing,
             sharing: Sharing::Exclusive,
+            in_doubt: true,
+            creator: Creator::Anybody,
         };
         assert_eq!(by_head(question, None), Verdict::NotApplied);
         assert_eq!(
@@ -519,5 +599,76 @@ mod tests {
             conflict(by_head(question, Some(&object("x")))),
             (ConflictCause::Foreign, Some(Landed::No))
         );
+    }
+
+    /// A question about `BATCH` at `proven`.
+    fn with_creator(
+        proven: Proven,
+        sharing: Sharing,
+        in_doubt: bool,
+        creator: Creator<'_>,
+        seen: &ObjectInfo,
+    ) -> Verdict {
+        let batch = Batch::from(BATCH);
+        let question = Question {
+            proven,
+            batch: &batch,
+            sharing,
+            in_doubt,
+            creator,
+        };
+        by_head(question, Some(seen))
+    }
+
+    #[test]
+    fn equal_bytes_in_a_shared_object_are_not_ours_while_no_attempt_is_in_doubt() {
+        let seen = object("hello world");
+        let settled = |sharing| with_creator(proven(), sharing, false, Creator::Anybody, &seen);
+        assert_eq!(settled(Sharing::Shared), Verdict::Rebase(end_of(&seen)));
+        let ours = Verdict::Applied(proven().after(&Batch::from(BATCH)));
+        assert_eq!(settled(Sharing::Exclusive), ours);
+        assert_eq!(head(Sharing::Shared, Some(&seen)), ours);
+    }
+
+    #[test]
+    fn an_object_that_somebody_else_created_does_not_hold_our_first_bytes() {
+        let created = |sharing, by: Option<&str>, in_doubt| {
+            let mut seen = object(BATCH);
+            seen.creator = by.map(Into::into);
+            with_creator(Proven::EMPTY, sharing, in_doubt, Creator::Us("us"), &seen)
+        };
+        let ours = Verdict::Applied(Proven::EMPTY.after(&Batch::from(BATCH)));
+        let theirs = Verdict::Rebase(end_of(&object(BATCH)));
+        let no = (ConflictCause::Foreign, Some(Landed::No));
+        for in_doubt in [true, false] {
+            assert_eq!(created(Sharing::Exclusive, Some("us"), in_doubt), ours);
+            let foreign = created(Sharing::Exclusive, Some("them"), in_doubt);
+            assert_eq!(conflict(foreign), no);
+            assert_eq!(created(Sharing::Shared, Some("them"), in_doubt), theirs);
+        }
+        // Without marks, only what was sent and not answered can be ours.
+        assert_eq!(created(Sharing::Exclusive, None, true), ours);
+        assert_eq!(conflict(created(Sharing::Exclusive, None, false)), no);
+        assert_eq!(created(Sharing::Shared, None, false), theirs);
+    }
+
+    #[test]
+    fn an_object_with_another_mark_than_before_has_been_replaced() {
+        let verdict = |content, in_doubt| {
+            let mut seen = object(content);
+            seen.creator = Some("them".into());
+            let known = Creator::Seen("us");
+            with_creator(proven(), Sharing::Exclusive, in_doubt, known, &seen)
+        };
+        for in_doubt in [true, false] {
+            let same_length = verdict(PREFIX, in_doubt);
+            assert_eq!(conflict(same_length), (ConflictCause::Replaced, None));
+        }
+        let not_ours = verdict("hello world", false);
+        assert_eq!(
+            conflict(not_ours),
+            (ConflictCause::Replaced, Some(Landed::No))
+        );
+        assert_eq!(verdict("HELLO world", true), Verdict::ReadBack(6..11));
     }
 }

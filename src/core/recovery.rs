@@ -5,17 +5,32 @@ use crate::error::{Error, ErrorKind, ServiceError, TransportCause};
 /// What may be done after a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recovery {
-    /// Nothing: the same request would fail again.
+    /// Nothing: OSS has refused it, and would refuse it again.
     Fail,
     /// It was not applied: send it again after a pause.
     Retry,
-    /// It was not applied, and what was wrong (clock, credentials) has been mended: send it again
-    /// at once. Good for one time.
-    RetryMended,
-    /// It may have been applied, or the object is not what we think: look at the object first.
+    /// It was not applied, and what was wrong has been mended: send it again at once. Good for one
+    /// time for each thing that can be mended.
+    RetryMended(Mended),
+    /// It was not applied, since the object has another length: look at the object.
+    Mismatch,
+    /// It may have been applied: look at the object first.
     Reconcile,
-    /// Refused for good: look at the object only to say whether an attempt landed.
-    Refused,
+    /// OSS has refused it, and takes no more appends to this object.
+    Closed,
+    /// Something between has refused it, perhaps after passing it on. Trying again would not help.
+    RefusedBetween,
+}
+
+/// What has been mended before the next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mended {
+    /// Requests are signed with the server's time.
+    Clock,
+    /// The provider has been told that its token has expired.
+    Token,
+    /// The provider has been told that its key is not known.
+    Key,
 }
 
 /// Decides by the error, not by the attempt.
@@ -38,31 +53,43 @@ pub(crate) fn recovery(error: &Error) -> Recovery {
 
 fn of_answer(answer: &ServiceError) -> Recovery {
     if answer.clock_corrected {
-        return Recovery::RetryMended;
+        return Recovery::RetryMended(Mended::Clock);
     }
     match answer.code.as_str() {
-        "PositionNotEqualToLength" => return Recovery::Reconcile,
-        "ObjectNotAppendable"
-        | "AppendSealedObjectNotAllowed"
-        | "FileAlreadyExists"
-        | "FileImmutable" => return Recovery::Refused,
+        "PositionNotEqualToLength" => return Recovery::Mismatch,
+        "ObjectNotAppendable" | "AppendSealedObjectNotAllowed" | "FileImmutable" => {
+            return Recovery::Closed;
+        }
         // The provider has been told; its next credentials may be better.
-        "SecurityTokenExpired"
-        | "InvalidSecurityToken"
-        | "InvalidAccessKeyId"
-        | "AccessKeyIdAndSecurityTokenNotMatch" => return Recovery::RetryMended,
+        "SecurityTokenExpired" | "InvalidSecurityToken" => {
+            return Recovery::RetryMended(Mended::Token);
+        }
+        "InvalidAccessKeyId" | "AccessKeyIdAndSecurityTokenNotMatch" => {
+            return Recovery::RetryMended(Mended::Key);
+        }
         // The body was changed or cut on its way; nothing was stored.
         "InvalidDigest" => return Recovery::Retry,
         "RequestTimeout" | "IncompleteBody" | "BadRequest" => return Recovery::Reconcile,
         _ => {}
     }
+    let has_code = !answer.code.is_empty();
     match answer.status {
+        // It will not know the request the next time either.
+        501 if has_code => Recovery::Fail,
         // No source says that OSS throttles before it applies, and something between may repeat.
-        408 | 409 | 429 | 500.. => Recovery::Reconcile,
+        408 | 429 | 500.. => Recovery::Reconcile,
+        409 if !has_code => Recovery::Reconcile,
         // Not the words of OSS: something between has answered, perhaps after passing it on.
-        _ if answer.code.is_empty() => Recovery::Refused,
+        _ if !has_code => Recovery::RefusedBetween,
         _ => Recovery::Fail,
     }
+}
+
+/// Whether OSS has said that it takes no more appends to the object.
+pub(crate) fn closes_the_object(error: &Error) -> bool {
+    error
+        .service_error()
+        .is_some_and(|answer| of_answer(answer) == Recovery::Closed)
 }
 
 #[cfg(test)]
@@ -77,19 +104,21 @@ mod tests {
     fn a_409_is_decided_by_its_code() {
         assert_eq!(
             answered(409, "PositionNotEqualToLength"),
-            Recovery::Reconcile
+            Recovery::Mismatch
         );
         // Whatever status stands beside it.
         assert_eq!(
             answered(400, "PositionNotEqualToLength"),
-            Recovery::Reconcile
+            Recovery::Mismatch
         );
-        assert_eq!(answered(409, "ObjectNotAppendable"), Recovery::Refused);
-        assert_eq!(answered(411, "ObjectNotAppendable"), Recovery::Refused);
+        assert_eq!(answered(409, "ObjectNotAppendable"), Recovery::Closed);
+        assert_eq!(answered(411, "ObjectNotAppendable"), Recovery::Closed);
+        assert_eq!(answered(409, "FileImmutable"), Recovery::Closed);
         assert_eq!(
             answered(400, "AppendSealedObjectNotAllowed"),
-            Recovery::Refused
+            Recovery::Closed
         );
+        assert_eq!(answered(409, "NobodyKnowsThis"), Recovery::Fail);
         assert_eq!(answered(409, ""), Recovery::Reconcile);
     }
 
@@ -101,6 +130,9 @@ mod tests {
             (404, "NoSuchBucket"),
             (400, "InvalidArgument"),
             (403, "RequestTimeTooSkewed"),
+            (409, "FileAlreadyExists"),
+            (418, "NobodyKnowsThis"),
+            (501, "NotImplemented"),
         ] {
             assert_eq!(answered(status, code), Recovery::Fail, "{status} {code}");
         }
@@ -109,7 +141,7 @@ mod tests {
     #[test]
     fn a_refusal_of_something_between_is_looked_into() {
         for status in [301, 307, 403, 404, 407] {
-            assert_eq!(answered(status, ""), Recovery::Refused, "{status}");
+            assert_eq!(answered(status, ""), Recovery::RefusedBetween, "{status}");
         }
     }
 
@@ -120,6 +152,7 @@ mod tests {
             (503, "ServiceUnavailable"),
             (502, ""),
             (504, ""),
+            (501, ""),
             (408, ""),
             (429, ""),
             (400, "RequestTimeout"),
@@ -133,8 +166,13 @@ mod tests {
     fn what_the_client_mended_is_retried_at_once() {
         let mut skewed = ServiceError::new(403, "RequestTimeTooSkewed");
         skewed.clock_corrected = true;
-        assert_eq!(recovery(&Error::service(skewed)), Recovery::RetryMended);
-        assert_eq!(answered(403, "SecurityTokenExpired"), Recovery::RetryMended);
+        for (recovered, mended) in [
+            (recovery(&Error::service(skewed)), Mended::Clock),
+            (answered(403, "SecurityTokenExpired"), Mended::Token),
+            (answered(403, "InvalidAccessKeyId"), Mended::Key),
+        ] {
+            assert_eq!(recovered, Recovery::RetryMended(mended));
+        }
     }
 
     #[test]

@@ -257,7 +257,8 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         let mut options = self.writer.options()?;
         let compression = self.writer.compression_used();
         let sequence = self.writer.object().clone();
-        let appender = self.writer.appender();
+        let mut appender = self.writer.appender();
+        appender.options.settles_in_place = true;
         appender.options.check()?;
         if appender.options.mode != OpenMode::Append {
             return Err(Error::invalid_input(

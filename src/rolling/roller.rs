@@ -1,6 +1,12 @@
 //! The sequence of objects as the worker sees it: which one is open, and which comes next.
+//!
+//! A batch belongs to the appender of one object from its first attempt until its fate is known: to
+//! keep trying is to go on with that appender. A batch goes to the next object only when it is not
+//! in the one before and cannot get there any more, by what OSS has answered: the object is longer
+//! than the batch's position, sealed, under retention, not appendable, or not there any more.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -8,21 +14,25 @@ use super::find::newest;
 use super::finished::{FinishedObject, OnFinished};
 use super::progress::Progress;
 use super::template::{KeyNames, KeyTemplate};
-use crate::appender::checkpoint::Checkpoint;
+use crate::appender::retry::wait;
 use crate::appender::stats::Counters;
 use crate::appender::{ObjectAppender, ObjectAppenderBuilder};
 use crate::core::backoff::Backoff;
 use crate::core::batch::Batch;
 use crate::core::position::Proven;
-use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Landed, Result};
+use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::metrics;
 use crate::store::{AppendStore, ObjectPath};
-use crate::writer::destination::{Destination, RollReason, Room, append_placed};
+use crate::writer::destination::{Destination, RollReason, Room};
 use crate::writer::periods::WallClock;
 use crate::writer::receipt::Place;
 
 /// The most objects in a row that are passed over before that is taken for a failure.
 const MOST_PASSED: usize = 10_000;
+
+/// The most objects in a row that may refuse the same batch by an answer that names no reason which
+/// lies in the object.
+const MOST_REFUSALS: u32 = 3;
 
 /// What does not change while it runs.
 #[derive(Debug)]
@@ -92,23 +102,25 @@ impl<S: AppendStore> Roller<S> {
         self.plan.appender.options.shared
     }
 
-    /// Whether another object can be taken up in the same period.
-    fn has_alternatives(&self) -> bool {
-        self.plan.template.is_numbered() || self.plan.template.is_unique()
+    /// Opens the object of `place`.
+    async fn open_place(&self, place: &Slot) -> Result<ObjectAppender<Arc<S>>> {
+        let object = ObjectPath::new(&self.plan.bucket, place.names.key(place.number))?;
+        let builder = self.plan.appender.clone().for_object(object);
+        builder.open_counting(Arc::clone(&self.counters)).await
     }
 
-    /// Opens the object of `place`, to go on at `from` if that is given.
-    async fn open_place(
-        &self,
-        place: &Slot,
-        from: Option<Proven>,
-    ) -> Result<ObjectAppender<Arc<S>>> {
-        let object = ObjectPath::new(&self.plan.bucket, place.names.key(place.number))?;
-        let mut builder = self.plan.appender.clone().for_object(object.clone());
-        if let Some(from) = from {
-            builder = builder.replay(Checkpoint::at(object, from));
+    /// Waits after so many failures in a row. The end of the writer cuts that short.
+    async fn pause(&self, backoff: Backoff, failures: u32) {
+        let delay = backoff.delay(failures, fastrand::f64());
+        wait(delay, Duration::ZERO, &self.plan.appender.options.ending).await;
+    }
+
+    /// The number after `number`. Keys with a new UUID each need none.
+    fn number_after(&self, number: u64) -> u64 {
+        match self.plan.template.is_unique() && !self.plan.template.is_numbered() {
+            true => number,
+            false => number.saturating_add(1),
         }
-        builder.open_counting(Arc::clone(&self.counters)).await
     }
 
     /// The place to begin with at `time`, and whether an object that is there may be continued.
@@ -123,7 +135,7 @@ impl<S: AppendStore> Roller<S> {
         if let Some(last) = &self.place
             && last.names == names
         {
-            return Ok((place(last.number + 1), may_continue));
+            return Ok((place(self.number_after(last.number)), self.is_shared()));
         }
         // What is left of an earlier run of this program is continued.
         let may_continue = may_continue || self.place.is_none();
@@ -152,7 +164,7 @@ impl<S: AppendStore> Roller<S> {
             };
             self.counters.error(&error);
             failures += 1;
-            tokio::time::sleep(backoff.delay(failures, fastrand::f64())).await;
+            self.pause(backoff, failures).await;
         }
     }
 
@@ -166,27 +178,20 @@ impl<S: AppendStore> Roller<S> {
     async fn open_next(&mut self, time: Timestamp) -> Result<()> {
         let (mut place, mut may_continue) = self.first_place(time).await?;
         for _ in 0..MOST_PASSED {
-            let refused = match self.open_place(&place, None).await {
+            match self.open_place(&place).await {
                 Ok(appender) => {
                     let length = appender.position();
                     if length == 0 || (may_continue && length < self.plan.roll_size) {
                         self.begin(place, appender);
                         return Ok(());
                     }
-                    let cause = ConflictCause::Exists;
-                    Error::new(ErrorKind::Conflict(Conflict::new(cause, 0, Some(length))))
-                        .with_operation("open")
-                        .with_object(appender.object())
                 }
-                Err(error) if ends_the_object(&error) => error,
+                Err(error) if ends_the_object(&error) => {}
                 Err(error) => return Err(error),
-            };
-            if !self.has_alternatives() {
-                return Err(refused);
             }
             may_continue = self.is_shared();
             place.names = self.plan.template.names(time, self.plan.utc_offset);
-            place.number = place.number.saturating_add(1);
+            place.number = self.number_after(place.number);
         }
         Err(self.too_many_passed())
     }
@@ -218,41 +223,47 @@ impl<S: AppendStore> Roller<S> {
         self.progress.proven(proven);
     }
 
-    /// Makes up for a failure of the current object, if that can be done: a new object is taken up,
-    /// or the same again after a while. `unsent` is what is left of the batch.
-    async fn recover(&mut self, error: Error, current: Current<S>) -> Result<()> {
-        let place = self.place.clone();
-        if ends_the_object(&error) {
-            self.ended(current, RollReason::Closed, None);
-            return match self.has_alternatives() {
-                true => Ok(()),
-                false => Err(error),
-            };
-        }
-        let (Some(backoff), Some(place)) = (self.plan.keep_trying, place) else {
-            return Err(error);
-        };
-        let in_doubt = error.landed() == Some(Landed::InDoubt) && !self.is_shared();
-        let proven = self.proven;
+    /// Appends `batch` to the object that is open. If told to keep trying, goes on with it until its
+    /// fate is known, whatever fails meanwhile.
+    async fn deliver(&mut self, current: &mut Current<S>, batch: Batch) -> Result<Place> {
+        let len = batch.len();
+        let (position, before) = (current.appender.position(), current.appender.crc64());
+        let mut appended = current.appender.append(batch).await;
         let mut failures = 0;
-        loop {
+        let receipt = loop {
+            let error = match appended {
+                Ok(receipt) => break receipt,
+                Err(error) => error,
+            };
+            let mends = !ends_the_object(&error) && !is_hopeless(&error);
+            let Some(backoff) = self.plan.keep_trying.filter(|_| mends) else {
+                return Err(error);
+            };
+            self.counters.error(&error);
             failures += 1;
-            tokio::time::sleep(backoff.delay(failures, fastrand::f64())).await;
-            let from = in_doubt.then_some(proven);
-            match self.open_place(&place, from).await {
-                Ok(appender) if self.is_shared() || appender.position() == proven.position => {
-                    self.current = Some(Current {
-                        appender,
-                        ..current
-                    });
-                    return Ok(());
-                }
-                Ok(_) => break,
-                Err(error) if ends_the_object(&error) => break,
-                Err(error) if is_hopeless(&error) => return Err(error),
-                Err(error) => self.counters.error(&error),
-            }
+            self.pause(backoff, failures).await;
+            current.appender.resume();
+            appended = current.appender.complete(len).await;
+        };
+        Ok(Place {
+            object: current.appender.object().clone(),
+            position: receipt.range.start,
+            len,
+            before: before.filter(|_| receipt.range.start == position),
+            member: None,
+        })
+    }
+
+    /// The object takes no more from us. If many in a row refuse the same batch for a reason that
+    /// does not lie in them, that is a failure.
+    async fn leave(&mut self, error: Error, current: Current<S>, refusals: u32) -> Result<()> {
+        let in_general = matches!(error.kind(), ErrorKind::Service(_)) && refusals > MOST_REFUSALS;
+        match self.plan.keep_trying {
+            Some(backoff) if in_general => self.pause(backoff, refusals).await,
+            None if in_general => return Err(error),
+            _ => {}
         }
+        self.counters.error(&error);
         self.ended(current, RollReason::Closed, None);
         Ok(())
     }
@@ -293,16 +304,20 @@ impl<S: AppendStore> Roller<S> {
 }
 
 /// Whether nothing can be appended to the object any more by us, so that another has to be taken.
+/// What was sent for it does not get there any more either.
 fn ends_the_object(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Sealed
-            | ErrorKind::NotAppendable { .. }
-            | ErrorKind::ObjectFull { .. }
-            | ErrorKind::Conflict(_)
-            | ErrorKind::ReplayDiffers { .. }
-            | ErrorKind::ReplayTooShort { .. }
-    )
+    let is_over = match error.kind() {
+        ErrorKind::Sealed | ErrorKind::NotAppendable { .. } | ErrorKind::ObjectFull { .. } => true,
+        // 409 is about the state of the object, whatever the code.
+        ErrorKind::Service(answer) => answer.status == 409 && !answer.code.is_empty(),
+        ErrorKind::Conflict(conflict) => {
+            // What is not there any more, or is shorter, takes nothing at our position.
+            let is_gone = conflict.found.is_none_or(|found| found < conflict.expected);
+            return is_gone || error.landed() != Some(Landed::InDoubt);
+        }
+        _ => false,
+    };
+    is_over && error.landed() != Some(Landed::InDoubt)
 }
 
 /// Whether no time mends it.
@@ -331,6 +346,7 @@ impl<S: AppendStore> Destination for Roller<S> {
     async fn append(&mut self, whole: Batch, continues: bool) -> Result<Vec<Place>> {
         self.unsent = Some(whole.clone());
         let mut places = Vec::new();
+        let mut refusals = 0;
         for _ in 0..MOST_PASSED {
             let Some(batch) = self.unsent.clone() else {
                 return Ok(places);
@@ -353,13 +369,7 @@ impl<S: AppendStore> Destination for Roller<S> {
             };
             let len = batch.len();
             let (position, before) = (current.appender.position(), current.appender.crc64());
-            let mut appended = append_placed(&mut current.appender, batch).await;
-            if appended.is_ok()
-                && let Err(error) = current.appender.verify().await
-            {
-                appended = Err(error);
-            }
-            match appended {
+            match self.deliver(&mut current, batch).await {
                 Ok(place) => {
                     places.push(place);
                     self.unsent = None;
@@ -371,6 +381,7 @@ impl<S: AppendStore> Destination for Roller<S> {
                     self.unsent = current.appender.unsettled().cloned();
                     let left = self.unsent.as_ref().map_or(0, Batch::len);
                     if left < len {
+                        refusals = 0;
                         places.push(Place {
                             object: current.appender.object().clone(),
                             position,
@@ -380,7 +391,11 @@ impl<S: AppendStore> Destination for Roller<S> {
                         });
                     }
                     self.has_proven(current.appender.proven());
-                    self.recover(error, current).await?;
+                    if !ends_the_object(&error) {
+                        return Err(error);
+                    }
+                    refusals += 1;
+                    self.leave(error, current, refusals).await?;
                 }
             }
         }

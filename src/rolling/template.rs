@@ -49,7 +49,10 @@ use crate::store::check_key;
 /// than a year, as `%y` does after a century, is allowed.
 ///
 /// The objects of a period are found by what stands before `{seq}`: put the time there, and between
-/// the two something that is no digit.
+/// the two something that is not a digit.
+///
+/// Without `{seq}` and `{uuid}`, a writer whose object takes no more appends goes on in one with a
+/// number added to its key, see [`KeyNames::key`].
 ///
 /// ```
 /// use oss_append::KeyTemplate;
@@ -151,7 +154,8 @@ impl KeyTemplate {
     fn problem(&self) -> Option<String> {
         let moments = sample_moments();
         let of = |names: KeyNames| {
-            let key = check_key(&names.key(u64::MAX));
+            let number = if names.is_numbered() { u64::MAX } else { 1 };
+            let key = check_key(&names.key(number));
             key.err().map(|error| error.kind().to_string())
         };
         let uuid = Uuid::nil().to_string();
@@ -564,21 +568,30 @@ pub struct KeyNames {
 }
 
 impl KeyNames {
-    /// The key of the object with this number. Without `{seq}` it is the same for all.
+    /// The key of the object with this number.
+    ///
+    /// Without `{seq}` a period has one object, unless that takes no more appends. The key of the
+    /// next one then has a number from 2 on before its extension: `app/2026-11-28-2.log` comes after
+    /// `app/2026-11-28.log`.
     pub fn key(&self, number: u64) -> String {
         let before = &self.before;
         match &self.number {
             Some((width, after)) => format!("{before}{number:0width$}{after}"),
-            None => before.clone(),
+            None if number <= 1 => before.clone(),
+            None => {
+                let (stem, extension) = before.split_at(extension(before));
+                format!("{stem}-{number}{extension}")
+            }
         }
     }
 
-    /// What stands before the number: the keys of the period begin with it.
+    /// What stands before the number: the keys of the period begin with it. Without `{seq}` it is
+    /// the whole key of the first object.
     pub fn prefix(&self) -> &str {
         &self.before
     }
 
-    /// The number that gives this key, if one does. Without `{seq}` none does.
+    /// The number that gives this key, if one does. Without `{seq}` none is known.
     pub fn number(&self, key: &str) -> Option<u64> {
         let (width, after) = self.number.as_ref()?;
         let digits = key.strip_prefix(&self.before)?.strip_suffix(after)?;
@@ -591,6 +604,19 @@ impl KeyNames {
     pub fn is_numbered(&self) -> bool {
         self.number.is_some()
     }
+}
+
+/// Where the extension of a key begins, with that of a compressed file both: `.log.gz`.
+fn extension(key: &str) -> usize {
+    let name = key.rfind('/').map_or(0, |slash| slash + 1);
+    // A dot at the beginning of a name is part of it.
+    let dot = |end: usize| key[name..end].rfind('.').filter(|dot| *dot > 0);
+    let Some(last) = dot(key.len()) else {
+        return key.len();
+    };
+    let is_compressed = [".gz", ".zst"].contains(&&key[name + last..]);
+    let before = dot(name + last).filter(|_| is_compressed);
+    name + before.unwrap_or(last)
 }
 
 impl FromStr for KeyTemplate {
@@ -633,15 +659,17 @@ mod tests {
     #[test]
     fn every_field_is_filled() {
         let key = |text| names(text).key(7);
-        assert_eq!(key("%Y-%m-%d/%H%M%S-%j"), "2026-03-05/010607-064");
+        assert_eq!(key("%Y-%m-%d/%H%M%S-%j-{seq}"), "2026-03-05/010607-064-7");
+        let key = |text| names(text).key(1);
         assert_eq!(
             key("%-d %_d %3f %.f %:z %s"),
             "5  5 089 .089 +08:00 1772643967"
         );
+        let key = |text| names(text).key(7);
         assert_eq!(key("{seq}-{host}"), "7-web-1");
         assert_eq!(key("a{seq:6}b"), "a000007b");
         assert_eq!(key("{seq:020}"), "00000000000000000007");
-        assert_eq!(key("{pid}"), std::process::id().to_string());
+        assert_eq!(key("{pid}-{seq}"), format!("{}-7", std::process::id()));
         assert_eq!(key("100%% {{seq}} {{{seq}}}"), "100% {seq} {7}");
     }
 
@@ -835,8 +863,23 @@ mod tests {
         let names = names("app-%Y.log");
         assert!(!names.is_numbered());
         assert_eq!(names.key(1), "app-2026.log");
-        assert_eq!(names.key(2), names.prefix());
+        assert_eq!(names.key(1), names.prefix());
         assert_eq!(names.number("app-2026.log"), None);
+    }
+
+    #[test]
+    fn without_a_number_the_next_key_gets_one_before_its_extension() {
+        for (text, second) in [
+            ("app.d/%Y.log", "app.d/2026-2.log"),
+            ("%Y.log.gz", "2026-2.log.gz"),
+            ("%Y.gz", "2026-2.gz"),
+            ("v1.2-%Y.log", "v1.2-2026-2.log"),
+            ("app.d/%Y", "app.d/2026-2"),
+            ("app/.log", "app/.log-2"),
+            ("app/%Y/", "app/2026/-2"),
+        ] {
+            assert_eq!(names(text).key(2), second);
+        }
     }
 
     fn check(text: &str, every: Option<Duration>, by_size: bool) -> Result<()> {
@@ -1009,7 +1052,8 @@ mod tests {
             let names = template.names(time, utc_offset);
             let key = names.key(number);
             prop_assert!(ObjectPath::new("bucket", &key).is_ok(), "{text:?}: {key:?}");
-            prop_assert!(key.starts_with(names.prefix()));
+            let is_first = names.is_numbered() || number <= 1;
+            prop_assert!(key.starts_with(names.prefix()) || !is_first);
             prop_assert_eq!(names.is_numbered(), template.is_numbered());
         }
 

@@ -138,7 +138,7 @@ impl<S: AppendStore> Destination for ObjectAppender<S> {
     }
 
     fn lag(&self) -> u64 {
-        self.position() - self.durable_position()
+        Self::lag(self)
     }
 
     fn proven(&self) -> Proven {

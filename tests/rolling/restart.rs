@@ -1,6 +1,6 @@
 //! What a second run, or a second process, goes on with.
 
-use oss_append::{ErrorKind, ObjectKind};
+use oss_append::ObjectKind;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::bucket::{Listing, SimBucket};
@@ -186,7 +186,7 @@ async fn processes_may_share_the_objects() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_number_two_processes_are_a_conflict() {
+async fn without_a_number_the_second_process_goes_on_in_an_object_of_its_own() {
     let bucket = SimBucket::new();
     let open = async || {
         timed(&bucket, "%Y-%m-%d-%H.log")
@@ -198,12 +198,13 @@ async fn without_a_number_two_processes_are_a_conflict() {
     };
     let (mut first, mut second) = (open().await, open().await);
     put(&mut first, "first\n").await;
-    write(&mut second, "second\n").await;
-    let error = second.sync().await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Conflict(_)), "{error}");
-    let unsent = second.into_unsent().unwrap();
-    assert_eq!(unsent.chunks.concat(), b"second\n");
+    put(&mut second, "second\n").await;
     put(&mut first, "first\n").await;
+    let keys = bucket.keys();
+    let stem = keys[0].strip_suffix("-2.log").unwrap();
+    assert_eq!(keys[1], format!("{stem}.log"));
+    assert_eq!(bucket.object(&keys[0]).text(), "second\n");
+    assert_eq!(bucket.object(&keys[1]).text(), "first\nfirst\n");
 }
 
 #[tokio::test(start_paused = true)]

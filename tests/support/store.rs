@@ -340,6 +340,11 @@ impl SimStore {
             .unwrap_or_default()
     }
 
+    /// The object's length, if there is one.
+    pub fn length(&self) -> Option<usize> {
+        self.world().object.as_ref().map(|object| object.data.len())
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8(self.content()).unwrap()
     }
