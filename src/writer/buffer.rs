@@ -101,6 +101,19 @@ impl RecordEnds {
         }
         self.begun = false;
     }
+
+    /// The first `len` bytes of the first record are taken, and not its end.
+    fn begin(&mut self, len: u64) {
+        debug_assert!(self.first().is_none_or(|end| end > self.taken + len));
+        self.taken += len;
+        self.begun = true;
+        if self.ends.is_empty() {
+            // The rest is a record of its own, which nothing is kept together with.
+            self.fixed = true;
+            self.start = self.taken;
+            self.last = self.last.max(self.taken);
+        }
+    }
 }
 
 impl Buffer {
@@ -226,7 +239,20 @@ impl Buffer {
     /// Takes up to `max` bytes out, in order; no more than up to the last record that ends there,
     /// if records must stay whole.
     pub(super) fn take(&mut self, max: u64) -> Vec<Bytes> {
-        let mut left = self.whole_records(max.min(self.len));
+        let len = self.whole_records(max.min(self.len));
+        self.take_len(len)
+    }
+
+    /// Takes up to `max` bytes of the first record out, which is longer than that or has not ended.
+    pub(super) fn take_unfinished(&mut self, max: u64) -> Vec<Bytes> {
+        let len = max.min(self.len);
+        if let Some(records) = &mut self.ends {
+            records.begin(len);
+        }
+        self.take_len(len)
+    }
+
+    fn take_len(&mut self, mut left: u64) -> Vec<Bytes> {
         self.len -= left;
         let mut taken = Vec::with_capacity(self.chunks.len() + 1);
         while left > 0 {
@@ -246,20 +272,6 @@ impl Buffer {
             left -= part.len() as u64;
             taken.push(part);
         }
-        taken
-    }
-
-    /// Takes up to `max` bytes of a record out whose end is not known. What follows up to its end
-    /// is a record of its own.
-    pub(super) fn take_unfinished(&mut self, max: u64) -> Vec<Bytes> {
-        let Some(mut records) = self.ends.take() else {
-            return self.take(max);
-        };
-        let taken = self.take(max);
-        records.taken += taken.iter().map(|part| part.len() as u64).sum::<u64>();
-        (records.start, records.last) = (records.taken, records.taken);
-        records.begun = true;
-        self.ends = Some(records);
         taken
     }
 
@@ -296,7 +308,7 @@ impl Buffer {
     /// Takes everything out, records whole or not.
     pub(super) fn take_all(&mut self) -> Vec<Bytes> {
         self.ends = None;
-        self.take(u64::MAX)
+        self.take_len(self.len)
     }
 
     /// Keeps the segments of what has been dealt with at `now` for reuse, as many as there is room
@@ -447,6 +459,87 @@ mod tests {
                 prop_assert!(len > 0 && len <= max);
                 position += len;
                 prop_assert!(ends.contains(&position));
+            }
+        }
+    }
+
+    /// The longest append.
+    const MAX: u64 = 640;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Record(u64),
+        /// A piece of a record that has not ended.
+        Piece(u64),
+        Cut,
+        Take(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let len = || prop_oneof![1..10u64, 1..=5 * MAX];
+        prop_oneof![
+            4 => len().prop_map(Step::Record),
+            1 => len().prop_map(Step::Piece),
+            1 => Just(Step::Cut),
+            3 => (MAX / 2..=MAX).prop_map(Step::Take),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_end_of_a_record_is_kept_whatever_the_lengths(
+            steps in prop::collection::vec(step(), 1..80),
+        ) {
+            let mut buffer = Buffer::new(1 << 20, Some(MAX / 64));
+            let (mut given, mut taken) = (0, 0);
+            // Where records end, and where nothing may be kept together.
+            let (mut ends, mut cuts) = (vec![0], Vec::new());
+            let last = (0..40).map(|_| Step::Take(MAX));
+            for step in steps.into_iter().chain([Step::Record(1)]).chain(last) {
+                match step {
+                    Step::Record(len) | Step::Piece(len) => {
+                        buffer.copy(&vec![7; len as usize], at(0));
+                        given += len;
+                        if let Step::Record(_) = step {
+                            buffer.end_record();
+                            ends.push(given);
+                        }
+                    }
+                    Step::Cut => {
+                        let at = taken + buffer.cut();
+                        let whole = *ends.last().unwrap();
+                        prop_assert_eq!(at, whole.max(taken));
+                        if at == whole {
+                            cuts.push(at);
+                        }
+                    }
+                    Step::Take(_) if buffer.len() == 0 => {}
+                    Step::Take(max) => {
+                        // As the worker does.
+                        let parts = match buffer.first_record() {
+                            Some(first) if buffer.is_mid_record() && first <= max => {
+                                buffer.take(first)
+                            }
+                            Some(first) if !buffer.is_mid_record() && first <= max => {
+                                buffer.take(max)
+                            }
+                            _ => buffer.take_unfinished(max),
+                        };
+                        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
+                        prop_assert!(len > 0 && len <= max);
+                        taken += len;
+                    }
+                }
+                prop_assert_eq!(buffer.is_mid_record(), !ends.contains(&taken));
+                let next = ends.iter().copied().find(|end| *end > taken);
+                let first = buffer.first_record().map(|first| taken + first);
+                prop_assert_eq!(first.is_some(), next.is_some());
+                if let (Some(first), Some(next)) = (first, next) {
+                    prop_assert!(ends.contains(&first));
+                    prop_assert!(first == next || first - taken <= MAX / 64);
+                    prop_assert!(first == next || !buffer.is_mid_record());
+                    prop_assert!(!cuts.iter().any(|cut| (taken + 1..first).contains(cut)));
+                }
             }
         }
     }

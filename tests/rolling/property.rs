@@ -224,3 +224,118 @@ proptest! {
         runtime.block_on(play(plan))?;
     }
 }
+
+/// What is done with lines of which many are longer than an append.
+#[derive(Clone, Debug)]
+enum Step {
+    Line(usize),
+    /// A line that is written in two parts, with this in between.
+    Halves(usize, Between),
+    Do(Between),
+}
+
+#[derive(Clone, Debug)]
+enum Between {
+    Sync,
+    Roll,
+    Pause,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    // An append has up to 200 bytes.
+    let line = || prop_oneof![1..20_usize, 1..1000_usize];
+    let between = || {
+        prop_oneof![
+            Just(Between::Sync),
+            Just(Between::Roll),
+            Just(Between::Pause)
+        ]
+    };
+    prop_oneof![
+        4 => line().prop_map(Step::Line),
+        1 => (line(), between()).prop_map(|(len, between)| Step::Halves(len, between)),
+        3 => between().prop_map(Step::Do),
+    ]
+}
+
+async fn play_long(steps: Vec<Step>, roll_size: Option<u64>) -> Result<(), TestCaseError> {
+    let bucket = SimBucket::new();
+    let mut builder = crate::rolling(&bucket, "{seq:6}");
+    if let Some(size) = roll_size {
+        builder = builder.roll_size(size);
+    }
+    let mut writer = builder.open().await.unwrap();
+    let mut lines: Vec<String> = Vec::new();
+    // Lines before the first of these numbers are not together with lines from the second on.
+    let mut rolls = Vec::new();
+    let mut halves = Vec::new();
+    for step in steps {
+        if let Step::Halves(..) = step {
+            halves.push(lines.len());
+        }
+        let (len, between) = match step {
+            Step::Line(len) => (len, None),
+            Step::Halves(len, between) => (len, Some(between)),
+            Step::Do(between) => (0, Some(between)),
+        };
+        let line = format!("{}:{}\n", lines.len(), "x".repeat(len));
+        let (begin, end) = match len {
+            0 => ("", ""),
+            len => line.split_at(len / 2),
+        };
+        writer.write_all(begin.as_bytes()).await.unwrap();
+        match between {
+            None => {}
+            Some(Between::Sync) => writer.sync().await.unwrap(),
+            Some(Between::Roll) => {
+                writer.roll().await.unwrap();
+                rolls.push((lines.len(), lines.len() + usize::from(len > 0)));
+            }
+            Some(Between::Pause) => tokio::time::sleep(Duration::from_secs(2)).await,
+        }
+        writer.write_all(end.as_bytes()).await.unwrap();
+        if len > 0 {
+            lines.push(line);
+        }
+    }
+    writer.shutdown().await.unwrap();
+
+    let texts = bucket.texts();
+    prop_assert_eq!(texts.concat(), lines.concat());
+    let mut first = 0;
+    for text in texts {
+        prop_assert!(
+            text.ends_with('\n'),
+            "an object ends in the midst of a line"
+        );
+        let end = first + text.lines().count();
+        for (before, behind) in &rolls {
+            prop_assert!(first >= *before || end <= *behind, "a roll was ignored");
+        }
+        // Of a line that is longer than a batch, or that was flushed, the beginning can go out
+        // before its length is known.
+        let fits = roll_size.is_none_or(|size| text.len() as u64 <= size);
+        let last = end - 1;
+        let one = first == last || lines[last].len() > 100 || halves.contains(&last);
+        prop_assert!(fits || one, "{} bytes", text.len());
+        first = end;
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lines_longer_than_an_append_stay_whole_and_rolls_are_made_where_they_were_asked_for(
+        steps in prop::collection::vec(step(), 1..40),
+        roll_size in prop::option::of(1..1500_u64),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(play_long(steps, roll_size))?;
+    }
+}
