@@ -219,26 +219,31 @@ impl<D: Destination> Destination for Compressed<D> {
         })
     }
 
-    async fn append(&mut self, batch: Batch, continues: bool) -> Result<Vec<Place>> {
+    async fn append(
+        &mut self,
+        batch: Batch,
+        continues: bool,
+        places: &mut Vec<Place>,
+    ) -> Result<()> {
         let len = batch.len();
         self.raw = Some(batch.clone());
         let stored = self.compression.compress(batch).await?;
         let whole = stored.len();
-        match self.inner.append(stored, continues).await {
-            Ok(places) => {
-                self.raw = None;
-                Ok(self.member(&places, len).into_iter().collect())
-            }
-            Err(error) => match self.inner.unsent().map_or(0, |left| left.len()) {
-                0 => {
-                    self.raw = None;
-                    Err(error)
-                }
-                // A part of a member is worth nothing, and yet it is there.
-                left if left < whole => Err(error.with_landed(Landed::InDoubt)),
-                _ => Err(error),
-            },
+        let mut parts = Vec::new();
+        let appended = self.inner.append(stored, continues, &mut parts).await;
+        let left = match appended {
+            Ok(()) => 0,
+            Err(_) => self.inner.unsent().map_or(0, |left| left.len()),
+        };
+        if left == 0 {
+            self.raw = None;
+            places.extend(self.member(&parts, len));
         }
+        appended.map_err(|error| match left {
+            // A part of a member is worth nothing, and yet it is there.
+            left if left > 0 && left < whole => error.with_landed(Landed::InDoubt),
+            _ => error,
+        })
     }
 
     fn verify(&mut self) -> impl Future<Output = Result<()>> + Send {

@@ -138,7 +138,7 @@ pub use crate::store::{
 pub use crate::writer::destination::RollReason;
 pub use crate::writer::{
     CopyProgress, DurablePositions, LazyOssAppendWriter, OssAppendWriter, OssAppendWriterBuilder,
-    Receipt, Unsent, WriterStats, Written,
+    Receipt, Unsent, WriterStats, Written, WrittenPart,
 };
 
 /// Compiles and runs the README's examples.

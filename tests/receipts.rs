@@ -3,8 +3,8 @@
 mod support;
 
 use bytes::Bytes;
-use futures::StreamExt;
-use oss_append::{AppendStore, ErrorKind, OssAppendWriter, RollingWriter, Written, crc64};
+use futures::{FutureExt, StreamExt};
+use oss_append::{AppendStore, ErrorKind, Landed, OssAppendWriter, RollingWriter, Written, crc64};
 use proptest::prelude::*;
 use support::bucket::SimBucket;
 use support::store::{Fault, SimStore, service};
@@ -127,6 +127,94 @@ async fn receipts_fail_when_the_runtime_is_gone() {
     });
     let error = receipt.await.unwrap().written().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WorkerLost), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_of_a_durable_record_is_never_an_error() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    let receipt = writer.enqueue("ours".into()).await.unwrap().with_crc64();
+    store.fault(Fault::lost_answer().foreign_after("theirs"));
+    let error = writer.sync().await.unwrap_err();
+    assert_eq!(error.landed(), Some(Landed::Yes));
+    let written = receipt.written().await.unwrap();
+    assert_eq!(written.range, 0..4);
+    assert_eq!(written.crc64, Some(crc64::checksum(b"ours")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_tells_where_a_record_landed_after_those_of_others_before_a_failure() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).shared(true).open().await.unwrap();
+    let receipt = writer.enqueue("ours".into()).await.unwrap();
+    store.fault(Fault::none().foreign_before("theirs "));
+    store.fault(Fault::lost_answer().after(|object| object.as_mut().unwrap().sealed = true));
+    let error = writer.sync().await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Sealed);
+    assert_eq!(text(&store, &receipt.written().await.unwrap()), "ours");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_of_what_was_torn_off_before_a_failure_is_not_an_error() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    let first = writer.enqueue("first ".into()).await.unwrap();
+    let second = writer.enqueue("second ".into()).await.unwrap();
+    store.fault(Fault::torn(8));
+    store.fault(Fault::error(403, "AccessDenied"));
+    writer.sync().await.unwrap_err();
+    assert_eq!(store.text(), "first se");
+    assert_eq!(writer.durable_position(), 8);
+    assert_eq!(first.written().await.unwrap().range, 0..6);
+    assert!(second.written().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_tells_all_parts_of_a_record_that_a_roll_has_split() {
+    let bucket = SimBucket::new();
+    let mut writer = RollingWriter::builder(bucket.clone(), "bucket", "log-{seq}")
+        .writer(|writer| writer.batch_size(100).max_append_size(200))
+        .roll_size(100)
+        .unaligned()
+        .open()
+        .await
+        .unwrap();
+    let receipts = [
+        writer.enqueue(vec![b'0'; 80].into()).await.unwrap(),
+        writer.enqueue(vec![b'1'; 250].into()).await.unwrap(),
+    ];
+    writer.sync().await.unwrap();
+    let first = receipts[0].written().now_or_never().unwrap().unwrap();
+    assert!(first.earlier.is_empty());
+    assert_eq!(first.range, 0..80);
+    let split = receipts[1].written().now_or_never().unwrap().unwrap();
+    let parts = split.earlier.iter().map(|part| (&part.object, &part.range));
+    let parts = parts.chain([(&split.object, &split.range)]);
+    let parts = Vec::from_iter(parts.map(|(object, range)| (object.key(), range.clone())));
+    let expected = [
+        ("log-1", 80..100),
+        ("log-2", 0..100),
+        ("log-3", 0..100),
+        ("log-4", 0..30),
+    ];
+    assert_eq!(parts, expected);
+}
+
+#[cfg(feature = "compression")]
+#[tokio::test(start_paused = true)]
+async fn a_receipt_of_a_durable_compressed_record_is_never_an_error() {
+    let store = SimStore::new();
+    let mut writer = writer(&store)
+        .compression(oss_append::Compression::gzip())
+        .open()
+        .await
+        .unwrap();
+    let receipt = writer.enqueue("ours".into()).await.unwrap();
+    store.fault(Fault::lost_answer().foreign_after("theirs"));
+    writer.sync().await.unwrap_err();
+    let written = receipt.written().await.unwrap();
+    let member = store.content().len() - "theirs".len();
+    assert_eq!(written.range, 0..member as u64);
 }
 
 #[tokio::test(start_paused = true)]

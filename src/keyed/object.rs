@@ -48,10 +48,15 @@ impl<S: AppendStore> Destination for KeyObject<S> {
         }
     }
 
-    async fn append(&mut self, batch: Batch, continues: bool) -> Result<Vec<Place>> {
+    async fn append(
+        &mut self,
+        batch: Batch,
+        continues: bool,
+        places: &mut Vec<Place>,
+    ) -> Result<()> {
         self.open(None).await?;
         match &mut self.state {
-            State::Open(appender) => Destination::append(appender, batch, continues).await,
+            State::Open(appender) => Destination::append(appender, batch, continues, places).await,
             State::Closed(_) => unreachable!("it has been opened"),
         }
     }

@@ -23,7 +23,7 @@ use crate::core::position::Proven;
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::metrics;
 use crate::store::{AppendStore, ObjectPath};
-use crate::writer::destination::{Destination, RollReason, Room};
+use crate::writer::destination::{Appending, Destination, RollReason, Room};
 use crate::writer::periods::WallClock;
 use crate::writer::receipt::Place;
 
@@ -224,34 +224,29 @@ impl<S: AppendStore> Roller<S> {
     }
 
     /// Appends `batch` to the object that is open. If told to keep trying, goes on with it until its
-    /// fate is known, whatever fails meanwhile.
-    async fn deliver(&mut self, current: &mut Current<S>, batch: Batch) -> Result<Place> {
-        let len = batch.len();
-        let (position, before) = (current.appender.position(), current.appender.crc64());
+    /// fate is known, whatever fails meanwhile. `places` gets where that is which has landed.
+    async fn deliver(
+        &mut self,
+        current: &mut Current<S>,
+        batch: Batch,
+        places: &mut Vec<Place>,
+    ) -> Result<()> {
+        let appending = Appending::new(&current.appender, &batch);
         let mut appended = current.appender.append(batch).await;
         let mut failures = 0;
-        let receipt = loop {
-            let error = match appended {
-                Ok(receipt) => break receipt,
-                Err(error) => error,
-            };
-            let mends = !ends_the_object(&error) && !is_hopeless(&error);
+        while let Err(error) = &appended {
+            let mends = !ends_the_object(error) && !is_hopeless(error);
             let Some(backoff) = self.plan.keep_trying.filter(|_| mends) else {
-                return Err(error);
+                break;
             };
-            self.counters.error(&error);
+            self.counters.error(error);
             failures += 1;
             self.pause(backoff, failures).await;
             current.appender.resume();
-            appended = current.appender.complete(len).await;
-        };
-        Ok(Place {
-            object: current.appender.object().clone(),
-            position: receipt.range.start,
-            len,
-            before: before.filter(|_| receipt.range.start == position),
-            member: None,
-        })
+            appended = current.appender.complete(appending.len()).await;
+        }
+        places.extend(appending.place(&current.appender, &appended));
+        appended.map(drop)
     }
 
     /// The object takes no more from us. If many in a row refuse the same batch for a reason that
@@ -343,13 +338,17 @@ impl<S: AppendStore> Destination for Roller<S> {
         })
     }
 
-    async fn append(&mut self, whole: Batch, continues: bool) -> Result<Vec<Place>> {
+    async fn append(
+        &mut self,
+        whole: Batch,
+        continues: bool,
+        places: &mut Vec<Place>,
+    ) -> Result<()> {
         self.unsent = Some(whole.clone());
-        let mut places = Vec::new();
         let mut refusals = 0;
         for _ in 0..MOST_PASSED {
             let Some(batch) = self.unsent.clone() else {
-                return Ok(places);
+                return Ok(());
             };
             if self.plan.compressed && !continues && self.lacks_room(&batch) {
                 self.end_current(RollReason::Size, self.plan.seal).await;
@@ -368,10 +367,8 @@ impl<S: AppendStore> Destination for Roller<S> {
                 continue;
             };
             let len = batch.len();
-            let (position, before) = (current.appender.position(), current.appender.crc64());
-            match self.deliver(&mut current, batch).await {
-                Ok(place) => {
-                    places.push(place);
+            match self.deliver(&mut current, batch, places).await {
+                Ok(()) => {
                     self.unsent = None;
                     self.has_proven(current.appender.proven());
                     current.last = self.plan.clock.now();
@@ -382,13 +379,6 @@ impl<S: AppendStore> Destination for Roller<S> {
                     let left = self.unsent.as_ref().map_or(0, Batch::len);
                     if left < len {
                         refusals = 0;
-                        places.push(Place {
-                            object: current.appender.object().clone(),
-                            position,
-                            len: len - left,
-                            before,
-                            member: None,
-                        });
                     }
                     self.has_proven(current.appender.proven());
                     if !ends_the_object(&error) {

@@ -5,7 +5,7 @@ use std::future::{Future, ready};
 use jiff::Timestamp;
 
 use super::receipt::Place;
-use crate::appender::ObjectAppender;
+use crate::appender::{AppendReceipt, ObjectAppender};
 use crate::core::batch::Batch;
 use crate::core::position::Proven;
 use crate::error::Result;
@@ -25,13 +25,15 @@ pub(crate) trait Destination: Send + 'static {
         Some(Room::UNLIMITED)
     }
 
-    /// Appends `batch` and returns when that is settled: where its bytes are. `continues`: it goes
-    /// on with a record whose beginning has been appended.
+    /// Appends `batch` and returns when that is settled. `places` gets where its bytes are, also
+    /// those that have landed before a failure. `continues`: it goes on with a record whose
+    /// beginning has been appended.
     fn append(
         &mut self,
         batch: Batch,
         continues: bool,
-    ) -> impl Future<Output = Result<Vec<Place>>> + Send;
+        places: &mut Vec<Place>,
+    ) -> impl Future<Output = Result<()>> + Send;
 
     /// Proves what was only compared yet.
     fn verify(&mut self) -> impl Future<Output = Result<()>> + Send {
@@ -99,27 +101,57 @@ pub enum RollReason {
     Shutdown,
 }
 
-/// Appends `batch`, and tells where it is.
-pub(crate) async fn append_placed<S: AppendStore>(
-    appender: &mut ObjectAppender<S>,
-    batch: Batch,
-) -> Result<Place> {
-    let (position, before) = (appender.position(), appender.crc64());
-    let len = batch.len();
-    let receipt = appender.append(batch).await?;
-    Ok(Place {
-        object: appender.object().clone(),
-        position: receipt.range.start,
-        len,
-        before: before.filter(|_| receipt.range.start == position),
-        member: None,
-    })
+/// What is known of the place of a batch before it is appended.
+pub(crate) struct Appending {
+    len: u64,
+    position: u64,
+    crc64: Option<u64>,
+}
+
+impl Appending {
+    /// `batch` is about to be appended by `appender`, which has settled everything before.
+    pub(crate) fn new<S: AppendStore>(appender: &ObjectAppender<S>, batch: &Batch) -> Self {
+        Self {
+            len: batch.len(),
+            position: appender.position(),
+            crc64: appender.crc64(),
+        }
+    }
+
+    /// The length of the batch.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Where the batch is; after a failure, where that of it is which has landed.
+    pub(crate) fn place<S: AppendStore>(
+        self,
+        appender: &ObjectAppender<S>,
+        appended: &Result<AppendReceipt>,
+    ) -> Option<Place> {
+        let len = self.len - appender.unsettled().map_or(0, Batch::len);
+        let position = match appended {
+            Ok(receipt) => receipt.range.start,
+            Err(_) => appender.position() - len,
+        };
+        (len > 0).then(|| Place {
+            object: appender.object().clone(),
+            position,
+            len,
+            before: self.crc64.filter(|_| position == self.position),
+            member: None,
+        })
+    }
 }
 
 impl<S: AppendStore> Destination for ObjectAppender<S> {
-    async fn append(&mut self, batch: Batch, _: bool) -> Result<Vec<Place>> {
-        let place = append_placed(self, batch).await?;
-        Ok(vec![place])
+    async fn append(&mut self, batch: Batch, _: bool, places: &mut Vec<Place>) -> Result<()> {
+        // An appender that has failed before does not take the batch.
+        self.settle().await?;
+        let appending = Appending::new(self, &batch);
+        let appended = Self::append(self, batch).await;
+        places.extend(appending.place(self, &appended));
+        appended.map(drop)
     }
 
     async fn verify(&mut self) -> Result<()> {

@@ -24,7 +24,7 @@ mod writer;
 pub use self::builder::OssAppendWriterBuilder;
 pub use self::copy::CopyProgress;
 pub use self::lazy::LazyOssAppendWriter;
-pub use self::receipt::{Receipt, Written};
+pub use self::receipt::{Receipt, Written, WrittenPart};
 pub use self::stats::WriterStats;
 pub use self::unsent::Unsent;
 pub use self::watermark::DurablePositions;

@@ -1,6 +1,6 @@
 //! Receipts: where a record is, once it is durable.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::appender::checkpoint::Checkpoint;
 use crate::core::batch::Batch;
 use crate::core::crc64::Crc64;
 use crate::core::position::Proven;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::ObjectPath;
 
 /// A promise that one record will be durable, given by
@@ -33,15 +33,30 @@ pub struct Receipt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Written {
-    /// The object that it is in.
+    /// The object that it is in; if it is in several, the one that its end is in.
     pub object: ObjectPath,
     /// Its bytes in the object. With compression those of the gzip member or zstd frame that holds
-    /// the record, and perhaps others before and behind it; of all of them if the record is in
+    /// the record, and perhaps others before and after it; of all of them if the record is in
     /// several.
     pub range: Range<u64>,
+    /// The parts of the record before `range`, in order. Empty unless a roll has split the record
+    /// between objects: of an [unaligned](crate::RollingWriterBuilder::unaligned) sequence, or
+    /// because an object took no more appends in the midst of a record longer than
+    /// `max_append_size`.
+    pub earlier: Vec<WrittenPart>,
     /// The CRC-64 of the object up to the end of the record, with compression of the member; only
     /// if it was [asked for](Receipt::with_crc64) in time, and known.
     pub crc64: Option<u64>,
+}
+
+/// A part of a record that is in more than one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WrittenPart {
+    /// The object that it is in.
+    pub object: ObjectPath,
+    /// Its bytes in the object, as those of [`Written::range`].
+    pub range: Range<u64>,
 }
 
 impl Written {
@@ -87,7 +102,8 @@ impl Receipt {
     /// by size or time, or by a flush.
     ///
     /// # Errors
-    /// The writer's failure, if the record is not durable.
+    /// The writer's failure, if the record is not durable. What fails after the record has become
+    /// durable is not told here.
     ///
     /// # Cancel safety
     /// Safe.
@@ -95,16 +111,13 @@ impl Receipt {
         let waiting = Waiting::new(&self.shared);
         poll_fn(|cx| {
             let state = self.shared.lock();
-            if state.durable >= self.range.end
-                && let Some(written) = state.places.find(&self.range)
-            {
-                return Poll::Ready(Ok(written));
+            if state.durable >= self.range.end {
+                let written = state.places.find(&self.range);
+                return Poll::Ready(written.ok_or_else(|| Error::new(ErrorKind::Closed)));
             }
             state.check_failed()?;
             if matches!(state.phase, Phase::Closed) {
-                return Poll::Ready(Err(Error::invalid_input(
-                    "the record's place is not known: it is in more than one object",
-                )));
+                return Poll::Ready(Err(Error::new(ErrorKind::Closed)));
             }
             waiting.wait(state, cx)
         })
@@ -162,18 +175,18 @@ impl Place {
 /// Which bytes of the stream are where, as long as anybody may ask.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    /// Runs by their starts in the stream.
-    runs: VecDeque<(u64, Place)>,
-    /// Where the records begin that have receipts.
-    receipts: BTreeSet<u64>,
+    /// Runs by their starts in the stream: those that hold a part of a record with a receipt.
+    runs: BTreeMap<u64, Place>,
+    /// The records that have receipts: their ends by their starts.
+    receipts: BTreeMap<u64, u64>,
     /// The checksums that were asked for, by their ends in the stream, with how many ask.
     checksums: BTreeMap<u64, (usize, Option<u64>)>,
 }
 
 impl Places {
-    /// A receipt is given for the record that begins at `start`.
-    pub(super) fn give_receipt(&mut self, start: u64) {
-        self.receipts.insert(start);
+    /// A receipt is given for the record in `range`.
+    pub(super) fn give_receipt(&mut self, range: &Range<u64>) {
+        self.receipts.insert(range.start, range.end);
     }
 
     fn want(&mut self, end: u64) {
@@ -187,8 +200,8 @@ impl Places {
 
     /// The ends in `range` whose checksums are wanted.
     pub(super) fn wanted(&self, range: Range<u64>) -> Vec<u64> {
-        let behind = range.start + 1..range.end + 1;
-        self.checksums.range(behind).map(|(end, _)| *end).collect()
+        let after = range.start + 1..range.end + 1;
+        self.checksums.range(after).map(|(end, _)| *end).collect()
     }
 
     pub(super) fn checksum(&mut self, end: u64, crc64: u64) {
@@ -199,39 +212,54 @@ impl Places {
 
     /// The bytes from `start` on in the stream are there.
     pub(super) fn push(&mut self, start: u64, place: Place) {
-        if let Some((first, last)) = self.runs.back_mut()
-            && last.member.is_none()
+        if let Some(mut last) = self.runs.last_entry()
+            && last.get().member.is_none()
             && place.member.is_none()
-            && last.object == place.object
-            && *first + last.len == start
-            && last.position + last.len == place.position
+            && last.get().object == place.object
+            && last.key() + last.get().len == start
+            && last.get().position + last.get().len == place.position
         {
-            last.len += place.len;
-        } else {
-            self.runs.push_back((start, place));
+            last.get_mut().len += place.len;
+        } else if self.has_receipt(start, place.len) {
+            self.runs.insert(start, place);
         }
     }
 
+    /// Whether a record with a receipt is in the run, or a part of one.
+    fn has_receipt(&self, start: u64, len: u64) -> bool {
+        let last = self.receipts.range(..start + len).next_back();
+        last.is_some_and(|(_, end)| *end > start)
+    }
+
     fn find(&self, range: &Range<u64>) -> Option<Written> {
-        let behind = self
-            .runs
-            .partition_point(|(start, _)| *start <= range.start);
-        let mut runs = self.runs.range(behind.checked_sub(1)?..);
-        let (mut start, mut place) = runs.next().map(|(start, place)| (*start, place))?;
-        let begin = place.begin(range.start - start);
-        while range.end > start + place.len {
-            let (next_start, next) = runs.next()?;
-            let adjoins = *next_start == start + place.len
-                && next.object == place.object
-                && next.position == place.end(place.len);
-            if !adjoins {
+        let (first, _) = self.runs.range(..=range.start).next_back()?;
+        let mut parts: Vec<WrittenPart> = Vec::new();
+        let mut at = range.start;
+        for (start, place) in self.runs.range(first..&range.end) {
+            if at < *start || at >= start + place.len {
                 return None;
             }
-            (start, place) = (*next_start, next);
+            let begin = place.begin(at - start);
+            at = range.end.min(start + place.len);
+            let end = place.end(at - start);
+            match parts.last_mut() {
+                Some(last) if last.object == place.object && last.range.end == begin => {
+                    last.range.end = end;
+                }
+                _ => parts.push(WrittenPart {
+                    object: place.object.clone(),
+                    range: begin..end,
+                }),
+            }
         }
+        let WrittenPart {
+            object,
+            range: last,
+        } = parts.pop().filter(|_| at == range.end)?;
         Some(Written {
-            object: place.object.clone(),
-            range: begin..place.end(range.end - start),
+            object,
+            range: last,
+            earlier: parts,
             crc64: self.checksums.get(&range.end).and_then(|(_, crc)| *crc),
         })
     }
@@ -244,15 +272,15 @@ impl Places {
             }
         }
         self.receipts.remove(&range.start);
-        let Some(first) = self.receipts.first() else {
-            self.runs = VecDeque::new();
-            return;
-        };
         // With compression each append is a run: those that nobody can ask for go.
-        while let Some((start, place)) = self.runs.front()
-            && start + place.len <= *first
-        {
-            self.runs.pop_front();
+        let held = self.runs.range(..range.end).rev();
+        let unused: Vec<u64> = held
+            .take_while(|(start, place)| *start + place.len > range.start)
+            .filter(|(start, place)| !self.has_receipt(**start, place.len))
+            .map(|(start, _)| *start)
+            .collect();
+        for start in unused {
+            self.runs.remove(&start);
         }
     }
 }
@@ -298,26 +326,43 @@ mod tests {
     #[test]
     fn places_are_kept_no_longer_than_somebody_may_ask() {
         let mut places = Places::default();
-        places.give_receipt(0);
+        places.give_receipt(&(0..10));
         for number in 0..1000 {
             // There is always a receipt.
-            places.give_receipt((number + 1) * 10);
+            places.give_receipt(&((number + 1) * 10..(number + 2) * 10));
             places.push(number * 10, member(number * 5, 10));
             let range = number * 10..number * 10 + 10;
             let written = places.find(&range).unwrap();
             assert_eq!(written.range, number * 5..number * 5 + 5);
             places.forget(&range, false);
-            assert!(places.runs.len() <= 1);
+            assert!(places.runs.is_empty());
         }
         assert!(places.are_wanted());
-        places.forget(&(10_000..10_001), false);
+        places.forget(&(10_000..10_010), false);
         assert!(!places.are_wanted());
+    }
+
+    #[test]
+    fn a_receipt_that_is_held_keeps_no_other_places() {
+        let mut places = Places::default();
+        for number in 0..1000 {
+            let range = number * 10..number * 10 + 10;
+            if number % 10 == 0 {
+                places.give_receipt(&range);
+            }
+            places.push(range.start, member(number * 5, 10));
+            if number % 10 == 0 && number > 0 {
+                places.forget(&range, false);
+            }
+        }
+        assert_eq!(places.runs.len(), 1);
+        assert_eq!(places.find(&(0..10)).unwrap().range, 0..5);
     }
 
     #[test]
     fn members_are_told_apart_even_where_they_are_as_long_as_what_they_hold() {
         let mut places = Places::default();
-        places.give_receipt(0);
+        places.give_receipt(&(0..100));
         for number in 0..3 {
             places.push(number * 5, member(number * 5, 5));
         }
@@ -326,7 +371,9 @@ mod tests {
         assert_eq!(places.find(&(10..16)), None);
         // Somebody else is between these.
         places.push(15, member(20, 5));
-        assert_eq!(places.find(&(12..16)), None);
+        let written = places.find(&(12..16)).unwrap();
+        assert_eq!(written.earlier[0].range, 10..15);
+        assert_eq!(written.range, 20..25);
         assert_eq!(places.find(&(15..16)).unwrap().range, 20..25);
     }
 }

@@ -33,8 +33,9 @@ impl<D: Destination> Destination for Slim<D> {
         &mut self,
         batch: Batch,
         continues: bool,
-    ) -> impl Future<Output = Result<Vec<Place>>> + Send {
-        Box::pin(self.0.append(batch, continues))
+        places: &mut Vec<Place>,
+    ) -> impl Future<Output = Result<()>> + Send {
+        Box::pin(self.0.append(batch, continues, places))
     }
 
     fn verify(&mut self) -> impl Future<Output = Result<()>> + Send {

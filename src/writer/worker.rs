@@ -109,10 +109,12 @@ async fn work<D: Destination>(
                 let batch = Batch::from(chunks);
                 shared.lock().in_flight = Some(batch.clone());
                 let len = batch.len();
-                let appending = destination.append(batch.clone(), continues);
-                let places = meanwhile(shared, clock, buffered, appending).await?;
+                let mut places = Vec::new();
+                let appending = destination.append(batch.clone(), continues, &mut places);
+                let appended = meanwhile(shared, clock, buffered, appending).await;
                 note_places(shared, &batch, places);
                 drop(batch);
+                appended?;
                 landed(shared, destination, len);
             }
             Job::Verify => {
@@ -316,29 +318,30 @@ fn take(state: &mut State, max: u64, room: Room) -> Option<Vec<bytes::Bytes>> {
     })
 }
 
-/// Keeps where the bytes of `batch` are, and the checksums in it, for those who may ask.
+/// Keeps where the first bytes of `batch` are, and the checksums in them, for those who may ask.
 fn note_places(shared: &Shared, batch: &Batch, places: Vec<Place>) {
     let mut state = shared.lock();
     if !state.places.are_wanted() {
         return;
     }
     let start = state.settled;
-    let ends = state.places.wanted(start..start + batch.len());
-    let mut found = Vec::new();
-    if let ([place], false) = (&places[..], ends.is_empty()) {
-        if let Some(crc64) = place.member.as_ref().and_then(|member| member.crc64) {
-            found = vec![crc64; ends.len()];
-        } else if let Some(before) = place.before {
-            drop(state);
-            found = checksums(batch, start, before, &ends);
-            state = shared.lock();
-        }
-    }
-    for (end, crc64) in ends.into_iter().zip(found) {
-        state.places.checksum(end, crc64);
-    }
     let mut at = start;
     for place in places {
+        let ends = state.places.wanted(at..at + place.len);
+        let crc64 = place.member.as_ref().and_then(|member| member.crc64);
+        let found = match (crc64, place.before) {
+            (Some(crc64), _) => vec![crc64; ends.len()],
+            (None, Some(before)) if !ends.is_empty() => {
+                drop(state);
+                let found = checksums(&batch.skip(at - start), at, before, &ends);
+                state = shared.lock();
+                found
+            }
+            (None, _) => Vec::new(),
+        };
+        for (end, crc64) in ends.into_iter().zip(found) {
+            state.places.checksum(end, crc64);
+        }
         let len = place.len;
         state.places.push(at, place);
         at += len;

@@ -357,7 +357,7 @@ impl OssAppendWriter {
         }
         push(&self.shared, &mut state, record.clone());
         let range = state.accepted - len..state.accepted;
-        state.places.give_receipt(range.start);
+        state.places.give_receipt(&range);
         drop(state);
         Ok(Some(Receipt::new(Arc::clone(&self.shared), range)))
     }
@@ -490,7 +490,7 @@ impl OssAppendWriter {
         ready!(self.poll_item(cx))?;
         let mut state = ready!(self.poll_placed(cx, record))?;
         let range = state.accepted - record.len() as u64..state.accepted;
-        state.places.give_receipt(range.start);
+        state.places.give_receipt(&range);
         drop(state);
         Poll::Ready(Ok(Receipt::new(Arc::clone(&self.shared), range)))
     }
