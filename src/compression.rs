@@ -262,6 +262,10 @@ impl<D: Destination> Destination for Compressed<D> {
         self.inner.finish(seal)
     }
 
+    fn failure(&mut self) -> Option<Error> {
+        self.inner.failure()
+    }
+
     fn proven(&self) -> Proven {
         self.inner.proven()
     }

@@ -121,7 +121,8 @@ pub enum ErrorKind {
     },
     /// The writer was shut down before this call.
     Closed,
-    /// The tokio runtime that ran the writer's worker ended before the writer did.
+    /// The tokio runtime that ran the writer's worker ended before the writer did, or the worker, or
+    /// a callback that it called, panicked. Then the source has the panic's text.
     WorkerLost,
     /// So many keys of a keyed writer have failed that it opens no more, until some are forgiven.
     /// The error of one of them is the source.
@@ -518,9 +519,9 @@ impl fmt::Display for ErrorKind {
                 stalled.as_secs_f64()
             ),
             Self::Closed => f.write_str("the writer has been shut down"),
-            Self::WorkerLost => {
-                f.write_str("the tokio runtime that ran the writer's worker has ended")
-            }
+            Self::WorkerLost => f.write_str(
+                "the writer's worker was lost: its tokio runtime has ended, or it panicked",
+            ),
             Self::TooManyFailedKeys { keys } => write!(
                 f,
                 "{keys} keys have failed, and no more are opened until some are forgiven"

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use oss_append::{CopyProgress, ErrorKind};
-use support::store::SimStore;
-use support::{MS, SEC, writer};
+use support::store::{Fault, SimStore};
+use support::{MS, SEC, ours, small_writer, writer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Interval, interval};
 
@@ -152,6 +152,85 @@ async fn a_dropped_copy_from_loses_nothing_that_it_read() {
     }
     writer.shutdown().await.unwrap();
     assert_eq!(store.content(), input);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_to_a_shared_object_reads_no_more_than_an_append_takes() {
+    for max_append_size in [1, 1000, 64 * 1024] {
+        let store = SimStore::new();
+        let mut writer = writer(&store)
+            .shared(true)
+            .batch_size(1)
+            .max_append_size(max_append_size)
+            .open()
+            .await
+            .unwrap();
+        let input = vec![b'x'; 20 * max_append_size as usize];
+        let copied = writer.copy_from(&mut input.as_slice()).await.unwrap();
+        assert_eq!(copied, input.len() as u64);
+        assert_eq!(store.content(), input);
+        assert!(
+            store
+                .appends()
+                .iter()
+                .all(|(_, len)| *len <= max_append_size)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_read_gave_when_nothing_is_taken_any_more_is_given_back() {
+    for fails in [false, true] {
+        let store = SimStore::new();
+        let mut writer = writer(&store).open().await.unwrap();
+        let mut clone = writer.clone();
+        let (mut source, mut reader) = tokio::io::duplex(100);
+        let copy = tokio::spawn(async move {
+            let error = writer.copy_from(&mut reader).await.unwrap_err();
+            (writer, error)
+        });
+        source.write_all(b"first ").await.unwrap();
+        clone.wait_durable(6).await.unwrap();
+        if fails {
+            store.fault(Fault::error(403, "AccessDenied"));
+            clone.write_all(b"failed ").await.unwrap();
+            clone.sync().await.unwrap_err();
+        } else {
+            clone.shutdown().await.unwrap();
+        }
+        source.write_all(b"second").await.unwrap();
+        let (writer, error) = copy.await.unwrap();
+        assert_eq!(matches!(error.kind(), ErrorKind::Closed), !fails, "{error}");
+        let unsent = writer.into_unsent().unwrap();
+        let expected: &[u8] = if fails { b"failed second" } else { b"second" };
+        assert_eq!(unsent.chunks.concat(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_would_not_stay_whole_is_refused_before_anything_is_taken() {
+    let store = SimStore::new();
+    let mut writer = small_writer(&store).shared(true).open().await.unwrap();
+    let slices = [io::IoSlice::new(&[1; 30]), io::IoSlice::new(&[2; 30])];
+    let refusals = [
+        ours(writer.write(&[0; 51]).await.unwrap_err()),
+        ours(writer.write_vectored(&slices).await.unwrap_err()),
+        writer.write_bytes(vec![0; 51].into()).await.unwrap_err(),
+        writer.write_bytes(vec![0; 1000].into()).await.unwrap_err(),
+        writer.enqueue(vec![0; 51].into()).await.unwrap_err(),
+        ours(
+            tokio::io::copy(&mut &[0; 100][..], &mut writer)
+                .await
+                .unwrap_err(),
+        ),
+    ];
+    for error in refusals {
+        assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
+        assert!(error.to_string().contains("max_append_size 50"), "{error}");
+    }
+    assert_eq!(writer.stats().accepted, 0);
+    writer.shutdown().await.unwrap();
+    assert!(store.appends().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

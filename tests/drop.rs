@@ -6,11 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
-use futures::FutureExt;
+use bytes::Bytes;
+use futures::{FutureExt, SinkExt};
 use oss_append::{ErrorKind, Landed, OssAppendWriter};
 use support::log::Log;
-use support::store::SimStore;
-use support::{MS, SEC, ours, writer};
+use support::store::{Fault, SimStore};
+use support::{MS, SEC, ours, small_writer, writer};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +118,7 @@ fn a_writer_whose_runtime_ended_fails_and_gives_its_bytes_back() {
     });
     drop(runtime);
     new_runtime().block_on(async move {
-        let error = ours(writer.flush().await.unwrap_err());
+        let error = ours(AsyncWriteExt::flush(&mut writer).await.unwrap_err());
         assert_eq!(error.kind(), &ErrorKind::WorkerLost);
         assert_eq!(error.landed(), Some(Landed::InDoubt));
         let unsent = writer.into_unsent().unwrap();
@@ -171,6 +172,124 @@ fn a_dropped_clone_may_be_the_last_that_holds_a_task_with_another() {
         .expect("nobody waits for a lock of his own");
 }
 
+/// Looks at the writer when it is dropped or woken.
+struct Asks(OssAppendWriter, Vec<u8>);
+
+impl AsRef<[u8]> for Asks {
+    fn as_ref(&self) -> &[u8] {
+        &self.1
+    }
+}
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        self.0.stats();
+    }
+}
+
+impl Wake for Asks {
+    fn wake(self: Arc<Self>) {
+        self.0.stats();
+    }
+}
+
+/// Bytes whose owner looks at the writer.
+fn owned(writer: &OssAppendWriter, len: usize) -> Bytes {
+    Bytes::from_owner(Asks(writer.clone(), vec![1; len]))
+}
+
+/// Runs `test` with a writer, and fails if it never ends.
+fn ends(test: impl AsyncFn(SimStore, OssAppendWriter) + Send + 'static) {
+    let (ended, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let store = SimStore::new();
+            let writer = small_writer(&store).open().await.unwrap();
+            test(store, writer).await;
+        });
+        ended.send(()).unwrap();
+    });
+    wait.recv_timeout(60 * SEC)
+        .expect("nobody waits for a lock of his own");
+}
+
+#[test]
+fn what_is_dropped_when_bytes_are_durable_may_ask_the_writer() {
+    ends(async |_, mut writer| {
+        for len in [1, 100, 10_000] {
+            let bytes = owned(&writer, len);
+            writer.write_bytes(bytes).await.unwrap();
+            writer.sync().await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_is_dropped_at_the_end_of_a_writer_may_ask_it() {
+    ends(async |_, _| {
+        for len in [1, 10_000] {
+            for end in ["drop", "shutdown", "failure"] {
+                let store = SimStore::new();
+                let mut writer = small_writer(&store).open().await.unwrap();
+                let mut clone = writer.clone();
+                writer.feed(owned(&writer, 100)).await.unwrap();
+                // There is no room for this.
+                clone.feed(owned(&writer, len)).await.unwrap();
+                match end {
+                    "drop" => {
+                        drop(clone);
+                        writer.sync().await.unwrap();
+                    }
+                    "shutdown" => writer.shutdown().await.unwrap(),
+                    _ => {
+                        store.fault(Fault::error(403, "AccessDenied"));
+                        writer.sync().await.unwrap_err();
+                        drop(writer.into_unsent().unwrap());
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_waker_may_ask_the_writer_when_it_is_woken_or_dropped() {
+    ends(async |_, mut writer| {
+        let asks = || Waker::from(Arc::new(Asks(writer.clone(), Vec::new())));
+        let wakers = [asks(), asks()];
+        writer.write_all(&[1; 5]).await.unwrap();
+        for waker in wakers {
+            let mut cx = Context::from_waker(&waker);
+            assert!(Pin::new(&mut writer).poll_flush(&mut cx).is_pending());
+        }
+        writer.clone().sync().await.unwrap();
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_keeps_nobody_else_from_being_woken() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("no");
+        }
+    }
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    let mut clone = writer.clone();
+    writer.write_all(b"x").await.unwrap();
+    let waker = Waker::from(Arc::new(Panics));
+    let mut cx = Context::from_waker(&waker);
+    assert!(Pin::new(&mut writer).poll_flush(&mut cx).is_pending());
+    clone.sync().await.unwrap();
+    clone.shutdown().await.unwrap();
+}
+
 #[test]
 fn opening_outside_of_a_runtime_is_an_error_and_no_panic() {
     let store = SimStore::new();
@@ -194,7 +313,8 @@ async fn a_reader_of_a_flush_is_woken_when_the_runtime_of_the_worker_ends() {
     let builder = writer(&store);
     let mut writer = worker_runtime.spawn(builder.open()).await.unwrap().unwrap();
     writer.write_all(b"x").await.unwrap();
-    let flush = tokio::spawn(async move { ours(writer.flush().await.unwrap_err()) });
+    let flush =
+        tokio::spawn(async move { ours(AsyncWriteExt::flush(&mut writer).await.unwrap_err()) });
     tokio::task::yield_now().await;
     worker_runtime.shutdown_background();
     assert_eq!(flush.await.unwrap().kind(), &ErrorKind::WorkerLost);

@@ -73,6 +73,58 @@ async fn an_item_without_room_is_given_back_by_a_failed_writer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_item_without_room_is_waited_for_when_a_clone_shuts_the_writer_down() {
+    for last in [&[3][..], &[3; 99]] {
+        let store = SimStore::new();
+        store.world().latency = MS;
+        let mut writer = small_writer(&store).open().await.unwrap();
+        let mut clone = writer.clone();
+        writer.feed(Bytes::from(vec![1; 100])).await.unwrap();
+        clone.feed(Bytes::copy_from_slice(last)).await.unwrap();
+        writer.shutdown().await.unwrap();
+        assert_eq!(store.content(), [&[1; 100], last].concat());
+        let stats = writer.stats();
+        assert_eq!(
+            (stats.accepted, stats.durable),
+            (100 + last.len() as u64, stats.accepted)
+        );
+        let error = SinkExt::<Bytes>::flush(&mut clone).await;
+        assert!(error.is_ok(), "its item is durable");
+        assert!(clone.feed(Bytes::from("late")).await.is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_without_room_of_any_clone_is_given_back_by_a_failed_writer() {
+    let store = SimStore::new();
+    let mut writer = small_writer(&store).open().await.unwrap();
+    let mut clone = writer.clone();
+    store.fault(Fault::error(403, "AccessDenied"));
+    writer.feed(Bytes::from(vec![1; 99])).await.unwrap();
+    clone.feed(Bytes::from(vec![2; 99])).await.unwrap();
+    writer.sync().await.unwrap_err();
+    let stats = writer.stats();
+    assert_eq!(
+        (stats.accepted, stats.failed, stats.buffered),
+        (198, 198, 0)
+    );
+    let unsent = writer.into_unsent().unwrap();
+    assert_eq!(unsent.chunks.concat(), [[1; 99], [2; 99]].concat());
+    assert!(clone.into_unsent().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_cannot_be_whole_is_refused_and_nothing_of_it_taken() {
+    let store = SimStore::new();
+    let mut writer = small_writer(&store).shared(true).open().await.unwrap();
+    let error = writer.feed(Bytes::from(vec![1; 51])).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
+    assert!(error.to_string().contains("max_append_size 50"), "{error}");
+    writer.shutdown().await.unwrap();
+    assert_eq!(writer.stats().accepted, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn sinks_and_writes_keep_their_order() {
     let store = SimStore::new();
     let mut writer = writer(&store)

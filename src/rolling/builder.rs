@@ -167,8 +167,8 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
 
     /// Calls `register` with each object that has been finished, when everything that was written
     /// to it is durable: to enter it in a catalogue, for example. It is called by the writer's
-    /// worker, so it should not take long (send it through a channel) nor panic, which fails the
-    /// writer.
+    /// worker, so it should not take long (send it through a channel). If it panics, the writer
+    /// fails with [`WorkerLost`](crate::ErrorKind::WorkerLost), whose source has the panic's text.
     pub fn on_finished(
         mut self,
         register: impl Fn(FinishedObject) + Send + Sync + 'static,

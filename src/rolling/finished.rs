@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::store::ObjectPath;
 use crate::writer::destination::RollReason;
+use crate::writer::worker::panicked;
 
 /// An object that a [`RollingWriter`](crate::RollingWriter) has finished: everything that it wrote
 /// to it is durable.
@@ -42,8 +44,10 @@ impl OnFinished {
         Self(Arc::new(call))
     }
 
-    pub(super) fn call(&self, object: FinishedObject) {
-        (self.0)(object);
+    /// Tells of `object`. A panic is an error, and goes no further.
+    pub(super) fn call(&self, object: FinishedObject) -> Result<()> {
+        catch_unwind(AssertUnwindSafe(|| (self.0)(object)))
+            .map_err(|panic| panicked("on_finished", &*panic))
     }
 }
 

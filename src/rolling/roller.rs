@@ -67,6 +67,8 @@ pub(super) struct Roller<S> {
     /// What is not proven of the batch that is being appended.
     unsent: Option<Batch>,
     proven: Proven,
+    /// `on_finished` has panicked.
+    failure: Option<Error>,
 }
 
 #[derive(Clone)]
@@ -95,6 +97,7 @@ impl<S: AppendStore> Roller<S> {
             current: None,
             unsent: None,
             proven: Proven::EMPTY,
+            failure: None,
         }
     }
 
@@ -273,7 +276,7 @@ impl<S: AppendStore> Roller<S> {
         self.progress.finished();
         metrics::finished_object(&self.plan.bucket);
         if let Some(on_finished) = &self.plan.on_finished {
-            on_finished.call(FinishedObject {
+            let told = on_finished.call(FinishedObject {
                 object: current.appender.object().clone(),
                 range: current.start..position,
                 crc64: crc,
@@ -283,6 +286,7 @@ impl<S: AppendStore> Roller<S> {
                 sealed: matches!(seal, Some(Ok(()))),
                 seal_error: seal.and_then(Result::err),
             });
+            self.failure = self.failure.take().or(told.err());
         }
     }
 
@@ -403,6 +407,10 @@ impl<S: AppendStore> Destination for Roller<S> {
     async fn finish(&mut self, seal: bool) -> Result<()> {
         self.end_current(RollReason::Shutdown, seal).await;
         Ok(())
+    }
+
+    fn failure(&mut self) -> Option<Error> {
+        self.failure.take()
     }
 
     fn proven(&self) -> Proven {

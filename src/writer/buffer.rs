@@ -208,15 +208,16 @@ impl Buffer {
         }
     }
 
-    /// Takes `bytes` in, without copying unless they are few.
-    pub(super) fn share(&mut self, bytes: Bytes, now: impl Fn() -> Time) {
+    /// Takes `bytes` in, without copying unless they are few. Drops none: that is for the caller to
+    /// do, without the lock.
+    pub(super) fn share(&mut self, bytes: &Bytes, now: impl Fn() -> Time) {
         if bytes.len() < MIN_SHARED {
-            return self.copy(&bytes, now);
+            return self.copy(bytes, now);
         }
         self.end_tail();
         self.len += bytes.len() as u64;
         self.chunks.push_back(Chunk {
-            bytes,
+            bytes: bytes.clone(),
             since: now(),
         });
     }
@@ -229,7 +230,7 @@ impl Buffer {
         }
     }
 
-    /// An empty segment to be filled elsewhere and given to [`share`](Self::share).
+    /// An empty segment to be filled elsewhere, and given to [`share`](Self::share) as `Bytes`.
     pub(super) fn segment(&mut self) -> BytesMut {
         self.pool
             .pop()
@@ -311,23 +312,12 @@ impl Buffer {
         self.take_len(self.len)
     }
 
-    /// Keeps the segments of what has been dealt with at `now` for reuse, as many as there is room
-    /// for beside what waits.
-    pub(super) fn release(&mut self, chunks: Vec<Bytes>, now: Time) {
+    /// Keeps `segments` of what has been dealt with at `now` for reuse, as many as there is room for
+    /// beside what waits.
+    pub(super) fn release(&mut self, segments: Vec<BytesMut>, now: Time) {
         let room = self.capacity.saturating_sub(self.len);
         let most = usize::try_from(room).unwrap_or(usize::MAX) / MAX_SEGMENT;
-        for chunk in chunks {
-            if self.pool.len() >= most {
-                break;
-            }
-            if let Ok(mut segment) = chunk.try_into_mut() {
-                segment.clear();
-                let whole = segment.try_reclaim(MAX_SEGMENT);
-                if whole && segment.capacity() == MAX_SEGMENT {
-                    self.pool.push(segment);
-                }
-            }
-        }
+        self.pool.extend(segments);
         self.pool.truncate(most);
         let spare = !self.pool.is_empty() || self.tail.capacity() > 0;
         self.spare_since = (self.len == 0 && spare).then_some(now);
@@ -382,6 +372,20 @@ impl Buffer {
     }
 }
 
+/// The segments among `chunks`, empty. Drops the rest, whose owners may do anything then, so not
+/// under the lock.
+pub(super) fn reclaim(chunks: Vec<Bytes>) -> Vec<BytesMut> {
+    let owned = chunks
+        .into_iter()
+        .filter_map(|chunk| chunk.try_into_mut().ok());
+    let segments = owned.filter_map(|mut segment| {
+        segment.clear();
+        let whole = segment.try_reclaim(MAX_SEGMENT);
+        (whole && segment.capacity() == MAX_SEGMENT).then_some(segment)
+    });
+    segments.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -422,7 +426,7 @@ mod tests {
                     }
                     Op::Share(bytes) => {
                         given.extend_from_slice(&bytes);
-                        buffer.share(bytes.into(), at(0));
+                        buffer.share(&bytes.into(), at(0));
                     }
                     Op::Take(max) => {
                         let before = buffer.len();
@@ -432,7 +436,7 @@ mod tests {
                         got.extend_from_slice(&parts.concat());
                         out.extend(parts);
                     }
-                    Op::Release => buffer.release(std::mem::take(&mut out), Time::ZERO),
+                    Op::Release => buffer.release(reclaim(std::mem::take(&mut out)), Time::ZERO),
                 }
                 prop_assert_eq!(buffer.len(), (given.len() - got.len()) as u64);
                 prop_assert_eq!(buffer.since().is_some(), buffer.len() > 0);
@@ -575,7 +579,7 @@ mod tests {
         let mut buffer = Buffer::new(1 << 20, None);
         let long = Bytes::from(vec![1; MIN_SHARED]);
         buffer.copy(b"a", at(0));
-        buffer.share(long.clone(), at(0));
+        buffer.share(&long, at(0));
         let parts = buffer.take(u64::MAX);
         assert_eq!(parts[1].as_ptr(), long.as_ptr());
     }
@@ -584,7 +588,7 @@ mod tests {
     fn short_bytes_are_copied_and_free_what_they_were_a_part_of() {
         let mut buffer = Buffer::new(1 << 20, None);
         let whole = Bytes::from(vec![1; 1 << 20]);
-        buffer.share(whole.slice(..4095), at(0));
+        buffer.share(&whole.slice(..4095), at(0));
         assert!(whole.is_unique());
     }
 
@@ -607,20 +611,20 @@ mod tests {
         buffer.copy(&vec![0; 3 * MAX_SEGMENT], at(0));
         assert_eq!(buffer.spare_since(), None);
         let parts = buffer.take(2 * MAX_SEGMENT as u64);
-        buffer.release(parts, Time::ZERO);
+        buffer.release(reclaim(parts), Time::ZERO);
         assert_eq!(buffer.pool.len(), 2);
         assert_eq!(buffer.spare_since(), None);
         buffer.copy(&vec![0; 2 * MAX_SEGMENT], at(0));
         assert!(buffer.pool.is_empty());
 
         let rest = buffer.take(u64::MAX);
-        buffer.release(rest, Time::from_millis(7));
+        buffer.release(reclaim(rest), Time::from_millis(7));
         assert_eq!(buffer.spare_since(), Some(Time::from_millis(7)));
         assert!(!buffer.pool.is_empty());
         buffer.copy(b"a", at(8));
         assert_eq!(buffer.spare_since(), None);
         let last = buffer.take(1);
-        buffer.release(last, Time::from_millis(9));
+        buffer.release(reclaim(last), Time::from_millis(9));
         buffer.give_back();
         assert!(buffer.pool.is_empty());
         assert_eq!(buffer.tail.capacity(), 0);
@@ -632,10 +636,10 @@ mod tests {
         let mut buffer = Buffer::new(1 << 20, None);
         buffer.copy(&vec![0; 1 << 20], at(0));
         let parts = buffer.take(u64::MAX);
-        buffer.share(vec![0; 3 * MAX_SEGMENT].into(), at(0));
-        buffer.release(parts, Time::ZERO);
+        buffer.share(&vec![0; 3 * MAX_SEGMENT].into(), at(0));
+        buffer.release(reclaim(parts), Time::ZERO);
         assert_eq!(buffer.pool.len(), 1);
-        buffer.share(vec![0; MAX_SEGMENT].into(), at(0));
+        buffer.share(&vec![0; MAX_SEGMENT].into(), at(0));
         buffer.release(Vec::new(), Time::ZERO);
         assert!(buffer.pool.is_empty());
     }
@@ -643,10 +647,10 @@ mod tests {
     #[test]
     fn the_memory_of_shared_bytes_is_not_kept_for_reuse() {
         let mut buffer = Buffer::new(4 << 20, None);
-        buffer.share(vec![0; 1 << 20].into(), at(0));
+        buffer.share(&vec![0; 1 << 20].into(), at(0));
         buffer.copy(b"more", at(0));
         let parts = buffer.take(1 << 20);
-        buffer.release(parts, Time::ZERO);
+        buffer.release(reclaim(parts), Time::ZERO);
         assert!(buffer.pool.is_empty());
     }
 }

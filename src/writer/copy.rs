@@ -25,12 +25,20 @@ impl OssAppendWriter {
     /// Reads `reader` to its end, straight into the buffer, and returns when everything is
     /// durable: the number of bytes read.
     ///
-    /// Other than `tokio::io::copy` it never flushes because the reader stalls: appends are issued
+    /// Unlike `tokio::io::copy` it never flushes because the reader stalls: appends are issued
     /// by size and linger alone, and once at the end.
     ///
+    /// In a [shared](crate::OssAppendWriterBuilder::shared) object each read, of at most
+    /// `max_append_size` bytes, stays whole; what others append may come between two of them.
+    ///
     /// # Errors
-    /// The writer's failure. If the reader fails, what was read is made durable first, then
-    /// [`Reader`](ErrorKind::Reader) is returned with the reader's error as its source.
+    /// The writer's failure; [`Closed`](ErrorKind::Closed) after a shutdown. If the reader fails,
+    /// what was read is made durable first, then [`Reader`](ErrorKind::Reader) is returned with the
+    /// reader's error as its source.
+    ///
+    /// When the writer fails, or a clone shuts it down, during a read, the bytes of that read are
+    /// not accepted any more: [`into_unsent`](Self::into_unsent) of this handle gives them back
+    /// after all others.
     ///
     /// # Cancel safety
     /// Safe for the writer: what was read was accepted. `reader` must not lose bytes when its
@@ -64,11 +72,20 @@ impl OssAppendWriter {
             if segment.capacity() < MIN_READ {
                 segment = self.shared().lock().buffer.segment();
             }
-            match (&mut *reader).take(room).read_buf(&mut segment).await {
+            // No more than can be taken in as a whole, where what is read is a record.
+            let most = match self.shared().keeps_bytes() {
+                true => room.min(self.max_record()),
+                false => room,
+            };
+            match (&mut *reader).take(most).read_buf(&mut segment).await {
                 Ok(0) => break Ok(read),
                 Ok(len) => {
                     // Taken in before the next await, so that a dropped future loses nothing.
-                    self.take_item(segment.split().freeze())?;
+                    let bytes = segment.split().freeze();
+                    if let Err(error) = self.take_item(&bytes) {
+                        self.refused = Some(bytes);
+                        return Err(error);
+                    }
                     read += len as u64;
                     on_progress(CopyProgress {
                         read,

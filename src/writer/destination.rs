@@ -8,7 +8,7 @@ use super::receipt::Place;
 use crate::appender::{AppendReceipt, ObjectAppender};
 use crate::core::batch::Batch;
 use crate::core::position::Proven;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::AppendStore;
 
 /// Takes batches, one at a time, and makes each durable exactly once.
@@ -53,6 +53,11 @@ pub(crate) trait Destination: Send + 'static {
 
     /// Ends with the present object.
     fn finish(&mut self, seal: bool) -> impl Future<Output = Result<()>> + Send;
+
+    /// What makes the writer fail although all requests succeed: a callback has panicked.
+    fn failure(&mut self) -> Option<Error> {
+        None
+    }
 
     /// How many bytes have been compared and not yet proven.
     fn lag(&self) -> u64 {

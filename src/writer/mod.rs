@@ -17,7 +17,7 @@ mod stats;
 mod sync;
 mod unsent;
 mod watermark;
-mod worker;
+pub(crate) mod worker;
 #[allow(clippy::module_inception)]
 mod writer;
 

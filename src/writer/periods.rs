@@ -62,23 +62,29 @@ impl PeriodClock {
         }
     }
 
-    /// How long new bytes go on belonging to the same period, or at least until the clock has to be
-    /// asked again; zero if the period has ended. The last period that can be told ends never.
-    pub(super) fn left(&mut self) -> Duration {
+    /// What time it is by the clock, which may be the caller's: not to be asked under a lock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// How long new bytes go on belonging to the same period at `now`, or at least until the clock
+    /// has to be asked again; zero if the period has ended. The last period that can be told ends
+    /// never.
+    pub(super) fn left(&mut self, now: Timestamp) -> Duration {
         if self.begun.is_empty() {
-            self.begin();
+            self.begin(now);
         }
         if self.last.end == Timestamp::MAX {
             return LONGEST;
         }
-        let left = self.last.end.duration_since(self.clock.now());
+        let left = self.last.end.duration_since(now);
         Duration::try_from(left).unwrap_or_default().min(LONGEST)
     }
 
-    /// New bytes belong to the period of this moment; but when the clock was set back to an earlier
-    /// one, to the last: no period begins again.
-    pub(super) fn begin(&mut self) {
-        let period = self.periods.containing(self.clock.now());
+    /// New bytes belong to the period of `now`; but when the clock was set back to an earlier one,
+    /// to the last: no period begins again.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        let period = self.periods.containing(now);
         if period.start >= self.last.start {
             self.last = period;
         }
@@ -87,7 +93,7 @@ impl PeriodClock {
 
     /// Begins with the period of this moment.
     pub(crate) fn first(&mut self) -> Timestamp {
-        self.begin();
+        self.begin(self.now());
         self.last.start
     }
 
@@ -116,7 +122,7 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let clock = WallClock::new(|| Timestamp::MAX);
         let mut periods = PeriodClock::new(Periods::new(hour, 0).unwrap(), clock);
-        assert_eq!(periods.left(), LONGEST);
-        assert_eq!(periods.left(), LONGEST);
+        assert_eq!(periods.left(periods.now()), LONGEST);
+        assert_eq!(periods.left(periods.now()), LONGEST);
     }
 }

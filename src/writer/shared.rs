@@ -1,7 +1,12 @@
 //! What the handles and the worker of one writer share: one lock around the buffer, the watermarks
 //! and the waiters.
+//!
+//! Nothing of a caller's runs under the lock, or it could wait for itself: no waker is cloned, woken
+//! or dropped there, no `Bytes` are dropped that could be the last of their owner, no clock is asked
+//! and no callback called.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -73,7 +78,12 @@ pub(super) struct State {
     pub(super) handles: usize,
     /// The caller has taken back what is not durable.
     pub(super) unsent_taken: bool,
+    /// Items of `Sink`s that there was no room for yet, by the handles that took them in. None once
+    /// the writer is not open any more.
+    pub(super) items: BTreeMap<u64, Bytes>,
     waiters: BTreeMap<u64, Waker>,
+    /// How often waiters have been woken.
+    changes: u64,
 }
 
 /// What comes behind this goes in another object.
@@ -102,7 +112,10 @@ pub(super) struct Wake(BTreeMap<u64, Waker>);
 
 impl Wake {
     pub(super) fn all(self) {
-        self.0.into_values().for_each(Waker::wake);
+        for waker in self.0.into_values() {
+            // Whatever one of them does, the others are woken.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
     }
 }
 
@@ -140,7 +153,9 @@ impl Shared {
                 phase: Phase::Open,
                 handles: 0,
                 unsent_taken: false,
+                items: BTreeMap::new(),
                 waiters: BTreeMap::new(),
+                changes: 0,
             }),
             object,
             options,
@@ -179,12 +194,24 @@ impl Shared {
     /// Pending: wakes the waiter at the next change.
     pub(super) fn wait<T>(
         &self,
-        mut state: MutexGuard<'_, State>,
+        state: MutexGuard<'_, State>,
         waiter: u64,
         cx: &Context<'_>,
     ) -> Poll<T> {
-        let old = state.waiters.insert(waiter, cx.waker().clone());
-        // See `State::forget`.
+        let known = state.waiters.get(&waiter);
+        if known.is_some_and(|known| known.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        let changes = state.changes;
+        drop(state);
+        let waker = cx.waker().clone();
+        let mut state = self.lock();
+        if state.changes != changes {
+            drop(state);
+            waker.wake();
+            return Poll::Pending;
+        }
+        let old = state.waiters.insert(waiter, waker);
         drop(state);
         drop(old);
         Poll::Pending
@@ -215,6 +242,36 @@ impl Shared {
         state.buffer.copy(data, || self.now());
         state.buffer.end_record();
         self.accepted(state, data.len() as u64);
+    }
+
+    /// Takes `bytes` in as a record, without copying unless they are few.
+    pub(super) fn share(&self, state: &mut State, bytes: &Bytes) {
+        state.buffer.share(bytes, || self.now());
+        state.buffer.end_record();
+        self.accepted(state, bytes.len() as u64);
+    }
+
+    /// Takes in all items that there was no room for: nothing more can come after them. To be
+    /// dropped after the lock.
+    #[must_use]
+    pub(super) fn take_items(&self, state: &mut State) -> BTreeMap<u64, Bytes> {
+        let items = std::mem::take(&mut state.items);
+        for item in items.values() {
+            self.share(state, item);
+        }
+        items
+    }
+
+    /// Takes nothing more, and lets the worker end with what was accepted.
+    pub(super) fn close(&self, seal: bool) {
+        // Dropped after the lock.
+        let _items;
+        let mut state = self.lock();
+        if matches!(state.phase, Phase::Open) {
+            _items = self.take_items(&mut state);
+            state.phase = Phase::Closing { seal };
+            self.work.notify_one();
+        }
     }
 
     /// Counts `len` new bytes, and wakes the worker where they make a difference to it.
@@ -292,14 +349,14 @@ impl State {
         self.accepted - self.settled
     }
 
-    /// Forgets a waiter. Its waker must be dropped after the lock: it may be the last that holds a
-    /// task, and that task a handle of ours.
+    /// Forgets a waiter. Its waker must be dropped after the lock.
     #[must_use]
     pub(super) fn forget(&mut self, waiter: u64) -> Option<Waker> {
         self.waiters.remove(&waiter)
     }
 
     pub(super) fn wake(&mut self) -> Wake {
+        self.changes += 1;
         Wake(std::mem::take(&mut self.waiters))
     }
 

@@ -12,8 +12,16 @@ use crate::error::{Error, Result};
 
 /// Takes each item without copying. Flushing and closing are those of `AsyncWrite`.
 ///
-/// An item that finds no room is kept by the handle until there is some; no further item is taken
-/// before.
+/// An item that was taken (`start_send` or `feed` returned `Ok`) and finds no room waits beside the
+/// buffer until there is some; no further item of the same handle is taken before. It counts as
+/// [`accepted`](crate::WriterStats::accepted) when it gets into the buffer. That is at the latest
+/// when its handle is dropped, when any clone shuts the writer down, which then waits for it, and
+/// when the writer fails: it is among what
+/// [`into_unsent`](OssAppendWriter::into_unsent) gives back.
+///
+/// In a [shared](crate::OssAppendWriterBuilder::shared) object an item of more than
+/// `max_append_size` bytes is refused by `start_send`, with
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput).
 impl Sink<Bytes> for OssAppendWriter {
     type Error = Error;
 
@@ -23,7 +31,7 @@ impl Sink<Bytes> for OssAppendWriter {
     }
 
     fn start_send(mut self: Pin<&mut Self>, item: Bytes) -> Result<()> {
-        self.take_item(item)
+        self.take_item(&item)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {

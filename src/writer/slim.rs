@@ -8,7 +8,7 @@ use super::destination::{Destination, RollReason, Room};
 use super::receipt::Place;
 use crate::core::batch::Batch;
 use crate::core::position::Proven;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A destination whose requests take memory only while they are under way. Otherwise a worker keeps
 /// room for the largest of them as long as it lives, some kilobytes with HTTP.
@@ -52,6 +52,10 @@ impl<D: Destination> Destination for Slim<D> {
 
     fn finish(&mut self, seal: bool) -> impl Future<Output = Result<()>> + Send {
         Box::pin(self.0.finish(seal))
+    }
+
+    fn failure(&mut self) -> Option<Error> {
+        self.0.failure()
     }
 
     fn lag(&self) -> u64 {

@@ -1,10 +1,15 @@
 //! The one task of a writer: takes a batch when the schedule says so, and appends it.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use futures::future::Either;
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
@@ -17,6 +22,7 @@ use crate::core::schedule::{Step, Waiting};
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::metrics::{self, Buffered};
 
+use super::buffer::reclaim;
 use super::destination::{Destination, RollReason, Room};
 use super::periods::PeriodClock;
 use super::receipt::{Place, checksums};
@@ -31,7 +37,7 @@ enum Job {
     /// Waits for the turn of the next append, while more gathers for it.
     Reserve,
     Append {
-        chunks: Vec<bytes::Bytes>,
+        chunks: Vec<Bytes>,
         /// They go on with a record whose beginning has been appended.
         continues: bool,
     },
@@ -52,11 +58,18 @@ pub(super) fn run<D: Destination>(
     mut destination: D,
     mut clock: Option<PeriodClock>,
 ) -> impl Future<Output = ()> + Send {
-    let lost = LostGuard(shared);
+    let mut lost = LostGuard {
+        shared,
+        panic: None,
+    };
     async move {
-        let buffered = Buffered::new(lost.0.object.bucket());
-        let result = work(&lost.0, &mut destination, &mut clock, buffered).await;
-        end(&lost.0, destination, result);
+        let shared = Arc::clone(&lost.shared);
+        let buffered = Buffered::new(shared.object.bucket());
+        let working = work(&shared, &mut destination, &mut clock, buffered);
+        match AssertUnwindSafe(working).catch_unwind().await {
+            Ok(result) => end(&shared, destination, result),
+            Err(panic) => lost.note(&*panic),
+        }
     }
 }
 
@@ -92,8 +105,12 @@ async fn work<D: Destination>(
 ) -> Result<()> {
     let buffered = &mut buffered;
     let unused = Unused(shared.options.gate.as_deref());
+    let mut spent = None;
     loop {
-        match next_job(shared, destination.room(), clock, buffered) {
+        if let Some(error) = destination.failure() {
+            return Err(error);
+        }
+        match next_job(shared, destination.room(), clock, buffered, spent.take()) {
             Job::Open => {
                 let period = clock.as_ref().and_then(PeriodClock::current);
                 meanwhile(shared, clock, buffered, destination.open(period)).await?;
@@ -115,11 +132,11 @@ async fn work<D: Destination>(
                 note_places(shared, &batch, places);
                 drop(batch);
                 appended?;
-                landed(shared, destination, len);
+                spent = landed(shared, destination, len);
             }
             Job::Verify => {
                 destination.verify().await?;
-                landed(shared, destination, 0);
+                let _ = landed(shared, destination, 0);
             }
             Job::Roll(reason) => {
                 meanwhile(shared, clock, buffered, destination.roll(reason)).await?;
@@ -129,7 +146,7 @@ async fn work<D: Destination>(
                 if reason != RollReason::Size {
                     shared.lock().cuts_made += 1;
                 }
-                landed(shared, destination, 0);
+                let _ = landed(shared, destination, 0);
             }
             Job::WaitUntil(time) => {
                 unused.give_back();
@@ -144,8 +161,9 @@ async fn work<D: Destination>(
             }
             Job::Finish { seal } => {
                 destination.complete().await?;
-                landed(shared, destination, 0);
-                return destination.finish(seal).await;
+                let _ = landed(shared, destination, 0);
+                destination.finish(seal).await?;
+                return destination.failure().map_or(Ok(()), Err);
             }
         }
     }
@@ -168,9 +186,10 @@ async fn meanwhile<T>(
 ) -> T {
     let mut future = pin!(future);
     loop {
-        let period = clock
-            .as_mut()
-            .map(|clock| end_periods(&mut shared.lock(), clock));
+        let period = clock.as_mut().map(|clock| {
+            let wall = clock.now();
+            end_periods(&mut shared.lock(), clock, wall)
+        });
         let Some(left) = period.into_iter().chain(Buffered::INTERVAL).min() else {
             return future.await;
         };
@@ -184,15 +203,15 @@ async fn meanwhile<T>(
     }
 }
 
-/// Makes the cut if the period has ended, and tells when to ask again.
-fn end_periods(state: &mut State, clock: &mut PeriodClock) -> Duration {
-    let left = clock.left();
+/// Makes the cut if the period has ended at `wall`, and tells when to ask again.
+fn end_periods(state: &mut State, clock: &mut PeriodClock, wall: Timestamp) -> Duration {
+    let left = clock.left(wall);
     if !left.is_zero() {
         return left;
     }
     state.cut(RollReason::Period);
-    clock.begin();
-    clock.left()
+    clock.begin(wall);
+    clock.left(wall)
 }
 
 fn next_job(
@@ -200,9 +219,14 @@ fn next_job(
     room: Option<Room>,
     clock: &mut Option<PeriodClock>,
     buffered: &mut Buffered,
+    spent: Option<Vec<BytesMut>>,
 ) -> Job {
+    let wall = clock.as_ref().map(PeriodClock::now);
     let mut state = shared.lock();
-    let job = choose(shared, &mut state, room, clock);
+    if let Some(segments) = spent {
+        state.buffer.release(segments, shared.now());
+    }
+    let job = choose(shared, &mut state, room, clock.as_mut().zip(wall));
     let held = state.held();
     drop(state);
     buffered.show(held);
@@ -213,13 +237,13 @@ fn choose(
     shared: &Shared,
     state: &mut State,
     room: Option<Room>,
-    clock: &mut Option<PeriodClock>,
+    clock: Option<(&mut PeriodClock, Timestamp)>,
 ) -> Job {
     let now = shared.now();
     let mut period_ends = None;
-    if let Some(clock) = clock {
+    if let Some((clock, wall)) = clock {
         if room.is_some() || state.buffer.len() > 0 {
-            let left = end_periods(state, clock);
+            let left = end_periods(state, clock, wall);
             period_ends = Some(now.saturating_add(left));
         } else if state.cuts.is_empty() {
             clock.idle();
@@ -299,7 +323,7 @@ fn keep_memory(shared: &Shared, state: &mut State, now: Time) -> Option<Time> {
 }
 
 /// Takes the next batch out of the buffer; `None` if it has to go in another object.
-fn take(state: &mut State, max: u64, room: Room) -> Option<Vec<bytes::Bytes>> {
+fn take(state: &mut State, max: u64, room: Room) -> Option<Vec<Bytes>> {
     let buffer = &mut state.buffer;
     let first = buffer.first_record();
     if buffer.is_mid_record() {
@@ -349,16 +373,14 @@ fn note_places(shared: &Shared, batch: &Batch, places: Vec<Place>) {
 }
 
 /// The destination is done with `len` more bytes: frees their memory, moves the watermarks on, and
-/// wakes whoever waits.
-fn landed(shared: &Shared, destination: &impl Destination, len: u64) {
+/// wakes whoever waits. Gives the segments that can be used again, if an append has landed.
+fn landed(shared: &Shared, destination: &impl Destination, len: u64) -> Option<Vec<BytesMut>> {
     let mut state = shared.lock();
     state.settled += len;
     state.durable = state.settled - destination.lag();
     state.in_flight_since = None;
     state.proven = destination.proven();
-    if let Some(batch) = state.in_flight.take() {
-        state.buffer.release(batch.into_chunks(), shared.now());
-    }
+    let landed = state.in_flight.take();
     let durable = state.durable;
     let wake = state.wake();
     drop(state);
@@ -366,6 +388,11 @@ fn landed(shared: &Shared, destination: &impl Destination, len: u64) {
         observer.durable(durable);
     }
     wake.all();
+    landed.map(|batch| {
+        // An owner of `Bytes` that panics when it is dropped only costs us segments.
+        let chunks = AssertUnwindSafe(batch.into_chunks());
+        catch_unwind(|| reclaim({ chunks }.0)).unwrap_or_default()
+    })
 }
 
 fn end(shared: &Shared, destination: impl Destination, result: Result<()>) {
@@ -377,8 +404,10 @@ fn end(shared: &Shared, destination: impl Destination, result: Result<()>) {
     let unsent = destination.unsent();
     drop(destination);
     let mut state = shared.lock();
-    // Of the batch in flight, what is not unsent has landed: all of it, or a torn part.
-    let flying = state.in_flight.take().map_or(0, |batch| batch.len());
+    // Of the batch in flight, what is not unsent has landed: all of it, or a torn part. Dropped
+    // after the lock.
+    let in_flight = state.in_flight.take();
+    let flying = in_flight.as_ref().map_or(0, Batch::len);
     state.settled += flying - unsent.as_ref().map_or(0, Batch::len).min(flying);
     state.durable = state.settled - lag;
     state.proven = proven;
@@ -397,6 +426,8 @@ fn ended(shared: &Shared, mut state: MutexGuard<'_, State>) {
         state.buffer.give_back();
     }
     let durable = state.durable;
+    // Dropped after the lock.
+    let _items = shared.take_items(&mut state);
     let mut failure = None;
     if let (Some(_), Phase::Failed(error)) = (&shared.options.observer, &state.phase) {
         let error = error.clone();
@@ -414,21 +445,43 @@ fn ended(shared: &Shared, mut state: MutexGuard<'_, State>) {
     wake.all();
 }
 
-/// Fails the writer when the worker is dropped before its end, because its runtime has ended.
-struct LostGuard(Arc<Shared>);
+/// Fails the writer when the worker is dropped before its end: because its runtime has ended, or by
+/// a panic.
+struct LostGuard {
+    shared: Arc<Shared>,
+    panic: Option<Error>,
+}
+
+impl LostGuard {
+    fn note(&mut self, panic: &(dyn Any + Send)) {
+        self.panic = Some(panicked("the worker", panic));
+    }
+}
 
 impl Drop for LostGuard {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let shared = &*self.shared;
+        let mut state = shared.lock();
         if !matches!(state.phase, Phase::Open | Phase::Closing { .. }) {
             return;
         }
-        let mut error = Error::new(ErrorKind::WorkerLost).with_object(&self.0.object);
+        let error = self.panic.take();
+        let mut error = error
+            .unwrap_or_else(|| Error::new(ErrorKind::WorkerLost))
+            .with_object(&shared.object);
         if state.in_flight.is_some() {
             error = error.with_landed(Landed::InDoubt);
         }
         state.phase = Phase::Failed(error);
-        ended(&self.0, state);
-        metrics::failed_writer(self.0.object.bucket(), &ErrorKind::WorkerLost);
+        ended(shared, state);
+        metrics::failed_writer(shared.object.bucket(), &ErrorKind::WorkerLost);
     }
+}
+
+/// The failure of a writer whose worker, or what that calls, has panicked.
+pub(crate) fn panicked(who: &str, panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let source = format!("{who} panicked: {}", text.unwrap_or("no text"));
+    Error::new(ErrorKind::WorkerLost).with_source(source)
 }

@@ -85,8 +85,10 @@ pub struct OssAppendWriter {
     waiter: u64,
     /// What the flush that is under way waits for. A write moves it on.
     flush_target: Option<u64>,
-    /// An item that a `Sink` took in and that the buffer had no room for yet.
-    item: Option<Bytes>,
+    /// An item of the `Sink` may still wait for room, in `State::items`.
+    has_item: bool,
+    /// What [`copy_from`](Self::copy_from) had read when nothing was taken in any more.
+    pub(super) refused: Option<Bytes>,
 }
 
 impl OssAppendWriter {
@@ -123,7 +125,8 @@ impl OssAppendWriter {
             shared,
             waiter,
             flush_target: None,
-            item: None,
+            has_item: false,
+            refused: None,
         }
     }
 
@@ -291,7 +294,7 @@ impl OssAppendWriter {
         }
         let mut unsent = state.take_unsent(shared.start);
         state.unsent_taken = true;
-        unsent.chunks.extend(self.item.take());
+        unsent.chunks.extend(self.refused.take());
         drop(state);
         Ok(unsent)
     }
@@ -339,6 +342,7 @@ impl OssAppendWriter {
         let mut state = self.shared.lock();
         let len: usize = records.iter().map(|record| record.len()).sum();
         if self.shared.room(&state) >= len as u64 {
+            drop(state);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -355,7 +359,7 @@ impl OssAppendWriter {
         if room_for(&self.shared, &state, len, true)? < len {
             return Ok(None);
         }
-        push(&self.shared, &mut state, record.clone());
+        self.shared.share(&mut state, record);
         let range = state.accepted - len..state.accepted;
         state.places.give_receipt(&range);
         drop(state);
@@ -407,11 +411,7 @@ impl OssAppendWriter {
     /// Takes nothing more, and lets the worker end with what was accepted. Does not wait.
     #[cfg(feature = "keyed")]
     pub(crate) fn close(&self) {
-        let mut state = self.shared.lock();
-        if matches!(state.phase, Phase::Open) {
-            state.phase = Phase::Closing { seal: false };
-            self.shared.work.notify_one();
-        }
+        self.shared.close(false);
     }
 
     /// Nobody has to be warned of what is not durable when this is dropped.
@@ -516,26 +516,26 @@ impl OssAppendWriter {
             return self.shared.wait(state, self.waiter, cx);
         }
         self.flush_target = None;
-        push(&self.shared, &mut state, bytes.clone());
+        self.shared.share(&mut state, bytes);
         Poll::Ready(Ok(state))
     }
 
     /// Takes in an item of a `Sink`; [`poll_room`](Self::poll_room) has been ready.
-    pub(super) fn take_item(&mut self, item: Bytes) -> Result<()> {
+    pub(super) fn take_item(&mut self, item: &Bytes) -> Result<()> {
+        let mut state = self.shared.lock();
         let len = item.len() as u64;
-        room_for(
-            &self.shared,
-            &self.shared.lock(),
-            len,
-            self.shared.keeps_bytes(),
-        )?;
-        if self.item.is_some() {
+        room_for(&self.shared, &state, len, self.shared.keeps_bytes())?;
+        if state.items.contains_key(&self.waiter) {
             return Err(Error::invalid_input(
                 "start_send was called although the sink was not ready",
             ));
         }
         self.flush_target = None;
-        self.item = Some(item);
+        if len > 0 {
+            state.items.insert(self.waiter, item.clone());
+            self.has_item = true;
+        }
+        drop(state);
         // Nobody has to wait for this: what finds no room now goes in with the next poll.
         let _ = self.poll_item(&mut Context::from_waker(std::task::Waker::noop()))?;
         Ok(())
@@ -543,16 +543,30 @@ impl OssAppendWriter {
 
     /// Moves the item of a `Sink` into the buffer.
     pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let capacity = self.shared.options.buffer_capacity;
-        let limit = usize::try_from(capacity).unwrap_or(usize::MAX);
-        while let Some(item) = &self.item {
+        while self.has_item {
+            // Dropped after the lock, as all that could be the last of a caller's.
+            let (item, _moved);
+            let mut state = self.shared.lock();
+            let Some(found) = state.items.get(&self.waiter) else {
+                // It went in when the writer was closed, or failed.
+                self.has_item = false;
+                break;
+            };
+            item = found.clone();
+            let limit = usize::try_from(self.shared.options.buffer_capacity).unwrap_or(usize::MAX);
             let piece = item.slice(..item.len().min(limit));
-            ready!(self.poll_place(cx, &piece))?;
-            self.item = self
-                .item
-                .take()
-                .map(|item| item.slice(piece.len()..))
-                .filter(|item| !item.is_empty());
+            if self.shared.room(&state) < piece.len() as u64 {
+                // What is in the way goes out now, however little it is.
+                let accepted = state.accepted;
+                self.shared.ask(&mut state, accepted, Duration::ZERO);
+                return self.shared.wait(state, self.waiter, cx);
+            }
+            self.flush_target = None;
+            self.shared.share(&mut state, &piece);
+            _moved = match piece.len() == item.len() {
+                true => state.items.remove(&self.waiter),
+                false => state.items.insert(self.waiter, item.slice(piece.len()..)),
+            };
         }
         Poll::Ready(Ok(()))
     }
@@ -629,20 +643,13 @@ fn room_for(shared: &Shared, state: &State, len: u64, whole: bool) -> Result<u64
     Ok(shared.room(state))
 }
 
-fn push(shared: &Shared, state: &mut State, bytes: Bytes) {
-    let len = bytes.len() as u64;
-    state.buffer.share(bytes, || shared.now());
-    state.buffer.end_record();
-    shared.accepted(state, len);
-}
-
 impl AsyncWrite for OssAppendWriter {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.item.is_none()
+        if !self.has_item
             && !buf.is_empty()
             && !matches!(self.shared.records, Records::Ending(_))
             && self.shared.try_take(buf).is_some()
@@ -680,16 +687,10 @@ impl AsyncWrite for OssAppendWriter {
         self.poll_flushed(cx, min_interval).map_err(io::Error::from)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_item(cx))?;
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shared = &*self.shared;
-        let mut state = shared.lock();
-        if matches!(state.phase, Phase::Open) {
-            state.phase = Phase::Closing {
-                seal: shared.options.seal,
-            };
-            shared.work.notify_one();
-        }
+        shared.close(shared.options.seal);
+        let state = shared.lock();
         match &state.phase {
             Phase::Failed(error) => Poll::Ready(Err(error.clone().into())),
             Phase::Closed => Poll::Ready(Ok(())),
@@ -706,17 +707,16 @@ impl Clone for OssAppendWriter {
 
 impl Drop for OssAppendWriter {
     fn drop(&mut self) {
-        // Declared first, so that it is dropped after the lock: see `State::forget`.
-        let _waker;
+        // Declared first, so that they are dropped after the lock.
+        let (_waker, item);
         let mut state = self.shared.lock();
         _waker = state.forget(self.waiter);
-        state.handles -= 1;
-        if let Some(item) = self.item.take()
-            && matches!(state.phase, Phase::Open)
-        {
+        item = state.items.remove(&self.waiter);
+        if let Some(item) = &item {
             // No room for it, but it was accepted; nothing more can come from this handle.
-            push(&self.shared, &mut state, item);
+            self.shared.share(&mut state, item);
         }
+        state.handles -= 1;
         if state.handles > 0 {
             return;
         }
@@ -724,11 +724,8 @@ impl Drop for OssAppendWriter {
             true => 0,
             false => state.accepted - state.durable,
         };
-        if matches!(state.phase, Phase::Open) {
-            state.phase = Phase::Closing { seal: false };
-            self.shared.work.notify_one();
-        }
         drop(state);
+        self.shared.close(false);
         if missing > 0 {
             tracing::warn!(
                 object = %self.shared.object,

@@ -1,11 +1,15 @@
 //! Objects that take no more, stores that refuse, and what becomes of the records.
 
-use oss_append::{ErrorKind, ObjectKind, RollReason};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use oss_append::{ErrorKind, ObjectKind, RollReason, RollingWriter};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::SEC;
 use crate::support::bucket::SimBucket;
 use crate::support::store::{Fault, Object, service};
+use crate::support::{SEC, ours};
 use crate::{Finished, HOUR, put, rolling, write};
 
 #[tokio::test(start_paused = true)]
@@ -213,4 +217,71 @@ async fn a_dropped_writer_finishes_in_the_background() {
     tokio::time::sleep(SEC).await;
     assert_eq!(bucket.texts(), ["one\ntwo"]);
     assert_eq!(finished.reasons(), [RollReason::Shutdown]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_on_finished_fails_its_own_writer_alone_and_is_named() {
+    let bucket = SimBucket::new();
+    let builder = rolling(&bucket, "a-{seq}").on_finished(|_| panic!("no catalogue"));
+    let mut writer = builder.clone().open().await.unwrap();
+    let mut clone = writer.clone();
+    let mut other = rolling(&bucket, "b-{seq}").open().await.unwrap();
+    let receipt = writer.enqueue("one\n".into()).await.unwrap();
+    let waiting = tokio::spawn(async move {
+        clone.sync().await.unwrap();
+        write(&mut clone, "two\n").await;
+        clone.roll().await.unwrap_err()
+    });
+    let errors = [waiting.await.unwrap(), writer.sync().await.unwrap_err()];
+    for error in errors {
+        assert_eq!(error.kind(), &ErrorKind::WorkerLost);
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "on_finished panicked: no catalogue");
+    }
+    assert_eq!(receipt.written().await.unwrap().range, 0..4);
+    assert_eq!(bucket.object("a-1").text(), "one\ntwo\n");
+    assert!(writer.into_unsent().unwrap().is_empty());
+    put(&mut other, "three\n").await;
+    other.shutdown().await.unwrap();
+
+    let mut writer = builder.open().await.unwrap();
+    put(&mut writer, "four\n").await;
+    writer.shutdown().await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_panics_fails_its_own_writer_alone_and_is_named() {
+    let bucket = SimBucket::new();
+    let broken = Arc::new(AtomicBool::new(false));
+    let breaks = Arc::clone(&broken);
+    let builder = rolling(&bucket, "{seq}").hourly().clock(move || {
+        assert!(!breaks.load(Ordering::Relaxed), "no time");
+        SystemTime::now()
+    });
+    let mut writer = builder.open().await.unwrap();
+    put(&mut writer, "one\n").await;
+    broken.store(true, Ordering::Relaxed);
+    let receipt = writer.enqueue("two\n".into()).await.unwrap();
+    let error = ours(writer.shutdown().await.unwrap_err());
+    assert_eq!(error.kind(), &ErrorKind::WorkerLost);
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "the worker panicked: no time");
+    assert!(receipt.written().await.is_err());
+    assert_eq!(writer.into_unsent().unwrap().chunks.concat(), b"two\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_may_ask_the_writer() {
+    let bucket = SimBucket::new();
+    let seen: Arc<OnceLock<RollingWriter>> = Arc::default();
+    let asked = Arc::clone(&seen);
+    let builder = rolling(&bucket, "{seq}").hourly().clock(move || {
+        let _ = asked.get().map(RollingWriter::stats);
+        SystemTime::now()
+    });
+    let mut writer = builder.open().await.unwrap();
+    seen.set(writer.clone()).unwrap();
+    put(&mut writer, "one\n").await;
+    writer.roll().await.unwrap();
+    writer.shutdown().await.unwrap();
 }
