@@ -64,6 +64,8 @@
 )]
 
 mod appender;
+#[cfg(any(feature = "keyed", feature = "metrics", feature = "tracing"))]
+mod callback;
 pub mod client;
 #[cfg_attr(
     not(feature = "compression"),

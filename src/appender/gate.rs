@@ -1,8 +1,16 @@
 //! A limit on the requests of many writers at a time.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::progress::Progress;
+
+/// How long a request keeps its turn while nothing of it moves.
+const STALLED: Duration = Duration::from_secs(5);
 
 /// One writer's way through a limit that it shares with others: each request waits for its turn,
 /// in the order in which they came.
@@ -49,6 +57,26 @@ impl Gate {
 
     fn lock(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
         self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs `request` with its `turn`. When nothing has moved for a while, others get the turn and the
+/// request goes on without: a few objects that do not answer would keep all others waiting.
+pub(crate) async fn in_turn<T>(
+    turn: Option<OwnedSemaphorePermit>,
+    progress: &Progress,
+    request: impl Future<Output = T>,
+) -> T {
+    let Some(turn) = turn else {
+        return request.await;
+    };
+    let mut request = pin!(request);
+    match progress.guard(STALLED, &mut request).await {
+        Some(output) => output,
+        None => {
+            drop(turn);
+            request.await
+        }
     }
 }
 

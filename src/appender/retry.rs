@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::gate::Gate;
+use super::gate::{Gate, in_turn};
 use super::options::AppenderOptions;
 use super::stats::Counters;
 use crate::core::recovery::{Mended, Recovery, recovery};
@@ -103,14 +103,15 @@ impl Budget {
         progress: &Progress,
         request: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let _permit = match &options.gate {
-            Some(gate) => Some(self.wait_for(gate, progress).await),
+        let turn = match &options.gate {
+            Some(gate) => self.wait_for(gate, progress).await,
             None => None,
         };
         let left = options.delivery_timeout.saturating_sub(self.stalled());
         let patience = left.max(LAST_CHANCE).min(options.delivery_timeout);
         let idle = options.attempt_timeout.min(patience);
         let began = Instant::now();
+        let request = in_turn(turn, progress, request);
         let result = progress.guard(idle, request).await.unwrap_or_else(|| {
             Err(Error::transport(
                 TransportCause::Timeout,

@@ -134,8 +134,9 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     }
 
     /// Sets the options of the writer of each key: batch size, linger, timeouts, object options and
-    /// so on. Its `buffer_capacity` is the most that one key may have of all memory; a write to
-    /// a key that has so much waits, and keeps no other from going on.
+    /// so on. Its `buffer_capacity` is the most that one key may have of all memory, beside the
+    /// [share](KeyedWriter#keys-that-are-stuck) that it has anyway; a write to a key that has so much
+    /// waits, and keeps no other from going on.
     ///
     /// `create_new`, `replay` and `seal_on_shutdown` are refused when the key is written to, since
     /// a key can be opened more than once.
@@ -178,7 +179,8 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     }
 
     /// The most keys that are open at a time. When another comes, those that were not written to
-    /// for longest are closed first, which makes what they hold durable. Default: 1,000.
+    /// for longest are closed first, which makes what they hold durable. If that takes longer than a
+    /// second, further ones are closed. Default: 1,000.
     pub fn max_open(mut self, keys: usize) -> Self {
         self.limits.max_open = keys;
         self
@@ -191,8 +193,9 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     }
 
     /// The most bytes in memory for all keys together, gathered and in flight; when it is reached,
-    /// a write waits. Keys that hold much are appended then, also below their thresholds. No record
-    /// may be longer. Default: 64 MiB.
+    /// a write waits. Keys that hold much are appended then, also below their thresholds. A key that
+    /// holds something takes no more than it leaves free, so that none can take all. No record may
+    /// be longer. Default: 64 MiB.
     ///
     /// This counts the bytes of records. A key that gathers short ones takes 4 KiB at least for
     /// them.
@@ -204,7 +207,9 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     /// The most requests at a time: appends, looks at objects, and with [`rolling`](Self::rolling)
     /// listings and seals. Further ones go in the order in which they came, so each key that waits
     /// gets its turn before another has its next; what gathers for it until then goes in the same
-    /// append. A request that fails gives its place up until it is tried again. Default: 16.
+    /// append. A request that fails gives its turn up until it is tried again. One of which nothing
+    /// has moved for 5 s goes on without a turn, so that there can be more requests than this if OSS
+    /// does not answer. Default: 16.
     pub fn max_concurrent_appends(mut self, requests: usize) -> Self {
         self.max_concurrent_appends = requests;
         self
@@ -225,8 +230,10 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     /// Calls `tell` with each key that fails, and what was not durable of it. Without this, those
     /// bytes are gone, and counted as [`failed`](crate::KeyedStats::failed).
     ///
-    /// The bytes count as buffered until it returns. It is called by the key's worker: it must not
-    /// block (send it through a channel) nor panic, and may call [`forgive`](KeyedWriter::forgive).
+    /// The bytes count as buffered until it returns. It is called by the key's worker, without any
+    /// lock: it must not block (send it through a channel), and may call
+    /// [`forgive`](KeyedWriter::forgive) and everything else that does not wait. If it panics, the
+    /// bytes are gone, and nothing else comes of it.
     pub fn on_failed(mut self, tell: impl Fn(FailedKey) + Send + Sync + 'static) -> Self {
         self.on_failed = Some(OnFailed::new(tell));
         self

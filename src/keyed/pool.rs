@@ -3,8 +3,15 @@
 //!
 //! A write waits for a place first, then for memory, and holds neither while it waits for its key.
 //! Memory becomes free by appends alone, which need no place; so nobody waits in a circle.
+//!
+//! Nobody waits for the trouble of another key. A place is waited for by one write of each key that
+//! is not open, the others wait for that one; a key that does not close in time is not relied on for
+//! its place; a key takes no more of the memory than it leaves to the others; and the lock is held
+//! across no wait and no call of what a caller has given.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -14,7 +21,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::task::AbortHandle;
 
 use super::failed::{FailedKey, KeyedError, OnFailed};
-use super::table::{Slot, Table};
+use super::table::{CLOSES_WITHIN, Signal, Slot, Table};
+use crate::callback::caught;
 use crate::error::{Error, ErrorKind, Result};
 use crate::writer::observer::Observer;
 use crate::writer::{OssAppendWriter, Receipt, Unsent};
@@ -41,6 +49,8 @@ pub(super) struct Pool {
     places: Arc<Semaphore>,
     /// Bytes of memory.
     memory: Semaphore,
+    /// Nothing more is taken.
+    stopped: Signal,
     table: Mutex<Table>,
     /// Tells the sweeper that there is a key to wait for.
     used: Arc<Notify>,
@@ -50,9 +60,13 @@ pub(super) struct Pool {
 /// What a write has to do next.
 enum Step {
     Written(Receipt),
+    /// Another write is about to open the key.
+    WaitForOpening(Arc<Signal>),
     WaitForPlace,
     Prepare,
     WaitForMemory,
+    /// The key holds its share of the memory, and so much of it is durable.
+    WaitForShare(Arc<Slot>, u64),
     WaitForRoom(Arc<Slot>),
     WaitForEnd(Arc<Slot>),
 }
@@ -71,6 +85,7 @@ impl Pool {
             on_failed,
             places: Arc::new(Semaphore::new(limits.max_open)),
             memory: Semaphore::new(memory.min(Semaphore::MAX_PERMITS)),
+            stopped: Signal::new(),
             table: Mutex::default(),
             used: Arc::new(Notify::new()),
             sweeper: OnceLock::new(),
@@ -91,25 +106,54 @@ impl Pool {
         loop {
             match self.try_write(key, &record, &mut turn).map_err(context)? {
                 Step::Written(receipt) => return Ok(receipt),
-                // Closed is the same as asked to go on: the table tells why.
-                Step::WaitForPlace => {
-                    // Whoever has the place may wait for this very memory.
+                // Whoever has the place, or the key, may wait for the very memory that this has.
+                Step::WaitForOpening(opening) => {
                     turn.let_go_of_memory();
-                    let place = Arc::clone(&self.places).acquire_owned().await;
-                    turn.place = place.ok();
+                    self.unless_stopped(opening.raised()).await;
+                }
+                Step::WaitForPlace => {
+                    turn.let_go_of_memory();
+                    turn.place = self.wait_for_place().await;
                 }
                 Step::Prepare => turn.prepared = Some(self.prepare(key).map_err(context)?),
+                // Closed is the same as asked to go on: the table tells why.
                 Step::WaitForMemory => {
                     turn.memory = self.memory.acquire_many(turn.permits()).await.ok();
                 }
+                Step::WaitForShare(slot, durable) => {
+                    turn.let_go_of_memory();
+                    let progress = slot.writer.wait_durable(durable + 1);
+                    self.unless_stopped(progress).await;
+                }
                 Step::WaitForRoom(slot) => {
-                    turn.let_go();
-                    slot.writer.wait_room(turn.len).await;
+                    turn.let_go_of_memory();
+                    self.unless_stopped(slot.writer.wait_room(turn.len)).await;
                 }
                 Step::WaitForEnd(slot) => {
-                    turn.let_go();
-                    slot.gone().await;
+                    turn.let_go_of_memory();
+                    self.unless_stopped(slot.gone.raised()).await;
                 }
+            }
+        }
+    }
+
+    /// Waits for `event`, or until nothing more is taken.
+    async fn unless_stopped<T>(&self, event: impl Future<Output = T>) {
+        tokio::select! {
+            biased;
+            () = self.stopped.raised() => {}
+            _ = event => {}
+        }
+    }
+
+    /// Waits for a place, and has others closed when those that were to make one take too long.
+    async fn wait_for_place(&self) -> Option<OwnedSemaphorePermit> {
+        let mut place = pin!(Arc::clone(&self.places).acquire_owned());
+        loop {
+            tokio::select! {
+                biased;
+                place = &mut place => return place.ok(),
+                () = tokio::time::sleep(CLOSES_WITHIN) => self.make_way(&mut self.lock()),
             }
         }
     }
@@ -143,22 +187,29 @@ impl Pool {
         let table = &mut *guard;
         table.check(key)?;
         let slot = match table.open.get(key) {
-            Some(entry) if entry.closing => {
+            Some(entry) if entry.is_closing() => {
                 return Ok(Step::WaitForEnd(Arc::clone(&entry.slot)));
             }
             Some(entry) => {
-                let slot = Arc::clone(&entry.slot);
+                let (slot, durable) = (Arc::clone(&entry.slot), entry.durable);
                 match slot.writer.has_room(turn.len) {
-                    Ok(true) => Some(slot),
+                    Ok(true) => {}
                     Ok(false) => return Ok(Step::WaitForRoom(slot)),
                     Err(error) => return ended_or(error, slot),
                 }
+                if !table.check_share(key, turn.len, self.limits.buffer_capacity) {
+                    return Ok(Step::WaitForShare(slot, durable));
+                }
+                Some(slot)
             }
             None => {
-                table.check_failed(self.limits.max_failed_keys)?;
-                if !std::mem::replace(&mut turn.wants_place, true) {
-                    table.wanted_places += 1;
+                if turn.opening.is_none() {
+                    if let Some(opening) = table.opening.get(key) {
+                        return Ok(Step::WaitForOpening(Arc::clone(opening)));
+                    }
+                    turn.opening = Some(Opening::begin(self, table, key));
                 }
+                table.check_failed(self.limits.max_failed_keys)?;
                 if turn.place.is_none() {
                     turn.place = Arc::clone(&self.places).try_acquire_owned().ok();
                 }
@@ -182,33 +233,35 @@ impl Pool {
             table.press(self.limits.buffer_capacity);
             return Ok(Step::WaitForMemory);
         }
-        let receipt = match (slot, turn.prepared.take(), turn.place.take()) {
-            (Some(slot), prepared, place) => {
-                (turn.prepared, turn.place) = (prepared, place);
-                match slot.writer.try_enqueue(record) {
-                    Ok(Some(receipt)) => receipt,
-                    Ok(None) => return Ok(Step::WaitForRoom(slot)),
-                    Err(error) => return ended_or(error, slot),
-                }
-            }
-            (None, Some(new), Some(place)) => {
-                let Some(receipt) = new.writer.try_enqueue(record)? else {
-                    return Err(Error::invalid_input("the key's buffer is too small for it"));
-                };
-                let slot = Arc::new(Slot::new(new.writer));
-                table.insert(new.key, new.id, slot, place);
-                receipt
-            }
-            (None, ..) => unreachable!("it has a place and is prepared"),
+        let receipt = match (slot, &turn.prepared) {
+            (Some(slot), _) => match slot.writer.try_enqueue(record) {
+                Ok(Some(receipt)) => receipt,
+                Ok(None) => return Ok(Step::WaitForRoom(slot)),
+                Err(error) => return ended_or(error, slot),
+            },
+            // If it is refused, the writer is dropped with the turn, and so without the lock.
+            (None, Some(new)) => match new.writer.try_enqueue(record)? {
+                Some(receipt) => receipt,
+                None => return Err(Error::invalid_input("the key's buffer is too small for it")),
+            },
+            (None, None) => unreachable!("it is prepared"),
         };
+        if let (Some(new), Some(place)) = (turn.prepared.take(), turn.place.take()) {
+            let slot = Arc::new(Slot::new(new.writer));
+            table.insert(new.key, new.id, slot, place);
+        }
         if let Some(memory) = turn.memory.take() {
             memory.forget();
         }
         let first = table.accepted(key, turn.len);
-        turn.want_nothing(table);
+        turn.want_no_memory(table);
+        let opened = turn.opening.take().map(|opening| opening.end(table));
         // What was accepted may be in the way of others.
         self.make_way(table);
         drop(guard);
+        if let Some(opened) = opened {
+            opened.raise();
+        }
         if first {
             self.used.notify_one();
         }
@@ -243,6 +296,7 @@ impl Pool {
     /// Takes nothing more, and waits until all keys have been closed.
     pub(super) async fn shutdown(&self) -> Result<(), KeyedError> {
         self.close();
+        self.stopped.raise();
         self.places.close();
         self.memory.close();
         loop {
@@ -253,7 +307,7 @@ impl Pool {
                 .next()
                 .map(|e| Arc::clone(&e.slot));
             match next {
-                Some(slot) => slot.gone().await,
+                Some(slot) => slot.gone.raised().await,
                 None => return self.check_failed(Vec::new()),
             }
         }
@@ -287,14 +341,17 @@ impl Drop for Pool {
         if let Some(sweeper) = self.sweeper.get() {
             sweeper.abort();
         }
-        let table = self.lock();
-        for entry in table.open.values() {
-            entry.slot.writer.drop_quietly();
-        }
-        if table.held() > 0 {
+        let (keys, bytes) = {
+            let table = self.lock();
+            for entry in table.open.values() {
+                entry.slot.writer.drop_quietly();
+            }
+            (table.open.len(), table.held())
+        };
+        if bytes > 0 {
             tracing::warn!(
-                keys = table.open.len(),
-                bytes = table.held(),
+                keys,
+                bytes,
                 "KeyedWriter dropped with bytes that are not durable; call shutdown first"
             );
         }
@@ -303,9 +360,10 @@ impl Drop for Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stats = self.lock().stats();
         f.debug_struct("Pool")
             .field("limits", &self.limits)
-            .field("stats", &self.lock().stats())
+            .field("stats", &stats)
             .finish_non_exhaustive()
     }
 }
@@ -334,11 +392,12 @@ struct Prepared {
 struct Turn<'a> {
     pool: &'a Pool,
     len: u64,
+    /// It is the one that opens its key.
+    opening: Option<Opening<'a>>,
     place: Option<OwnedSemaphorePermit>,
     prepared: Option<Prepared>,
     memory: Option<SemaphorePermit<'a>>,
-    /// Whether it is counted among those who want a place, and memory.
-    wants_place: bool,
+    /// Whether it is counted among those who want memory.
     wants_memory: bool,
 }
 
@@ -347,10 +406,10 @@ impl<'a> Turn<'a> {
         Self {
             pool,
             len,
+            opening: None,
             place: None,
             prepared: None,
             memory: None,
-            wants_place: false,
             wants_memory: false,
         }
     }
@@ -359,37 +418,60 @@ impl<'a> Turn<'a> {
         u32::try_from(self.len).unwrap_or(u32::MAX)
     }
 
-    fn want_nothing(&mut self, table: &mut Table) {
-        if std::mem::take(&mut self.wants_place) {
-            table.wanted_places -= 1;
-        }
+    fn want_no_memory(&mut self, table: &mut Table) {
         if std::mem::take(&mut self.wants_memory) {
             table.wanted_bytes -= self.len;
         }
     }
 
     fn let_go_of_memory(&mut self) {
-        if std::mem::take(&mut self.wants_memory) {
-            self.pool.lock().wanted_bytes -= self.len;
-        }
-        self.memory = None;
-    }
-
-    /// Gives back what it has.
-    fn let_go(&mut self) {
-        if self.wants_place || self.wants_memory {
+        if self.wants_memory {
             let pool = self.pool;
-            self.want_nothing(&mut pool.lock());
+            self.want_no_memory(&mut pool.lock());
         }
-        self.place = None;
-        self.prepared = None;
         self.memory = None;
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.let_go();
+        self.let_go_of_memory();
+    }
+}
+
+/// The right of one write to open its key. Others that write to it wait until this has ended.
+struct Opening<'a> {
+    pool: &'a Pool,
+    key: Arc<str>,
+    /// `None` once it has ended.
+    over: Option<Arc<Signal>>,
+}
+
+impl<'a> Opening<'a> {
+    /// There must be none for `key` yet.
+    fn begin(pool: &'a Pool, table: &mut Table, key: &str) -> Self {
+        let (key, over) = (Arc::<str>::from(key), Arc::new(Signal::new()));
+        table.opening.insert(Arc::clone(&key), Arc::clone(&over));
+        Self {
+            pool,
+            key,
+            over: Some(over),
+        }
+    }
+
+    /// The key is open. The signal is to be raised without the lock.
+    fn end(mut self, table: &mut Table) -> Arc<Signal> {
+        table.opening.remove(&self.key);
+        self.over.take().expect("it ends once")
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if let Some(over) = self.over.take() {
+            self.pool.lock().opening.remove(&self.key);
+            over.raise();
+        }
     }
 }
 
@@ -427,16 +509,18 @@ impl Observer for Watcher {
         };
         let known = pool.lock().fail(&self.key, self.id, error.clone());
         if let (true, Some(on_failed)) = (known, &pool.on_failed) {
-            on_failed.call(FailedKey {
+            let failed = FailedKey {
                 key: self.key.to_string(),
                 error,
                 unsent,
-            });
+            };
+            // A panic would keep those from being woken who wait for this key.
+            caught(|| on_failed.call(failed));
         }
     }
 }
 
-/// Takes a key out of the table, also after a panic of who was told of it.
+/// Takes a key out of the table at the end.
 struct Removal<'a> {
     pool: &'a Pool,
     watcher: &'a Watcher,
@@ -448,10 +532,10 @@ impl Drop for Removal<'_> {
         let removed = pool.lock().remove(&watcher.key, watcher.id);
         let Some(entry) = removed else { return };
         let slot = Arc::clone(&entry.slot);
-        let held = entry.accepted - entry.durable;
+        let held = entry.held();
         // Its place is free before those who wait for its end try again.
         drop(entry);
-        slot.is_gone();
+        slot.gone.raise();
         pool.free(held);
         pool.make_way(&mut pool.lock());
     }

@@ -1,6 +1,6 @@
 //! The keys that are open, and those that have failed: what the one lock of a keyed writer protects.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,29 +14,48 @@ use crate::writer::OssAppendWriter;
 /// What part of the memory is asked for beyond what is needed now, when it is short.
 const PRESSED_AHEAD: u64 = 16;
 
+/// How long a key that is being closed counts as a place that is about to be free. One that takes
+/// longer is in trouble, and nobody else waits for it.
+pub(super) const CLOSES_WITHIN: Duration = Duration::from_secs(1);
+
+/// Something that happens once, and that any number of tasks wait for.
+#[derive(Debug)]
+pub(super) struct Signal {
+    /// Has no permits, and is closed when it has happened.
+    closed: Semaphore,
+}
+
+impl Signal {
+    pub(super) fn new() -> Self {
+        Self {
+            closed: Semaphore::new(0),
+        }
+    }
+
+    /// It has happened. This wakes tasks, so no lock may be held.
+    pub(super) fn raise(&self) {
+        self.closed.close();
+    }
+
+    pub(super) async fn raised(&self) {
+        let _closed = self.closed.acquire().await;
+    }
+}
+
 /// The writer of a key that is open.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) writer: OssAppendWriter,
-    /// Has no permits; it is closed when the key is.
-    gone: Semaphore,
+    /// The key is not open any more.
+    pub(super) gone: Signal,
 }
 
 impl Slot {
     pub(super) fn new(writer: OssAppendWriter) -> Self {
         Self {
             writer,
-            gone: Semaphore::new(0),
+            gone: Signal::new(),
         }
-    }
-
-    pub(super) fn is_gone(&self) {
-        self.gone.close();
-    }
-
-    /// Waits until the key is not open any more.
-    pub(super) async fn gone(&self) {
-        let _closed = self.gone.acquire().await;
     }
 }
 
@@ -45,7 +64,8 @@ pub(super) struct Entry {
     /// Tells this opening of the key from others.
     pub(super) id: u64,
     pub(super) slot: Arc<Slot>,
-    pub(super) closing: bool,
+    /// Since when it is being closed.
+    closing: Option<Instant>,
     /// Bytes taken in, durable, and asked to be issued without delay.
     pub(super) accepted: u64,
     pub(super) durable: u64,
@@ -57,6 +77,15 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    /// Bytes in memory.
+    pub(super) fn held(&self) -> u64 {
+        self.accepted - self.durable
+    }
+
     /// Bytes that were asked to be issued and are not durable yet.
     fn moving(&self) -> u64 {
         self.asked.saturating_sub(self.durable)
@@ -77,10 +106,11 @@ pub(super) struct Table {
     pub(super) failed: BTreeMap<Arc<str>, Error>,
     /// Nothing more is taken.
     pub(super) closed: bool,
-    /// How many keys of `open` are being closed.
-    closing: usize,
-    /// How many writes want a place for a new key, and have it or wait for it.
-    pub(super) wanted_places: usize,
+    /// The keys of `open` that are being closed: since when, and the id of the opening.
+    closing: BTreeSet<(Instant, u64)>,
+    /// The keys that a write is about to open, which has a place for that or waits for one. The
+    /// signal is raised when it has opened the key or has given up.
+    pub(super) opening: HashMap<Arc<str>, Arc<Signal>>,
     /// How many bytes wait for memory.
     pub(super) wanted_bytes: u64,
     records: u64,
@@ -128,7 +158,7 @@ impl Table {
         let entry = Entry {
             id,
             slot,
-            closing: false,
+            closing: None,
             accepted: 0,
             durable: 0,
             asked: 0,
@@ -194,13 +224,14 @@ impl Table {
     /// Closes the open `key`: what it holds is issued, and nothing more is taken.
     pub(super) fn close(&mut self, key: &str) {
         if let Some(entry) = self.open.get_mut(key)
-            && !entry.closing
+            && entry.closing.is_none()
         {
-            entry.closing = true;
+            let now = Instant::now();
+            entry.closing = Some(now);
+            self.closing.insert((now, entry.id));
             self.moving -= entry.moving();
             entry.asked = entry.accepted;
             self.moving += entry.moving();
-            self.closing += 1;
             self.by_use.remove(&entry.turn);
             entry.slot.writer.close();
         }
@@ -230,19 +261,46 @@ impl Table {
     /// Closes the least recently used keys, so that those who want places get them, and `ahead`
     /// more: those that come next need not wait as long.
     pub(super) fn make_places(&mut self, max_open: usize, ahead: usize) {
-        if self.wanted_places == 0 {
+        let wanted = self.opening.len();
+        if wanted == 0 {
             return;
         }
-        let free = max_open.saturating_sub(self.open.len());
-        if free + self.closing >= self.wanted_places {
+        let mut coming = max_open.saturating_sub(self.open.len()) + self.closing_in_time();
+        if coming >= wanted {
             return;
         }
-        while free + self.closing < self.wanted_places + ahead
+        while coming < wanted + ahead
             && let Some((_, key)) = self.by_use.first_key_value()
         {
             let key = Arc::clone(key);
             self.close(&key);
+            coming += 1;
         }
+    }
+
+    /// How many keys are being closed and can be expected to be gone soon.
+    fn closing_in_time(&self) -> usize {
+        match Instant::now().checked_sub(CLOSES_WITHIN) {
+            Some(overdue) => self.closing.range((overdue, u64::MAX)..).count(),
+            None => self.closing.len(),
+        }
+    }
+
+    /// Whether the open `key` holds no more, with `len` more bytes, than is left to the others: so no
+    /// number of keys takes all of the memory. One that holds nothing may take what there is. False:
+    /// what it holds has been issued.
+    pub(super) fn check_share(&mut self, key: &str, len: u64, capacity: u64) -> bool {
+        let free = capacity.saturating_sub(self.held());
+        let Some(entry) = self.open.get_mut(key) else {
+            return true;
+        };
+        if entry.held() == 0 || len > free || entry.held() + len <= free - len {
+            return true;
+        }
+        self.moving -= entry.moving();
+        entry.asked = entry.slot.writer.issue(true);
+        self.moving += entry.moving();
+        false
     }
 
     /// Has as much issued as those wait for who want memory, from the keys that hold the most. With
@@ -288,23 +346,25 @@ impl Table {
             return None;
         }
         self.close(key);
-        self.closing -= 1;
         let entry = self.open.remove(key)?;
+        if let Some(since) = entry.closing {
+            self.closing.remove(&(since, id));
+        }
         // A closed key costs nothing.
         if self.open.len() < self.open.capacity() / 4 {
             self.open.shrink_to(self.open.len() * 2);
         }
         self.moving -= entry.moving();
-        self.lost += entry.accepted - entry.durable;
+        self.lost += entry.held();
         Some(entry)
     }
 
     pub(super) fn stats(&self) -> KeyedStats {
-        let idle = |entry: &&Entry| entry.accepted == entry.durable;
+        let idle = |entry: &&Entry| entry.held() == 0;
         KeyedStats {
             open: self.open.len(),
             idle: self.open.values().filter(idle).count(),
-            closing: self.closing,
+            closing: self.closing.len(),
             failed_keys: self.failed.len(),
             records: self.records,
             accepted: self.accepted,

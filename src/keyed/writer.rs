@@ -30,6 +30,20 @@ use crate::writer::Receipt;
 /// An open key of which everything is durable takes less than 4 KiB. One that gathers records takes
 /// 4 KiB at least for them.
 ///
+/// # Keys that are stuck
+/// A key whose requests fail or are not answered keeps no other from going on, until it has failed
+/// for good after its [`delivery_timeout`](crate::OssAppendWriterBuilder::delivery_timeout):
+///
+/// - It keeps its place among the [`max_open`](KeyedWriterBuilder::max_open) keys. If that is needed,
+///   another key is closed in its stead, after a second.
+/// - It holds no more of the [memory](KeyedWriterBuilder::buffer_capacity) than it leaves free: one
+///   stuck key up to half, two up to two thirds, and so on. Only a single record may be longer.
+/// - A request of which nothing moves gives its [turn](KeyedWriterBuilder::max_concurrent_appends) to
+///   others after 5 s.
+///
+/// Writes that find no memory get it in the order in which they came. A record that is longer than
+/// what is free therefore holds up those after it that need memory too.
+///
 /// # Failure
 /// A key that fails fails alone: with all of its records that are not durable, whose receipts tell
 /// the same error. [`on_failed`](KeyedWriterBuilder::on_failed) gets their bytes. From then on the
@@ -80,8 +94,8 @@ impl KeyedWriter {
 
     /// Takes `record` in for the object of `key`, and gives a receipt that tells when it is durable
     /// and where. Without copying, unless it is short. Waits while there is no memory, while the
-    /// key holds its own `buffer_capacity`, or while another key is closed to make room for this
-    /// one.
+    /// key holds its own `buffer_capacity` or its share of all memory, or, if the key is not open,
+    /// while another is closed to make room for it.
     ///
     /// The receipt's [`position`](Receipt::position) counts from when the key was opened;
     /// [`written`](Receipt::written) tells where the record is in the object.
@@ -137,7 +151,8 @@ impl KeyedWriter {
     }
 
     /// Waits until everything accepted before is durable, and issues it as the
-    /// [`FlushMode`](crate::FlushMode) of each key says.
+    /// [`FlushMode`](crate::FlushMode) of each key says. For one record of one key wait for its
+    /// [receipt](Receipt::written) instead, which no other key holds up.
     ///
     /// # Errors
     /// All keys that have failed, now or earlier, and were not [forgiven](Self::forgive). Everything
@@ -160,7 +175,14 @@ impl KeyedWriter {
         self.pool.flush(true).await
     }
 
-    /// Takes nothing more, makes everything durable and closes all keys. Writes that wait fail.
+    /// Takes nothing more, makes everything durable and closes all keys. Writes that wait fail at
+    /// once.
+    ///
+    /// It takes as long as the keys do: a stuck one fails after its
+    /// [`delivery_timeout`](crate::OssAppendWriterBuilder::delivery_timeout) (120 s unless set),
+    /// counted from its last progress. With [`keep_trying`](crate::RollingWriterBuilder::keep_trying)
+    /// a key never fails, and a shutdown waits for it without a limit: give it one of your own, such
+    /// as `tokio::time::timeout`, after which [`stats`](Self::stats) tell what is missing.
     ///
     /// # Errors
     /// All keys that have failed, now or earlier, and were not [forgiven](Self::forgive). All others

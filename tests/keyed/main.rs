@@ -12,6 +12,7 @@ mod property;
 mod routing;
 mod scale;
 mod threads;
+mod trouble;
 
 use std::time::Duration;
 
