@@ -150,7 +150,8 @@ fn label(error: &ErrorKind) -> &'static str {
 }
 
 /// Everything that needs the crate `metrics`. No handle is kept: a recorder may be installed at any
-/// time, and may forget what has been idle for long.
+/// time, and may forget what has been idle for long. It is the program's, so a panic in it ends no
+/// writer.
 #[cfg(feature = "metrics")]
 mod facade {
     use std::time::Duration;
@@ -161,8 +162,13 @@ mod facade {
     };
 
     use super::*;
+    use crate::callback::caught;
 
     pub(crate) fn describe() {
+        caught(describe_all);
+    }
+
+    fn describe_all() {
         describe_counter!(
             DURABLE_BYTES,
             Unit::Bytes,
@@ -218,20 +224,22 @@ mod facade {
     }
 
     pub(super) fn count(name: &'static str, bucket: &str, kind: Option<&'static str>, by: u64) {
-        counter!(name, labels(bucket, kind)).increment(by);
+        caught(|| counter!(name, labels(bucket, kind)).increment(by));
     }
 
     pub(super) fn record(name: &'static str, bucket: &str, took: Duration) {
-        histogram!(name, labels(bucket, None)).record(took);
+        caught(|| histogram!(name, labels(bucket, None)).record(took));
     }
 
     pub(super) fn shift(name: &'static str, bucket: &str, from: u64, to: u64) {
-        let gauge = gauge!(name, labels(bucket, None));
-        if to > from {
-            gauge.increment((to - from) as f64);
-        } else {
-            gauge.decrement((from - to) as f64);
-        }
+        caught(|| {
+            let gauge = gauge!(name, labels(bucket, None));
+            if to > from {
+                gauge.increment((to - from) as f64);
+            } else {
+                gauge.decrement((from - to) as f64);
+            }
+        });
     }
 }
 
@@ -254,9 +262,45 @@ mod facade {
 
 #[cfg(all(test, feature = "metrics"))]
 mod tests {
+    use ::metrics::{
+        Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    };
     use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
     use super::*;
+
+    struct Panics;
+
+    impl Recorder for Panics {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
+            panic!("in the recorder");
+        }
+
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            panic!("in the recorder");
+        }
+
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            panic!("in the recorder");
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            panic!("in the recorder");
+        }
+    }
+
+    #[test]
+    fn a_panic_in_the_recorder_ends_nothing() {
+        ::metrics::with_local_recorder(&Panics, || {
+            describe();
+            append("logs", Duration::ZERO);
+            Buffered::new("logs").show(1);
+        });
+    }
 
     #[test]
     fn dropped_records_are_counted() {

@@ -7,7 +7,7 @@ use oss_append::{ErrorKind, FailedKey, KeyedWriter, KeyedWriterBuilder, Landed, 
 use crate::support::SEC;
 use crate::support::bucket::SimBucket;
 use crate::support::store::{Fault, Object, service};
-use crate::{check, keyed, large, put, say};
+use crate::{HANGS, check, keyed, large, put, say};
 
 #[derive(Clone, Default)]
 struct Failed(Arc<Mutex<Vec<FailedKey>>>);
@@ -312,6 +312,49 @@ async fn what_failed_counts_as_buffered_until_it_has_been_told() {
     let after = writer.stats();
     assert_eq!((after.buffered, after.failed, after.open), (0, 1, 0));
     writer.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_on_failed_harms_nobody() {
+    let bucket = SimBucket::new();
+    let writer = keyed(&bucket).on_failed(|_| panic!("in on_failed"));
+    let writer = writer.start().unwrap();
+    bucket.object("bad").go_down(service(403, "AccessDenied"));
+    let (receipt, sync) = (put(&writer, "bad", "one").await, writer.clone());
+    let sync = tokio::spawn(async move { sync.sync().await });
+
+    let told = tokio::time::timeout(HANGS, receipt.written()).await;
+
+    let error = told.expect("it does not hang").unwrap_err();
+    assert_eq!(error.service_error().unwrap().status, 403);
+    assert_eq!(sync.await.unwrap().unwrap_err().keys().len(), 1);
+    put(&writer, "good", "two").await.written().await.unwrap();
+    let stats = writer.stats();
+    assert_eq!((stats.failed, stats.buffered, stats.open), (3, 0, 1));
+    check(&writer);
+}
+
+/// Asks the writer for its stats with each piece of text.
+struct Asks<'a>(&'a KeyedWriter);
+
+impl std::fmt::Write for Asks<'_> {
+    fn write_str(&mut self, _: &str) -> std::fmt::Result {
+        assert_eq!(self.0.stats().records, 0);
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_can_be_used_by_what_shows_it() {
+    let writer = keyed(&SimBucket::new()).start().unwrap();
+    let shown = writer.clone();
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        std::fmt::Write::write_fmt(&mut Asks(&shown), format_args!("{shown:?}")).unwrap();
+        done.send(()).unwrap();
+    });
+    let ended = ended.recv_timeout(std::time::Duration::from_secs(60));
+    ended.expect("no lock is held");
 }
 
 #[tokio::test(start_paused = true)]
