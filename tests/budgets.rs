@@ -90,6 +90,35 @@ fn a_log_line_allocates_nothing() {
     );
 }
 
+#[test]
+fn log_lines_that_come_in_pieces_stay_within_the_buffer_and_keep_no_memory() {
+    let _alone = ALONE.blocking_lock();
+    const WRITERS: usize = 50;
+    let objects =
+        RollingWriter::builder(Discard::default(), "bucket", "log-{uuid}").writer(patient);
+    let (appender, guard) = OssLogAppender::builder(objects).start().unwrap();
+    let start = allocated();
+    let mut writers: Vec<_> = (0..WRITERS).map(|_| appender.writer()).collect();
+    let piece = vec![b'x'; 3 * MIB as usize];
+    for writer in &mut writers {
+        writer.write_all(&piece).unwrap();
+        writer.write_all(&piece).unwrap();
+    }
+    drop(piece);
+    let begun = allocated() - start;
+    assert!(begun < 9 * MIB as usize, "{begun} bytes for what is begun");
+    assert!(begun > 5 * MIB as usize, "one of them finds room");
+    for writer in &mut writers {
+        writer.write_all(b"\n").unwrap();
+    }
+    assert_eq!(appender.stats().begun, 0);
+    assert_eq!(appender.stats().dropped.records, WRITERS as u64 - 1);
+    let report = guard.shutdown(Duration::from_secs(60));
+    assert!(report.is_complete(), "{report:?}");
+    let left = allocated().saturating_sub(start) / WRITERS;
+    assert!(left <= 8 * 1024, "{left} bytes are left of a writer");
+}
+
 /// Appends of 512 KiB.
 #[tokio::test]
 async fn an_append_allocates_little_however_much_it_holds() {

@@ -1,11 +1,14 @@
 //! `OssLogAppender`: takes records from any thread.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::Thread;
 
+use futures::FutureExt;
 use tokio::sync::Notify;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -17,7 +20,7 @@ use crate::error::Result;
 use crate::metrics;
 use crate::rolling::{RollingWriter, RollingWriterBuilder};
 use crate::store::AppendStore;
-use crate::writer::OssAppendWriter;
+use crate::writer::begun::LogRecord;
 
 /// Takes log records from any thread, at the cost of a copy, and appends them to a sequence of
 /// objects.
@@ -31,6 +34,13 @@ use crate::writer::OssAppendWriter;
 /// What is written with a line break at its end is one record, whatever is in it: the event of a
 /// formatter, one line or many. Pieces without one are gathered up to the next. A record is written
 /// whole or dropped whole, and never split between objects.
+///
+/// # Memory
+/// Records, and what is begun of others, take no more than `buffer_capacity`. Of a record that comes
+/// in pieces the first 4 KiB do not count: each [`LogWriter`] may keep as much for itself. What comes
+/// after them does, up to half of `buffer_capacity` for all together. A record that finds no room to
+/// grow is dealt with as any that finds no room, and is dropped if it is others, begun too, that
+/// leave it none. When a record has ended its writer keeps some KiB.
 ///
 /// # When OSS is away, or slow
 /// Records gather up to `buffer_capacity` and are sent when OSS is back; the appender never gives
@@ -79,10 +89,17 @@ pub(super) struct Shared {
     /// Whether there are dropped records that a line has yet to tell of.
     unannounced: AtomicBool,
     dropped: Mutex<Dropped>,
-    /// Those that no line tells of. Held while the notice is made.
-    untold: Mutex<Dropped>,
+    untold: Mutex<Untold>,
     /// Something was dropped.
     pub(super) drop: Notify,
+}
+
+/// The dropped records that no line tells of.
+#[derive(Clone, Copy, Default)]
+struct Untold {
+    dropped: Dropped,
+    /// How many lines have been written that tell of others.
+    lines: u64,
 }
 
 /// The line that tells of dropped records.
@@ -148,86 +165,130 @@ impl Shared {
         }
         let announced = !self.unannounced.load(Ordering::Relaxed);
         if !(announced && self.rolling.handle().try_record(record)) {
+            self.record_otherwise(LogRecord {
+                head: record,
+                ..LogRecord::default()
+            });
+        }
+    }
+
+    /// Logs a record for which room was set aside.
+    pub(super) fn record_begun(&self, record: LogRecord<'_>) {
+        if is_quiet() {
+            self.give_back(record.reserved);
+        } else {
             self.record_otherwise(record);
         }
     }
 
-    /// Logs a record that found no room, or that comes after one that found none.
+    /// Logs a record that found no room, that comes after one that found none, or that was gathered
+    /// in the room that was set aside for it.
     #[cold]
-    fn record_otherwise(&self, record: &[u8]) {
+    fn record_otherwise(&self, record: LogRecord<'_>) {
         let taken = match self.when_full {
             WhenFull::Drop => self.may_fit(record) && self.try_record(record),
             WhenFull::Block => self.try_record(record) || self.record_waiting(record),
         };
         if !taken {
+            self.give_back(record.reserved);
             self.drop_record(record.len());
         }
     }
 
-    /// False: there is no room, also without the notice, which need not be made then.
-    fn may_fit(&self, record: &[u8]) -> bool {
-        !self.unannounced.load(Ordering::Relaxed)
-            || self.rolling.handle().room() > record.len() as u64
-    }
-
-    fn try_record(&self, record: &[u8]) -> bool {
-        let handle = self.rolling.handle();
-        let taken = self.put(&[record], |all| try_put(handle, all));
-        matches!(taken, Poll::Ready(Ok(())))
-    }
-
-    fn record_waiting(&self, record: &[u8]) -> bool {
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-        let mut cx = Context::from_waker(&waker);
-        let mut handle = self.rolling.handle().clone();
-        loop {
-            match self.put(&[record], |all| handle.poll_records(&mut cx, all)) {
-                Poll::Ready(taken) => return taken.is_ok(),
-                Poll::Pending => std::thread::park(),
-            }
+    /// Sets room for `len` bytes of a record aside. False: it has to be dropped.
+    pub(super) fn reserve(&self, len: u64) -> bool {
+        let reserve = self.rolling.handle().reserve(len);
+        match self.when_full {
+            WhenFull::Drop => reserve.now_or_never() == Some(true),
+            WhenFull::Block => block_on(reserve),
         }
+    }
+
+    /// Gives back what [`reserve`](Self::reserve) has set aside.
+    pub(super) fn give_back(&self, len: u64) {
+        if len > 0 {
+            self.rolling.handle().give_back(len);
+        }
+    }
+
+    /// False: there is no room, also without the notice, which need not be made then.
+    fn may_fit(&self, record: LogRecord<'_>) -> bool {
+        !self.unannounced.load(Ordering::Relaxed)
+            || self.rolling.handle().room().saturating_add(record.reserved) > record.len()
+    }
+
+    fn try_record(&self, record: LogRecord<'_>) -> bool {
+        matches!(self.try_put(record), Poll::Ready(Ok(())))
+    }
+
+    fn record_waiting(&self, record: LogRecord<'_>) -> bool {
+        let mut handle = self.rolling.handle().clone();
+        let put = poll_fn(|cx| {
+            self.put(record, |notice, record| {
+                handle.poll_records(cx, notice, record)
+            })
+        });
+        block_on(put).is_ok()
     }
 
     /// Tells of what was dropped, if there is room for that; false if there is not.
     pub(super) fn try_announce(&self) -> bool {
-        let handle = self.rolling.handle();
-        self.put(&[], |all| try_put(handle, all)).is_ready()
+        self.try_put(LogRecord::default()).is_ready()
     }
 
-    /// Puts `records` in the buffer, in one piece with the notice of what was dropped before.
+    fn try_put(&self, record: LogRecord<'_>) -> Poll<Result<()>> {
+        let handle = self.rolling.handle();
+        self.put(record, |notice, record| {
+            match handle.try_records(notice, record) {
+                Ok(true) => Poll::Ready(Ok(())),
+                Ok(false) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            }
+        })
+    }
+
+    /// Puts `record` in the buffer, in one piece with the notice of what was dropped before.
     fn put(
         &self,
-        records: &[&[u8]],
-        mut put: impl FnMut(&[&[u8]]) -> Poll<Result<()>>,
+        record: LogRecord<'_>,
+        mut put: impl FnMut(&[u8], LogRecord<'_>) -> Poll<Result<()>>,
     ) -> Poll<Result<()>> {
-        if !self.unannounced.load(Ordering::Relaxed) {
-            return put(records);
+        while self.unannounced.load(Ordering::Relaxed) {
+            let told = *lock(&self.untold);
+            // Without the lock: it may take long, and use the appender.
+            let notice = match told.dropped {
+                none if none.is_empty() => String::new(),
+                some => quietly(|| (self.notice)(some)),
+            };
+            let mut untold = lock(&self.untold);
+            if untold.lines != told.lines {
+                // Another thread has told of them.
+                continue;
+            }
+            // Those that were dropped while it was made are for the next one.
+            let later = untold.dropped.without(told.dropped);
+            if !notice.is_empty() && ready!(put(notice.as_bytes(), record)).is_ok() {
+                untold.lines += 1;
+                untold.dropped = later;
+            } else {
+                // There is no notice, or it cannot be written: they stay counted.
+                ready!(put(&[], record))?;
+            }
+            self.unannounced.store(!later.is_empty(), Ordering::Relaxed);
+            return Poll::Ready(Ok(()));
         }
-        let mut untold = lock(&self.untold);
-        let notice = match *untold {
-            none if none.is_empty() => String::new(),
-            some => quietly(|| (self.notice)(some)),
-        };
-        let announced = [&[notice.as_bytes()], records].concat();
-        if !notice.is_empty() && ready!(put(&announced)).is_ok() {
-            *untold = Dropped::default();
-        } else {
-            // There is no notice, or it cannot be written: they stay counted.
-            ready!(put(records))?;
-        }
-        self.unannounced.store(false, Ordering::Relaxed);
-        Poll::Ready(Ok(()))
+        put(&[], record)
     }
 
     /// Counts a record of `len` bytes that is not taken.
-    pub(super) fn drop_record(&self, len: usize) {
+    pub(super) fn drop_record(&self, len: u64) {
         if is_quiet() {
             return;
         }
         lock(&self.dropped).add(len);
         metrics::dropped_records(self.rolling.handle().object().bucket(), 1);
         let mut untold = lock(&self.untold);
-        untold.add(len);
+        untold.dropped.add(len);
         self.unannounced.store(true, Ordering::Relaxed);
         self.drop.notify_one();
     }
@@ -238,27 +299,33 @@ impl Shared {
     }
 
     pub(super) fn unannounced(&self) -> Dropped {
-        *lock(&self.untold)
+        lock(&self.untold).dropped
     }
 
     pub(super) fn stats(&self) -> LogStats {
         LogStats {
             records: self.rolling.handle().records(),
             dropped: *lock(&self.dropped),
+            begun: self.rolling.handle().reserved(),
             rolling: self.rolling.stats(),
         }
     }
 }
 
-fn lock(drops: &Mutex<Dropped>) -> MutexGuard<'_, Dropped> {
-    drops.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(counts: &Mutex<T>) -> MutexGuard<'_, T> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn try_put(handle: &OssAppendWriter, records: &[&[u8]]) -> Poll<Result<()>> {
-    match handle.try_records(records) {
-        Ok(true) => Poll::Ready(Ok(())),
-        Ok(false) => Poll::Pending,
-        Err(error) => Poll::Ready(Err(error)),
+/// Runs `future` on this thread.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
     }
 }
 

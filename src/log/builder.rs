@@ -69,8 +69,8 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
     /// example. An empty one is not written, nor one of more than `max_append_size` bytes: then
     /// only the counts tell. Default: a line of plain text.
     ///
-    /// It is made by the thread that logs the next record, or by the appender's, and what it logs
-    /// itself is not taken.
+    /// It is made by the thread that logs the next record, or by the appender's, without any lock,
+    /// and what it logs itself is not taken. If it panics, nothing is written, and the counts tell.
     pub fn dropped_notice(
         mut self,
         notice: impl Fn(Dropped) -> String + Send + Sync + 'static,

@@ -1,9 +1,10 @@
 //! The appender's own threads log nothing, or what it sends would be logged and sent in turn.
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tracing::subscriber::NoSubscriber;
+
+use crate::callback::caught;
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
@@ -25,10 +26,10 @@ pub(super) fn is_quiet() -> bool {
 }
 
 /// The text that `make` makes; none if it panics. What it logs, and a panic hook for it, is of the
-/// appender's own making: it must not come back for the locks that are held here.
+/// appender's own making: to take it would make notices of notices.
 pub(super) fn quietly(make: impl FnOnce() -> String) -> String {
     let before = QUIET.replace(true);
-    let made = catch_unwind(AssertUnwindSafe(make));
+    let made = caught(make);
     QUIET.set(before);
     made.unwrap_or_default()
 }

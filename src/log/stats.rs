@@ -10,6 +10,8 @@ pub struct LogStats {
     pub records: u64,
     /// Records that were not.
     pub dropped: Dropped,
+    /// Bytes of the buffer that are set aside for records whose end has not come.
+    pub begun: u64,
     /// The writer below: bytes, appends, objects, and the last error.
     pub rolling: RollingStats,
 }
@@ -25,9 +27,17 @@ pub struct Dropped {
 }
 
 impl Dropped {
-    pub(super) fn add(&mut self, len: usize) {
+    pub(super) fn add(&mut self, len: u64) {
         self.records += 1;
-        self.bytes += len as u64;
+        self.bytes += len;
+    }
+
+    /// What is left without `part` of them.
+    pub(super) fn without(self, part: Self) -> Self {
+        Self {
+            records: self.records - part.records,
+            bytes: self.bytes - part.bytes,
+        }
     }
 
     pub(super) fn is_empty(self) -> bool {

@@ -1,5 +1,7 @@
 //! `OssAppendWriter`: a thin handle, a shared buffer, and one worker.
 
+#[cfg(feature = "tracing")]
+pub(crate) mod begun;
 pub(crate) mod buffer;
 pub(crate) mod builder;
 mod copy;

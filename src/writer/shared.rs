@@ -52,6 +52,8 @@ pub(super) struct State {
     pub(super) accepted: u64,
     /// Records of a log among them.
     pub(super) records: u64,
+    /// Room that is set aside for records of a log whose end has not come.
+    pub(super) reserved: u64,
     /// Bytes handed to the appender.
     pub(super) issued: u64,
     /// Bytes that the appender is done with, so that their memory is free.
@@ -138,6 +140,7 @@ impl Shared {
                 buffer: Buffer::new(options.buffer_capacity, max_group),
                 accepted: 0,
                 records: 0,
+                reserved: 0,
                 issued: 0,
                 settled: 0,
                 durable: 0,
@@ -219,7 +222,8 @@ impl Shared {
 
     /// How many bytes fit in now.
     pub(super) fn room(&self, state: &State) -> u64 {
-        self.options.buffer_capacity.saturating_sub(state.held())
+        let taken = state.held().saturating_add(state.reserved);
+        self.options.buffer_capacity.saturating_sub(taken)
     }
 
     /// Takes `data` in as a whole, if nothing stands in the way; it is a record then, where records

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::runtime::Handle;
 
+#[cfg(feature = "tracing")]
+use super::begun::LogRecord;
 use super::buffer::Records;
 use super::builder::{OssAppendWriterBuilder, WriterOptions};
 use super::destination::{Destination, RollReason};
@@ -310,45 +312,68 @@ impl OssAppendWriter {
         true
     }
 
-    /// Takes all of `records` in, one behind the other, or none of them: `false` if there is no room
-    /// for them now. Empty ones are left out. Does not wait.
-    pub(crate) fn try_records(&self, records: &[&[u8]]) -> Result<bool> {
-        let shared = &*self.shared;
-        let mut state = shared.lock();
-        let mut len = 0;
-        for record in records {
-            room_for(shared, &state, record.len() as u64, true)?;
-            len += record.len() as u64;
-        }
-        if len > shared.room(&state) {
-            return Ok(false);
-        }
-        for record in records.iter().filter(|record| !record.is_empty()) {
-            shared.take(&mut state, record);
-            state.records += 1;
-        }
-        Ok(true)
+    /// Takes `notice` in and then `record`, or none of them: `false` if there is no room for both
+    /// now. An empty one is left out. What was reserved for the record is given back if it is taken.
+    /// Does not wait.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn try_records(&self, notice: &[u8], record: LogRecord<'_>) -> Result<bool> {
+        self.take_records(&mut self.shared.lock(), notice, record)
     }
 
     /// The same, as soon as there is room.
+    ///
+    /// # Errors
+    /// Besides those of a write: nothing is in the buffer that an append could free.
+    #[cfg(feature = "tracing")]
     pub(crate) fn poll_records(
         &mut self,
         cx: &mut Context<'_>,
-        records: &[&[u8]],
+        notice: &[u8],
+        record: LogRecord<'_>,
     ) -> Poll<Result<()>> {
-        if self.try_records(records)? {
+        let mut state = self.shared.lock();
+        if self.take_records(&mut state, notice, record)? {
             return Poll::Ready(Ok(()));
         }
-        let mut state = self.shared.lock();
-        let len: usize = records.iter().map(|record| record.len()).sum();
-        if self.shared.room(&state) >= len as u64 {
-            drop(state);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        if state.held() == 0 {
+            return Poll::Ready(Err(Error::invalid_input(
+                "records that have been begun leave no room for this one",
+            )));
         }
         let accepted = state.accepted;
         self.shared.ask(&mut state, accepted, Duration::ZERO);
         self.shared.wait(state, self.waiter, cx)
+    }
+
+    #[cfg(feature = "tracing")]
+    fn take_records(
+        &self,
+        state: &mut State,
+        notice: &[u8],
+        record: LogRecord<'_>,
+    ) -> Result<bool> {
+        let shared = &*self.shared;
+        let (len, reserved) = (record.len(), record.reserved);
+        room_for(shared, state, len, true)?;
+        room_for(shared, state, notice.len() as u64, true)?;
+        if notice.len() as u64 + len > shared.room(state).saturating_add(reserved) {
+            return Ok(false);
+        }
+        state.reserved -= reserved;
+        if !notice.is_empty() {
+            shared.take(state, notice);
+            state.records += 1;
+        }
+        if len > 0 {
+            state.buffer.copy(record.head, || shared.now());
+            for part in record.rest {
+                state.buffer.share(part, || shared.now());
+            }
+            state.buffer.end_record();
+            shared.accepted(state, len);
+            state.records += 1;
+        }
+        Ok(true)
     }
 
     /// Takes `record` in, whole, and gives a receipt; `None` if there is no room for it now.

@@ -281,3 +281,49 @@ fn threads_that_wait_are_released_when_the_log_ends() {
         .for_each(|thread| thread.join().unwrap());
     assert_eq!(appender.stats().dropped, dropped(THREADS * 10));
 }
+
+/// What takes long in a notice, such as a lock of the program's, is nothing that others wait for.
+#[test]
+fn a_notice_that_takes_long_holds_up_nobody_else() {
+    let bucket = bucket_that_is_down();
+    let (making, made) = mpsc::channel();
+    let (go_on, held) = mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(Some(held));
+    let (appender, guard) = OssLogAppender::builder(objects(&bucket))
+        .dropped_notice(move |dropped| {
+            let first = held.lock().unwrap().take();
+            if let Some(held) = first {
+                making.send(()).unwrap();
+                let _ = held.recv();
+            }
+            notice(dropped)
+        })
+        .start()
+        .unwrap();
+    log(&appender, 0..FIT + 2);
+    come_back(&bucket);
+    // By the appender's thread, or by this one.
+    let logging = appender.clone();
+    let thread = thread::spawn(move || log(&logging, 100..101));
+    made.recv_timeout(WATCHDOG).unwrap();
+
+    let others = appender.clone();
+    let others = thread::spawn(move || {
+        let stats = others.stats();
+        others.record(&[b'x'; ROOM as usize]);
+        log(&others, 200..201);
+        stats.dropped.records
+    });
+    until("they have gone on", || others.is_finished());
+    assert!(others.join().unwrap() >= 2);
+
+    drop(go_on);
+    thread.join().unwrap();
+    let report = guard.shutdown(WATCHDOG);
+    assert!(report.is_complete(), "{report:?}");
+    let text = bucket.text();
+    let told: Vec<u64> = text.lines().filter_map(told).map(|(n, _)| n).collect();
+    let arrived = (text.lines().count() - told.len()) as u64;
+    assert_eq!(told.iter().sum::<u64>(), report.dropped.records);
+    assert_eq!(arrived + report.dropped.records, FIT + 5);
+}
