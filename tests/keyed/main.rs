@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod extremes;
 mod failures;
 mod fields;
 mod limits;

@@ -7,6 +7,7 @@ mod support;
 mod begun;
 mod end;
 mod events;
+mod extremes;
 mod full;
 mod panics;
 mod processes;
