@@ -93,6 +93,10 @@ impl LogGuard {
 
     /// Ends the log: delivers what is left, within `timeout`, and tells how that went. Blocks the
     /// thread.
+    ///
+    /// With `Duration::ZERO` nothing is waited for, and what is not durable yet is lost; with
+    /// `Duration::MAX` it takes as long as OSS does, which may be for ever. If the appender's thread
+    /// is held up by a callback of the program, this returns 2 s after the deadline at the latest.
     pub fn shutdown(mut self, timeout: Duration) -> LogReport {
         self.end(timeout)
     }

@@ -1,8 +1,8 @@
 //! The guard.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 use oss_append::{Dropped, OssLogAppender, WhenFull};
 
@@ -32,6 +32,51 @@ fn any_timeout_will_do() {
         until("sent", || bucket.text().len() == n * 7);
         drop(guard);
     }
+}
+
+#[test]
+fn any_timeout_of_a_shutdown_does_what_it_says() {
+    let bucket = SimBucket::new();
+    let (appender, guard) = OssLogAppender::builder(objects(&bucket)).start().unwrap();
+    appender.record(b"record\n");
+    assert!(guard.shutdown(Duration::MAX).is_complete());
+
+    let bucket = bucket_that_is_down();
+    let (appender, guard) = OssLogAppender::builder(objects(&bucket)).start().unwrap();
+    appender.record(b"record\n");
+    let start = Instant::now();
+    let report = guard.shutdown(Duration::ZERO);
+    assert_eq!((report.delivered, report.undelivered), (0, 7));
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "not even the grace"
+    );
+}
+
+/// The notice is made by the appender's thread.
+#[test]
+fn a_notice_that_never_returns_does_not_hold_up_the_end() {
+    let bucket = bucket_that_is_down();
+    let (making, made) = mpsc::channel();
+    let (end, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let (appender, guard) = OssLogAppender::builder(objects(&bucket))
+        .dropped_notice(move |_| {
+            making.send(()).unwrap();
+            let _ = held.lock().unwrap().recv();
+            String::new()
+        })
+        .start()
+        .unwrap();
+    for _ in 0..ROOM {
+        appender.record(b"full\n");
+    }
+    made.recv().unwrap();
+    let start = Instant::now();
+    let report = guard.shutdown(SHORT);
+    assert!(report.undelivered > 0 && report.dropped.records > 0);
+    assert!(start.elapsed() < Duration::from_secs(30));
+    drop(end);
 }
 
 #[test]
