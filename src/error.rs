@@ -223,7 +223,8 @@ pub struct ServiceError {
     pub endpoint: Option<String>,
     /// The object's length that a position mismatch names.
     pub next_append_position: Option<u64>,
-    /// How long to wait before the next request, by `Retry-After` or `x-oss-qos-delay-time`.
+    /// How long to wait before the next request, by `Retry-After` or `x-oss-qos-delay-time`. The
+    /// client believes no more than 60 s.
     pub retry_after: Option<Duration>,
     /// Set by the client when it has corrected its clock by this answer, so that a retry is
     /// signed with the right time.

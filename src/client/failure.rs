@@ -36,8 +36,9 @@ impl Refusal {
     }
 }
 
-/// The longest wait that a server is believed to want.
-const MAX_WAIT: Duration = Duration::from_secs(3600);
+/// The longest wait that a server is believed to want. OSS asks for seconds at most; something
+/// between that asks for an hour must not silence a writer for an hour.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// Reads an error answer. `now` turns a date of `Retry-After` into a duration. What stands between
 /// client and server may repeat the request in its answer: what is `hidden` is left out.
@@ -117,7 +118,7 @@ fn address_alone(text: &str) -> Option<String> {
     }
 }
 
-/// How long to wait: the longer of `Retry-After` and `x-oss-qos-delay-time`, within reason.
+/// How long to wait: the longer of `Retry-After` and `x-oss-qos-delay-time`, at most [`MAX_WAIT`].
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let standard = header_text(headers, "retry-after").and_then(|text| {
         if let Some(seconds) = decimal(&text) {
@@ -130,7 +131,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     standard.max(qos_delay(headers))
 }
 
-/// How long OSS wants a throttled client to wait, within reason.
+/// How long OSS wants a throttled client to wait, at most [`MAX_WAIT`].
 pub(super) fn qos_delay(headers: &HeaderMap) -> Option<Duration> {
     let millis = decimal(&header_text(headers, "x-oss-qos-delay-time")?)?;
     Some(Duration::from_millis(millis).min(MAX_WAIT))
@@ -373,8 +374,16 @@ mod tests {
     }
 
     #[test]
-    fn an_absurd_wait_is_not_believed() {
+    fn a_server_is_never_waited_for_longer_than_a_minute() {
+        assert_eq!(MAX_WAIT, Duration::from_secs(60));
         for (pairs, wait) in [
+            ([("retry-after", "60")], Some(MAX_WAIT)),
+            ([("retry-after", "3600")], Some(MAX_WAIT)),
+            (
+                [("retry-after", "Sat, 16 Dec 2023 17:20:57 GMT")],
+                Some(MAX_WAIT),
+            ),
+            ([("x-oss-qos-delay-time", "3600000")], Some(MAX_WAIT)),
             ([("retry-after", "18446744073709551615")], Some(MAX_WAIT)),
             ([("retry-after", "18446744073709551616")], None),
             ([("retry-after", "-1")], None),
