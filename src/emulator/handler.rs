@@ -339,15 +339,17 @@ async fn apply(
     let target = call.target.clone();
     shared
         .work(move |shared| {
+            let bucket = target.bucket.as_deref().unwrap_or_default();
+            let key = target.key.as_deref().unwrap_or_default();
             let foreign = |bytes: Bytes| {
-                let bucket = target.bucket.as_deref().unwrap_or_default();
-                let key = target.key.as_deref().unwrap_or_default();
                 if let Err(refusal) = shared.append_foreign(bucket, key, bytes) {
                     tracing::warn!(code = %refusal.code, "foreign append refused");
                 }
             };
-            if let Some(Action::ForeignBefore(bytes)) = &action {
-                foreign(bytes.clone());
+            match &action {
+                Some(Action::ForeignBefore(bytes)) => foreign(bytes.clone()),
+                Some(Action::Retain) => shared.retain(bucket, key)?,
+                _ => {}
             }
             let answer = call.apply(shared, received);
             if let Some(Action::ForeignAfter(bytes)) = action {

@@ -35,6 +35,8 @@
 //! | an append to an existing object with creation headers | checks and then ignores them |
 //! | `x-oss-forbid-overwrite` on an append | ignores it |
 //! | sealing a missing object | 404 `NoSuchKey` |
+//! | an append to an object under retention, whatever the position; sealing it | 409 `FileImmutable` |
+//! | an object under retention in a DeleteMultipleObjects | kept, and not named as deleted |
 //! | a temporary key without its token | 403 `InvalidAccessKeyId` |
 //! | a payload hash other than `UNSIGNED-PAYLOAD` | 400 `InvalidArgument` |
 //! | a body that stalls | waits for as long as the connection lives |
@@ -76,6 +78,7 @@ pub use self::operation::Operation;
 use self::auth::keys::Key;
 use self::body::Received;
 use self::object::{Attributes, Kind, Properties};
+use self::operations::check_mutable;
 use self::refusal::Refusal;
 use self::server::Server;
 use self::shared::Shared;
@@ -322,9 +325,13 @@ impl Emulator {
             md5: Some(base64::prelude::BASE64_STANDARD.encode(md5)),
             modified: self.shared.clock.now(),
             sealed: None,
+            retained: false,
             attributes: Attributes::plain(),
         };
-        self.change(&object, "put", |slot| slot.replace(body, properties))
+        self.change(&object, "put", |slot| {
+            check_mutable(slot)?;
+            Ok(slot.replace(body, properties)?)
+        })
     }
 
     /// Removes an object, if it is there.
@@ -333,7 +340,10 @@ impl Emulator {
     /// [`Service`](crate::ErrorKind::Service) as the server would refuse it.
     pub fn delete(&self, bucket: &str, key: &str) -> Result<()> {
         let object = ObjectPath::new(bucket, key)?;
-        self.change(&object, "delete", |slot| slot.remove())
+        self.change(&object, "delete", |slot| {
+            check_mutable(slot)?;
+            Ok(slot.remove()?)
+        })
     }
 
     /// Seals an appendable object, if it is there.
@@ -346,17 +356,32 @@ impl Emulator {
             let Some(mut properties) = slot.properties().cloned() else {
                 return Ok(());
             };
+            check_mutable(slot)?;
             let now = self.shared.clock.now();
             properties.sealed.get_or_insert(now);
-            slot.set_properties(properties)
+            Ok(slot.set_properties(properties)?)
         })
+    }
+
+    /// Puts an object under retention, if it is there, as a retention policy (WORM) of its bucket
+    /// does. From then on it can only be read: what would append to it, replace, delete or seal it
+    /// is refused with 409 `FileImmutable`. For a whole bucket with such a policy, inject
+    /// [`Action::Retain`] for ever.
+    ///
+    /// # Errors
+    /// [`Service`](crate::ErrorKind::Service) if there is no such bucket.
+    pub fn retain(&self, bucket: &str, key: &str) -> Result<()> {
+        let object = ObjectPath::new(bucket, key)?;
+        self.shared
+            .retain(bucket, key)
+            .map_err(|refusal| refused(refusal, "retain", &object))
     }
 
     fn change(
         &self,
         object: &ObjectPath,
         operation: &'static str,
-        change: impl FnOnce(&mut storage::Slot<'_>) -> std::io::Result<()>,
+        change: impl FnOnce(&mut storage::Slot<'_>) -> Result<(), Refusal>,
     ) -> Result<()> {
         let bucket =
             self.shared.storage.bucket(object.bucket()).ok_or_else(|| {
@@ -365,7 +390,7 @@ impl Emulator {
         self.shared
             .storage
             .with_slot(&bucket, object.key(), change)
-            .map_err(|error| refused(error.into(), operation, object))
+            .map_err(|refusal| refused(refusal, operation, object))
     }
 
     /// Makes the server unreachable: connections break, and new ones are refused.

@@ -48,6 +48,9 @@ pub(super) struct Properties {
     pub(super) md5: Option<String>,
     pub(super) modified: Timestamp,
     pub(super) sealed: Option<Timestamp>,
+    /// Whether it is under retention: it can be neither changed nor deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) retained: bool,
     pub(super) attributes: Attributes,
 }
 
@@ -62,6 +65,7 @@ impl Properties {
             md5: None,
             modified: now,
             sealed: None,
+            retained: false,
             attributes,
         };
         properties.grow(0, 0, now);

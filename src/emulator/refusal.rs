@@ -126,6 +126,15 @@ impl Refusal {
         .ec("0026-00000017")
     }
 
+    pub(super) fn immutable() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "FileImmutable",
+            "The object you specified is immutable.",
+        )
+        .ec("0026-00000005")
+    }
+
     pub(super) fn not_implemented(what: &str) -> Self {
         Self::new(
             StatusCode::NOT_IMPLEMENTED,

@@ -14,6 +14,7 @@ use super::body::Received;
 use super::clock::Clock;
 use super::fault::Faults;
 use super::log::Log;
+use super::object::Properties;
 use super::operations::append;
 use super::refusal::Refusal;
 use super::storage::Storage;
@@ -78,6 +79,22 @@ impl Shared {
     ) -> Result<u64, Refusal> {
         let body = Received::from_bytes(bytes, false);
         append::anywhere(self, bucket, key, body).map(|object| object.length)
+    }
+
+    /// Puts an object under retention, if it is there.
+    pub(super) fn retain(&self, bucket: &str, key: &str) -> Result<(), Refusal> {
+        let found = self.storage.bucket(bucket);
+        let found = found.ok_or_else(|| Refusal::no_such_bucket(bucket))?;
+        self.storage.with_slot(&found, key, |slot| {
+            let Some(object) = slot.properties().cloned() else {
+                return Ok(());
+            };
+            let retained = Properties {
+                retained: true,
+                ..object
+            };
+            Ok(slot.set_properties(retained)?)
+        })
     }
 }
 

@@ -117,6 +117,49 @@ async fn a_sealed_object_takes_no_appends() {
 }
 
 #[tokio::test]
+async fn an_object_under_retention_can_only_be_read() {
+    const IMMUTABLE: &str = "409 FileImmutable 0026-00000005";
+    let (emulator, client) = start().await;
+    client.append("k", 0, b"hello").await;
+    emulator.retain(BUCKET, "k").unwrap();
+
+    for position in [5, 0, 9] {
+        let answer = client.append("k", position, b"x").await;
+        assert_eq!(answer.summary(), IMMUTABLE);
+        let position = answer.header("x-oss-next-append-position");
+        assert_eq!(position, None);
+    }
+    for request in [
+        Request::new("PUT", "k").body("x"),
+        Request::new("DELETE", "k"),
+        Request::new("POST", "k")
+            .query("seal", "")
+            .query("position", "5")
+            .body(""),
+    ] {
+        assert_eq!(client.send(request).await.summary(), IMMUTABLE);
+    }
+    let delete = "<Delete><Object><Key>k</Key></Object></Delete>";
+    let request = Request::new("POST", "").query("delete", "").body(delete);
+    let answer = client.send(request).await;
+    assert_eq!((answer.status, answer.element("Deleted")), (200, None));
+    for refused in [
+        emulator.append_foreign(BUCKET, "k", "x").map(drop),
+        emulator.put(BUCKET, "k", "x"),
+        emulator.seal(BUCKET, "k"),
+        emulator.delete(BUCKET, "k"),
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.service_error().unwrap().code, "FileImmutable");
+    }
+
+    assert_eq!(client.get("k").await.body, b"hello");
+    assert!(emulator.retain("missing", "k").is_err());
+    emulator.retain(BUCKET, "missing").unwrap();
+    assert_eq!(client.append("missing", 0, b"x").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_body_that_is_not_what_its_md5_says_has_no_effect() {
     let (emulator, client) = start().await;
     let send = |digest: &str| client.send(append("k", 0, b"abc").header("content-md5", digest));

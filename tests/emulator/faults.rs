@@ -71,6 +71,18 @@ async fn foreign_appends_come_before_or_after() {
 }
 
 #[tokio::test]
+async fn every_object_of_a_bucket_can_be_under_retention() {
+    let (emulator, client) = start().await;
+    emulator.inject("append:retain,times=forever".parse().unwrap());
+    for key in ["a", "b"] {
+        assert_eq!(client.append(key, 0, b"first").await.status, 200);
+        let second = client.append(key, 5, b"second").await;
+        assert_eq!(second.summary(), "409 FileImmutable 0026-00000005");
+        assert_eq!(emulator.object(BUCKET, key).unwrap().bytes, "first");
+    }
+}
+
+#[tokio::test]
 async fn answers_can_lie_about_what_is_stored() {
     let crc = oss_append::crc64::checksum(b"start+1");
     let (right, wrong) = (crc.to_string(), (crc ^ 1).to_string());

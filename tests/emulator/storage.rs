@@ -56,6 +56,19 @@ async fn objects_survive_a_restart() {
 }
 
 #[tokio::test]
+async fn retention_survives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (emulator, client) = open(directory.path()).await;
+    client.append("k", 0, b"x").await;
+    emulator.retain(BUCKET, "k").unwrap();
+    emulator.shutdown().await;
+
+    let (_emulator, client) = open(directory.path()).await;
+    let answer = client.append("k", 1, b"y").await;
+    assert_eq!(answer.summary(), "409 FileImmutable 0026-00000005");
+}
+
+#[tokio::test]
 async fn data_that_a_killed_server_did_not_count_is_no_part_of_the_object() {
     let directory = tempfile::tempdir().unwrap();
     let (emulator, client) = open(directory.path()).await;

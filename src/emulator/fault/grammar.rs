@@ -27,6 +27,7 @@ ACTION is one of
                          apply, then answer with this error
   foreign-before=TEXT    append TEXT to the object just before applying
   foreign-after=TEXT     append TEXT to the object just after applying
+  retain                 put the object, if it is there, under retention, then apply
   wrong-crc, no-crc      apply; the answer's CRC-64 is wrong, or missing
   wrong-position, no-position
                          apply; the answer's next position is wrong, or missing
@@ -78,6 +79,7 @@ impl Action {
             Self::ErrorAfter(_) => "error-after",
             Self::ForeignBefore(_) => "foreign-before",
             Self::ForeignAfter(_) => "foreign-after",
+            Self::Retain => "retain",
             Self::WrongCrc => "wrong-crc",
             Self::NoCrc => "no-crc",
             Self::WrongPosition => "wrong-position",
@@ -180,6 +182,7 @@ fn action(name: &str, value: Option<&str>) -> Result<Action, String> {
             let action = match name {
                 "drop" => Action::Drop,
                 "drop-answer" => Action::DropAnswer,
+                "retain" => Action::Retain,
                 "wrong-crc" => Action::WrongCrc,
                 "no-crc" => Action::NoCrc,
                 "wrong-position" => Action::WrongPosition,
@@ -275,6 +278,10 @@ mod tests {
             (
                 "append:foreign-before=other%0A",
                 append(Action::ForeignBefore("other\n".into())),
+            ),
+            (
+                "append:retain,times=forever",
+                append(Action::Retain).forever(),
             ),
             (
                 "append:stall,probability=0.25,seed=9,times=4",

@@ -68,6 +68,9 @@ pub enum Action {
     ForeignBefore(Bytes),
     /// Append these bytes to the object just after the request is applied, before the answer.
     ForeignAfter(Bytes),
+    /// Put the object, if it is there, under [retention](super::Emulator::retain) just before the
+    /// request is applied.
+    Retain,
     /// Apply the request, and answer with a CRC-64 that is wrong.
     WrongCrc,
     /// Apply the request, and answer without a CRC-64.

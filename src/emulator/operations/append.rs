@@ -3,7 +3,7 @@
 use http::StatusCode;
 use http::request::Parts;
 
-use super::{Arguments, Call, bucket, no_conditions};
+use super::{Arguments, Call, bucket, check_mutable, no_conditions};
 use crate::emulator::answer::Answer;
 use crate::emulator::body::Received;
 use crate::emulator::clock;
@@ -104,6 +104,7 @@ pub(in crate::emulator) fn anywhere(
 
 /// The length of the object, if it can be appended to. The type counts before the position.
 fn check_appendable(slot: &Slot<'_>) -> Result<u64, Refusal> {
+    check_mutable(slot)?;
     match slot.properties() {
         None => Ok(0),
         Some(object) if object.kind != Kind::Appendable => Err(Refusal::not_appendable()),
@@ -149,6 +150,7 @@ pub(super) fn seal(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
         let Some(object) = slot.properties() else {
             return Err(Refusal::no_such_key(call.key()));
         };
+        check_mutable(slot)?;
         if object.kind != Kind::Appendable {
             return Err(Refusal::not_appendable());
         }

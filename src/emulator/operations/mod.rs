@@ -16,7 +16,7 @@ use super::object::Attributes;
 use super::operation::Operation;
 use super::refusal::Refusal;
 use super::shared::Shared;
-use super::storage::Bucket;
+use super::storage::{Bucket, Slot};
 use super::target::{Query, Target};
 
 /// A request that is well-formed and allowed.
@@ -109,6 +109,14 @@ fn bucket(shared: &Shared, name: &str) -> Result<Arc<Bucket>, Refusal> {
         .storage
         .bucket(name)
         .ok_or_else(|| Refusal::no_such_bucket(name))
+}
+
+/// Refuses to change an object that is under retention.
+pub(super) fn check_mutable(slot: &Slot<'_>) -> Result<(), Refusal> {
+    match slot.properties() {
+        Some(object) if object.retained => Err(Refusal::immutable()),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses conditions, which OSS knows only on reads.

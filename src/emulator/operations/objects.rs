@@ -7,7 +7,7 @@ use http::{HeaderName, Method, StatusCode};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::{Arguments, Call, no_conditions};
+use super::{Arguments, Call, check_mutable, no_conditions};
 use crate::emulator::answer::Answer;
 use crate::emulator::body::Received;
 use crate::emulator::conditions;
@@ -59,6 +59,7 @@ pub(super) fn put(shared: &Shared, call: Call, body: Received) -> Result<Answer,
         md5: Some(BASE64_STANDARD.encode(md5)),
         modified: shared.clock.now(),
         sealed: None,
+        retained: false,
         attributes,
     };
     let answer = Answer::empty(StatusCode::OK)
@@ -72,6 +73,7 @@ pub(super) fn put(shared: &Shared, call: Call, body: Received) -> Result<Answer,
                 "The object you specified already exists and can not be overwritten.",
             ));
         }
+        check_mutable(slot)?;
         slot.replace(body, object)?;
         Ok(answer)
     })
@@ -181,9 +183,10 @@ pub(super) fn meta(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
 
 pub(super) fn delete(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
     let bucket = call.bucket(shared)?;
-    shared
-        .storage
-        .with_slot(&bucket, call.key(), |slot| slot.remove())?;
+    shared.storage.with_slot(&bucket, call.key(), |slot| {
+        check_mutable(slot)?;
+        Ok::<_, Refusal>(slot.remove()?)
+    })?;
     Ok(Answer::empty(StatusCode::NO_CONTENT))
 }
 
@@ -213,10 +216,14 @@ pub(super) fn delete_multiple(
         if key.is_empty() || key.len() > ObjectPath::MAX_KEY_LEN {
             continue;
         }
-        shared
-            .storage
-            .with_slot(&bucket, &key, |slot| slot.remove())?;
-        if !quiet {
+        let deleted = shared.storage.with_slot(&bucket, &key, |slot| {
+            let mutable = check_mutable(slot).is_ok();
+            if mutable {
+                slot.remove()?;
+            }
+            Ok::<_, Refusal>(mutable)
+        })?;
+        if deleted && !quiet {
             document.open("Deleted");
             match url {
                 true => document.text("Key", crate::client::sign::encode_strict(&key)),
