@@ -229,6 +229,9 @@ pub struct ServiceError {
     /// Set by the client when it has corrected its clock by this answer, so that a retry is
     /// signed with the right time.
     pub clock_corrected: bool,
+    /// Set by the client when this answer refused the credentials and their provider has others by
+    /// now, or may have them soon, so that a retry is signed with those.
+    pub credentials_renewed: bool,
 }
 
 impl ServiceError {

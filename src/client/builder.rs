@@ -11,6 +11,7 @@ use super::clock::Clock;
 use super::endpoint::{Addressing, Destination, EndpointKind};
 use super::observed::Observations;
 use super::pace::Pace;
+use super::renewal::Mismatch;
 use super::transport::{Identity, Proxy, Transport};
 use super::{Inner, OssClient};
 use crate::credentials::{CredentialsProvider, EnvironmentCredentials};
@@ -286,6 +287,7 @@ impl OssClientBuilder {
                 endpoint,
                 credentials,
                 clock: Clock::default(),
+                mismatch: Mismatch::default(),
                 observations: Observations::default(),
                 pace: self.max_upload_rate.map(Pace::new).map(Arc::new),
                 attempt_timeout: self.attempt_timeout,

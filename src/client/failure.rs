@@ -23,19 +23,6 @@ pub(super) struct Refusal {
     pub(super) clock_refused: Option<Timestamp>,
 }
 
-impl Refusal {
-    /// Whether the credentials have to be replaced.
-    pub(super) fn refuses_credentials(&self) -> bool {
-        matches!(
-            &*self.error.code,
-            "SecurityTokenExpired"
-                | "InvalidSecurityToken"
-                | "InvalidAccessKeyId"
-                | "AccessKeyIdAndSecurityTokenNotMatch"
-        )
-    }
-}
-
 /// The longest wait that a server is believed to want. OSS asks for seconds at most; something
 /// between that asks for an hour must not silence a writer for an hour.
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -78,6 +65,7 @@ pub(super) fn refusal(
         next_append_position: text("x-oss-next-append-position").and_then(|n| decimal(&n)),
         retry_after: retry_after(headers, now),
         clock_corrected: false,
+        credentials_renewed: false,
     };
     let about_time = error.code == "RequestTimeTooSkewed"
         || (error.code == "InvalidArgument"
@@ -356,21 +344,6 @@ mod tests {
 
         let other = b"<Error><Code>InvalidArgument</Code></Error>";
         assert_eq!(refusal(400, &date, other, now()).clock_refused, None);
-    }
-
-    #[test]
-    fn refused_credentials_are_known_by_their_codes() {
-        for (code, refused) in [
-            ("SecurityTokenExpired", true),
-            ("InvalidAccessKeyId", true),
-            ("InvalidSecurityToken", true),
-            ("AccessDenied", false),
-            ("SignatureDoesNotMatch", false),
-        ] {
-            let body = format!("<Error><Code>{code}</Code></Error>");
-            let refusal = refusal(403, &HeaderMap::new(), body.as_bytes(), now());
-            assert_eq!(refusal.refuses_credentials(), refused, "{code}");
-        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(crate) mod observed;
 mod operations;
 mod pace;
 mod presign;
+mod renewal;
 mod request;
 mod response;
 pub(crate) mod sign;
@@ -73,8 +74,11 @@ use crate::store::ObjectPath;
 ///   [`Connect`](crate::TransportCause::Connect) and [`Tls`](crate::TransportCause::Tls) nothing
 ///   was sent; with the others the request may have taken effect.
 /// - [`Service`](crate::ErrorKind::Service): OSS answered with an error or a redirect. If it
-///   refused the signing time, the clock is corrected, and `clock_corrected` says that sending the
-///   request again may help.
+///   refused the signing time, the clock is corrected, and
+///   [`clock_corrected`](crate::ServiceError::clock_corrected) says that sending the request again
+///   may help. If it refused the credentials, their provider is told and asked for others, and
+///   [`credentials_renewed`](crate::ServiceError::credentials_renewed) says that there are some. A
+///   key whose signature does not match is fetched anew at most once a minute.
 /// - [`BadAnswer`](crate::ErrorKind::BadAnswer): the answer is none that OSS gives.
 ///
 /// # Cancel safety
@@ -89,6 +93,7 @@ struct Inner {
     endpoint: endpoint::Endpoint,
     credentials: Arc<dyn CredentialsProvider>,
     clock: clock::Clock,
+    mismatch: renewal::Mismatch,
     observations: observed::Observations,
     pace: Option<Arc<pace::Pace>>,
     attempt_timeout: Duration,

@@ -13,6 +13,7 @@ use super::document::Hidden;
 use super::failure;
 use super::headers::{self, Headers};
 use super::pace::Pace;
+use super::renewal::renew;
 use super::response::{Answer, read_bounded};
 use super::sign::{self, CanonicalRequest, Signer};
 use crate::core::batch::Batch;
@@ -252,9 +253,7 @@ async fn refused(
     if let Some(server) = refusal.clock_refused {
         refusal.error.clock_corrected = inner.clock.correct(signed, server, local);
     }
-    if refusal.refuses_credentials() {
-        inner.credentials.invalidate(credentials);
-    }
+    refusal.error.credentials_renewed = renew(client, &refusal.error, credentials).await;
     Error::service(refusal.error)
 }
 

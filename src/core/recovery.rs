@@ -55,6 +55,9 @@ fn of_answer(answer: &ServiceError) -> Recovery {
     if answer.clock_corrected {
         return Recovery::RetryMended(Mended::Clock);
     }
+    if answer.credentials_renewed {
+        return Recovery::RetryMended(Mended::Key);
+    }
     match answer.code.as_str() {
         "PositionNotEqualToLength" => return Recovery::Mismatch,
         "ObjectNotAppendable" | "AppendSealedObjectNotAllowed" | "FileImmutable" => {
@@ -166,8 +169,11 @@ mod tests {
     fn what_the_client_mended_is_retried_at_once() {
         let mut skewed = ServiceError::new(403, "RequestTimeTooSkewed");
         skewed.clock_corrected = true;
+        let mut rotated = ServiceError::new(403, "SignatureDoesNotMatch");
+        rotated.credentials_renewed = true;
         for (recovered, mended) in [
             (recovery(&Error::service(skewed)), Mended::Clock),
+            (recovery(&Error::service(rotated)), Mended::Key),
             (answered(403, "SecurityTokenExpired"), Mended::Token),
             (answered(403, "InvalidAccessKeyId"), Mended::Key),
         ] {

@@ -173,7 +173,7 @@ impl Credentials {
     }
 
     /// Whether they are the same key and token.
-    fn same(&self, other: &Self) -> bool {
+    pub(crate) fn same(&self, other: &Self) -> bool {
         self.access_key_id() == other.access_key_id()
             && self.access_key_secret() == other.access_key_secret()
             && self.session_token() == other.session_token()
@@ -231,7 +231,8 @@ pub trait CredentialsProvider: fmt::Debug + Send + Sync + 'static {
     /// The client may drop the future at any await point; the next call must work.
     fn credentials(&self) -> BoxFuture<'_, Result<Credentials>>;
 
-    /// OSS refused these credentials: they are expired, unknown or do not belong together.
+    /// OSS refused these credentials: they are expired, unknown or do not belong together, or the
+    /// signature does not match, as when the secret of the id was replaced.
     ///
     /// A caching provider forgets them if they are the ones it holds, so that the next call
     /// fetches fresh ones. `refused` are those that the refused request was signed with, which

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::http::{Http, header_value};
 use super::sts::{self, Session};
 use super::{Credentials, CredentialsProvider};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
@@ -29,16 +29,17 @@ pub(super) struct RoleKeySource {
 impl RoleKeySource {
     async fn fetch(&self) -> Result<Credentials> {
         let base = self.base.credentials().await?;
-        let assumed = self.http.by_right_clock(|| self.assume(&base));
-        assumed.await.inspect_err(|error| {
-            // The key may be what is wrong.
-            if let ErrorKind::Credentials {
-                temporary: false, ..
-            } = error.kind()
-            {
-                self.base.invalidate(&base);
-            }
-        })
+        let error = match self.http.by_right_clock(|| self.assume(&base)).await {
+            Err(error) if is_final(&error) => error,
+            outcome => return outcome,
+        };
+        // The key may be what is wrong, and its provider may have another by now.
+        self.base.invalidate(&base);
+        let other = self.base.credentials().await?;
+        match other.same(&base) {
+            true => Err(error),
+            false => self.http.by_right_clock(|| self.assume(&other)).await,
+        }
     }
 
     async fn assume(&self, base: &Credentials) -> Result<Credentials> {
@@ -83,6 +84,16 @@ impl RoleKeySource {
         ];
         sts::assume(&self.http, &self.session.role_arn, request, &secrets).await
     }
+}
+
+fn is_final(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Credentials {
+            temporary: false,
+            ..
+        }
+    )
 }
 
 impl CredentialsProvider for RoleKeySource {

@@ -236,6 +236,18 @@ impl Emulator {
         keys.add(key);
     }
 
+    /// Replaces the secret of this access key id, as when a key is rotated: the one before makes
+    /// wrong signatures.
+    pub fn set_secret(&self, id: &str, secret: impl Into<String>) {
+        let secret = secret.into();
+        let mut keys = self
+            .shared
+            .keys
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        keys.set_secret(id, &secret);
+    }
+
     /// Lets the tokens of this access key id expire.
     pub fn expire_sts(&self, id: &str) {
         let mut keys = self

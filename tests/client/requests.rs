@@ -1,10 +1,13 @@
 //! What the client sends, when it sends nothing, and with which time and credentials.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use oss_append::credentials::{Credentials, CredentialsProvider, StaticCredentials};
+use oss_append::credentials::{
+    self, CachedCredentials, Credentials, CredentialsProvider, StaticCredentials,
+};
 use oss_append::{
     AppendRequest, AppendStore, Batch, ErrorKind, ObjectAcl, ObjectOptions, ObjectPath, Progress,
     RequestOptions,
@@ -262,7 +265,7 @@ impl CredentialsProvider for Rotating {
 }
 
 #[tokio::test]
-async fn the_provider_is_asked_for_each_request_and_told_what_was_refused() {
+async fn the_provider_is_asked_for_each_request_and_after_a_refusal_and_told_what_was_refused() {
     let expired = answer(
         "403 Forbidden",
         &[],
@@ -283,6 +286,95 @@ async fn the_provider_is_asked_for_each_request_and_told_what_was_refused() {
         server.requests()[2]
             .header("authorization")
             .unwrap()
-            .contains("Credential=id-3/")
+            .contains("Credential=id-4/")
     );
+}
+
+fn refused(code: &str) -> Play {
+    let body = error_document(code, "<ServerTime>2031-05-04T03:02:01.000Z</ServerTime>");
+    Play::Send(answer("403 Forbidden", &[], &body))
+}
+
+#[tokio::test]
+async fn a_wrong_clock_an_expired_token_and_a_replaced_secret_are_each_mended_in_any_order() {
+    const CLOCK: &str = "RequestTimeTooSkewed";
+    const TOKEN: &str = "SecurityTokenExpired";
+    const SECRET: &str = "SignatureDoesNotMatch";
+    for order in [
+        [CLOCK, TOKEN, SECRET],
+        [CLOCK, SECRET, TOKEN],
+        [TOKEN, CLOCK, SECRET],
+        [TOKEN, SECRET, CLOCK],
+        [SECRET, CLOCK, TOKEN],
+        [SECRET, TOKEN, CLOCK],
+    ] {
+        let plays = order.map(refused).into_iter().chain([ok()]);
+        let server = ScriptedServer::start(plays).await;
+        let source = Arc::new(Rotating::default());
+        let provider = CachedCredentials::new(source.clone());
+        let client = builder(&server).credentials(provider).build().unwrap();
+
+        for code in order {
+            let sent = client.append_object(&object(), "x").send().await;
+            let error = sent.unwrap_err();
+            let answer = error.service_error().unwrap();
+            let mended = (answer.clock_corrected, answer.credentials_renewed);
+            assert_eq!(mended, (code == CLOCK, code != CLOCK), "{code} {order:?}");
+        }
+        client.append_object(&object(), "x").send().await.unwrap();
+
+        assert_eq!(*source.refused.lock().unwrap(), ["id-1", "id-2"]);
+        let last = server.requests().pop().unwrap();
+        assert!(last.header("x-oss-date").unwrap().starts_with("20310504"));
+        let authorization = last.header("authorization").unwrap();
+        assert!(authorization.contains("Credential=id-3/"), "{order:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_stays_wrong_is_fetched_anew_once_a_minute_and_told_as_it_is() {
+    let mismatch = || refused("SignatureDoesNotMatch");
+    let server = ScriptedServer::start([mismatch(), mismatch(), mismatch(), mismatch()]).await;
+    let fetches = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&fetches);
+    let provider = credentials::from_fn(move || {
+        *counted.lock().unwrap() += 1;
+        async { Ok(Credentials::new("id", "wrong")) }
+    });
+    let client = builder(&server).credentials(provider).build().unwrap();
+    let is_renewed = async || {
+        let sent = client.append_object(&object(), "x").send().await;
+        let error = sent.unwrap_err();
+        let answer = error.service_error().unwrap();
+        assert_eq!(answer.code, "SignatureDoesNotMatch");
+        answer.credentials_renewed
+    };
+
+    for _ in 0..3 {
+        assert!(!is_renewed().await);
+    }
+    assert_eq!(*fetches.lock().unwrap(), 2);
+
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    assert!(!is_renewed().await);
+    assert_eq!(*fetches.lock().unwrap(), 3);
+}
+
+#[tokio::test]
+async fn of_requests_with_a_replaced_secret_each_is_told_to_try_again_after_one_fetch() {
+    let plays = (0..4).map(|_| refused("SignatureDoesNotMatch"));
+    let server = ScriptedServer::start(plays).await;
+    let source = Arc::new(Rotating::default());
+    let provider = CachedCredentials::new(source.clone());
+    let client = builder(&server).credentials(provider).build().unwrap();
+    let object = object();
+    let append = || client.append_object(&object, "x").send();
+    let outcomes = futures::future::join_all((0..4).map(|_| append())).await;
+    for outcome in outcomes {
+        let error = outcome.unwrap_err();
+        assert!(error.service_error().unwrap().credentials_renewed);
+    }
+    assert_eq!(*source.serial.lock().unwrap(), 2);
 }

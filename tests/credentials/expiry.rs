@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::support::emulated::{content, start_with};
 use crate::support::{object, ours};
 use futures::future::BoxFuture;
-use oss_append::credentials::{Credentials, CredentialsProvider, StaticCredentials};
+use oss_append::credentials::{self, Credentials, CredentialsProvider, StaticCredentials};
 use oss_append::emulator::{Action, Emulator, Fault, Operation};
 use oss_append::{Landed, OssAppendWriter};
 use tokio::io::AsyncWriteExt;
@@ -136,4 +136,63 @@ async fn expired_credentials_that_nobody_renews_fail_the_writer_and_keep_its_byt
     }
     writer.shutdown().await.unwrap();
     assert_eq!(content(&emulator), b"durable, and not");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_replaced_in_mid_stream_is_fetched_once_and_nothing_is_lost() {
+    let emulator = start_with(Emulator::builder().credentials("id", "old")).await;
+    let secrets = Arc::new(Mutex::new(vec!["new", "old"]));
+    let source = Arc::clone(&secrets);
+    let provider = credentials::from_fn(move || {
+        let secret = source.lock().unwrap().pop().expect("one fetch each");
+        async move { Ok(Credentials::new("id", secret)) }
+    });
+    let mut writer = open(&emulator, provider).await;
+    writer.write_all(b"before, ").await.unwrap();
+    writer.sync().await.unwrap();
+
+    emulator.set_secret("id", "new");
+    writer.write_all(b"after").await.unwrap();
+    writer.shutdown().await.unwrap();
+
+    assert_eq!(content(&emulator), b"before, after");
+    assert!(secrets.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_fixed_secret_that_is_wrong_fails_the_writer_with_its_first_request() {
+    let emulator = start_with(Emulator::builder().credentials("id", "right")).await;
+    let wrong = StaticCredentials::new("id", "wrong");
+    let client = emulator.client().credentials(wrong).build().unwrap();
+    let opened = OssAppendWriter::builder(client, object()).open().await;
+    let error = opened.unwrap_err();
+    let said = error.service_error().unwrap();
+    assert_eq!((said.status, &*said.code), (403, "SignatureDoesNotMatch"));
+    assert_eq!(emulator.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_clock_an_expired_token_and_a_replaced_secret_at_once_are_mended() {
+    let emulator = start().await;
+    let provider = Arc::new(Renewing::default());
+    let client = emulator.client().credentials(provider).build().unwrap();
+    expire(&emulator, 0);
+    emulator.set_secret(&key(1)[0], "replaced");
+    let [id, secret, token] = key(2);
+    emulator.add_sts(id, secret, token);
+    emulator.set_clock_offset(7200);
+    let (mut codes, object) = (Vec::new(), object());
+    while let Err(error) = client.append_object(&object, "once").send().await {
+        let said = error.service_error().unwrap();
+        assert!(said.clock_corrected || said.credentials_renewed, "{error}");
+        codes.push(said.code.clone());
+    }
+    codes.sort_unstable();
+    let expected = [
+        "RequestTimeTooSkewed",
+        "SecurityTokenExpired",
+        "SignatureDoesNotMatch",
+    ];
+    assert_eq!(codes, expected);
+    assert_eq!(content(&emulator), b"once");
 }

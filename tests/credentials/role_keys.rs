@@ -178,27 +178,48 @@ impl CredentialsProvider for Base {
 }
 
 #[tokio::test]
+async fn a_base_key_that_is_refused_is_replaced_once_and_the_fetch_goes_on() {
+    let refusal = || Play::Send(answer("403 No", &[], "{}"));
+    let server = ScriptedServer::start([refusal(), ok(&sts_key("STS.1"))]).await;
+    let base = Arc::new(Base::default());
+    let provider = role(base.clone(), &server).build().unwrap();
+    assert_eq!(fetch(&provider).await.access_key_id(), "STS.1");
+    assert_eq!(base.refused.load(Relaxed), 1);
+    let requests = server.requests();
+    let authorization = requests[1].header("authorization").unwrap();
+    assert!(authorization.contains("Credential=base-1,"));
+
+    // A refusal that the key did not cause.
+    let server = ScriptedServer::start([refusal(), refusal()]).await;
+    error(&role(Base::default(), &server).build().unwrap()).await;
+    assert_eq!(server.requests().len(), 2);
+
+    // There is no other key.
+    let server = ScriptedServer::start([refusal()]).await;
+    error(&self::provider(&server)).await;
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn the_base_is_asked_at_each_fetch_and_told_of_a_refusal_alone() {
-    for (wrong, refused) in [("403 No", 1), ("503 Busy", 0)] {
-        let wrong = Play::Send(answer(wrong, &[], "{}"));
-        let server = ScriptedServer::start([wrong, ok(&sts_key("STS.1"))]).await;
-        let base = Arc::new(Base::default());
-        let provider = role(base.clone(), &server).build().unwrap();
-        error(&provider).await;
-        assert_eq!(base.refused.load(Relaxed), refused);
-        let new = loop {
-            // Until the pause after the failure is over.
-            match provider.credentials().await {
-                Ok(new) => break new,
-                Err(_) => tokio::time::sleep(10 * MS).await,
-            }
-        };
-        assert_eq!(new.access_key_id(), "STS.1");
-        assert_eq!(base.asked.load(Relaxed), 2);
-        let requests = server.requests();
-        let authorization = requests[1].header("authorization").unwrap();
-        assert!(authorization.contains("Credential=base-1,"));
-    }
+    let busy = Play::Send(answer("503 Busy", &[], "{}"));
+    let server = ScriptedServer::start([busy, ok(&sts_key("STS.1"))]).await;
+    let base = Arc::new(Base::default());
+    let provider = role(base.clone(), &server).build().unwrap();
+    error(&provider).await;
+    assert_eq!(base.refused.load(Relaxed), 0);
+    let new = loop {
+        // Until the pause after the failure is over.
+        match provider.credentials().await {
+            Ok(new) => break new,
+            Err(_) => tokio::time::sleep(10 * MS).await,
+        }
+    };
+    assert_eq!(new.access_key_id(), "STS.1");
+    assert_eq!(base.asked.load(Relaxed), 2);
+    let requests = server.requests();
+    let authorization = requests[1].header("authorization").unwrap();
+    assert!(authorization.contains("Credential=base-1,"));
 }
 
 #[tokio::test]

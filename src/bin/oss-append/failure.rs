@@ -147,10 +147,10 @@ pub(crate) fn may_pass(error: &Error) -> bool {
             ..
         }
     );
-    let clock_corrected = error
+    let mended = error
         .service_error()
-        .is_some_and(|answer| answer.clock_corrected);
-    clock_corrected || (code(error) == NOT_REACHED && !refused_certificate)
+        .is_some_and(|answer| answer.clock_corrected || answer.credentials_renewed);
+    mended || (code(error) == NOT_REACHED && !refused_certificate)
 }
 
 fn code_of_answer(answer: &ServiceError) -> u8 {
@@ -314,6 +314,8 @@ mod tests {
     fn what_may_pass_is_not_a_refusal() {
         let mut skewed = ServiceError::new(403, "RequestTimeTooSkewed");
         skewed.clock_corrected = true;
+        let mut expired = ServiceError::new(403, "SecurityTokenExpired");
+        expired.credentials_renewed = true;
         for (error, passes) in [
             (Error::transport(TransportCause::Connect, "x"), true),
             (Error::transport(TransportCause::Broken, "x"), true),
@@ -321,7 +323,9 @@ mod tests {
             (answered(503, "ServiceUnavailable"), true),
             (answered(403, "AccessDenied"), false),
             (answered(404, "NoSuchBucket"), false),
+            (answered(403, "SecurityTokenExpired"), false),
             (Error::service(skewed), true),
+            (Error::service(expired), true),
         ] {
             assert_eq!(may_pass(&error), passes, "{error}");
         }

@@ -75,6 +75,13 @@ impl Keys {
         self.0.iter()
     }
 
+    /// Gives every key of this id another secret.
+    pub(in crate::emulator) fn set_secret(&mut self, id: &str, secret: &str) {
+        for key in self.0.iter_mut().filter(|key| key.id == id) {
+            key.secret = Zeroizing::new(secret.to_owned());
+        }
+    }
+
     /// Lets every temporary key of this id expire.
     pub(in crate::emulator) fn expire(&mut self, id: &str) {
         for key in self.0.iter_mut().filter(|key| key.id == id) {
