@@ -12,7 +12,7 @@ use super::endpoint::{Addressing, Destination, EndpointKind};
 use super::observed::Observations;
 use super::pace::Pace;
 use super::renewal::Mismatch;
-use super::transport::{Identity, Proxy, Transport};
+use super::transport::{Identity, Proxy, Transport, timer};
 use super::{Inner, OssClient};
 use crate::credentials::{CredentialsProvider, EnvironmentCredentials};
 use crate::error::{Error, Result};
@@ -21,7 +21,8 @@ const USER_AGENT: &str = concat!("oss-append/", env!("CARGO_PKG_VERSION"));
 
 /// Builds an [`OssClient`].
 ///
-/// A region, or an endpoint that names one, and credentials are required.
+/// A region, or an endpoint that names one, and credentials are required. A timeout of more than
+/// 100 years is one of 100 years.
 ///
 /// ```
 /// use std::time::Duration;
@@ -290,7 +291,7 @@ impl OssClientBuilder {
                 mismatch: Mismatch::default(),
                 observations: Observations::default(),
                 pace: self.max_upload_rate.map(Pace::new).map(Arc::new),
-                attempt_timeout: self.attempt_timeout,
+                attempt_timeout: timer(self.attempt_timeout),
                 user_agent,
                 requester_pays: self.requester_pays,
             }),

@@ -13,6 +13,15 @@ const MAX_HEADERS: usize = 1024;
 
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
 
+/// A time that never comes: longer than any program runs, and short enough to be added to the
+/// present.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// The duration that a timer is set to for this one, which may be too long for the clock.
+pub(super) fn timer(duration: Duration) -> Duration {
+    duration.min(NEVER)
+}
+
 #[derive(Clone)]
 pub(super) struct Transport {
     pub(super) connect_timeout: Duration,
@@ -83,8 +92,8 @@ impl Transport {
         self.check()?;
         let mut builder = plain_client()
             .http1_max_headers(MAX_HEADERS)
-            .connect_timeout(self.connect_timeout)
-            .pool_idle_timeout(self.pool_idle_timeout)
+            .connect_timeout(timer(self.connect_timeout))
+            .pool_idle_timeout(timer(self.pool_idle_timeout))
             .tcp_nodelay(true)
             .tcp_keepalive(TCP_KEEPALIVE);
         match &self.proxy {

@@ -54,7 +54,7 @@ impl CredentialsProcess {
         }
     }
 
-    /// Sets how long the program may take, at most 5 minutes. Default: 60 s.
+    /// Sets how long the program may take; it is never given more than 5 minutes. Default: 60 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -64,7 +64,7 @@ impl CredentialsProcess {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is empty or a quote in it is left
-    /// open.
+    /// open, or the timeout is zero.
     pub fn build(self) -> Result<CachedCredentials> {
         Ok(CachedCredentials::new(self.source()?))
     }
@@ -76,6 +76,11 @@ impl CredentialsProcess {
         let program = words
             .next()
             .ok_or_else(|| Error::invalid_input("the credentials command is empty"))?;
+        if self.timeout.is_zero() {
+            return Err(Error::invalid_input(
+                "a timeout of zero lets no credentials command run",
+            ));
+        }
         Ok(ProcessSource {
             program,
             arguments: words.collect(),

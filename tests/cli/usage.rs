@@ -105,6 +105,53 @@ async fn options_that_cannot_be_are_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
+async fn no_value_of_an_option_whatever_panics() {
+    const MOST: &str = "18446744073709551615";
+    let emulator = emulator().await;
+    let run_with = async |arguments: &[&str], option: &str| {
+        emulator.put("bucket", "text", "a line\n").unwrap();
+        let arguments = arguments.iter().copied().chain([option]);
+        let ended = run(command(&emulator, arguments), "one line\n").await;
+        let said = &ended.stderr;
+        assert!(!said.contains("panicked"), "{option}: {said}");
+        assert!((0..=6).contains(&ended.code), "{option}: {ended:?}");
+    };
+    let seconds = format!("{MOST}s");
+    let durations = ["0s", "1ns", "99999999999999d", &seconds];
+    let sizes = ["0", "1", MOST, "16EiB", "99999999999999EiB", "1e400"];
+    for duration in durations {
+        for option in ["--linger", "--delivery-timeout"] {
+            let append = ["append", TARGET];
+            run_with(&append, &format!("{option}={duration}")).await;
+        }
+        let rolled = ["append", "oss://bucket/{uuid}"];
+        run_with(&rolled, &format!("--roll={duration}")).await;
+        let tail = ["tail", "--template", "oss://bucket/%Y-{seq}"];
+        run_with(&tail, &format!("--roll={duration}")).await;
+    }
+    for size in sizes {
+        for option in [
+            "--batch-size",
+            "--max-append-size",
+            "--buffer",
+            "--max-object-size",
+        ] {
+            run_with(&["append", TARGET], &format!("{option}={size}")).await;
+        }
+        let rolled = ["append", "oss://bucket/{uuid}"];
+        run_with(&rolled, &format!("--roll-size={size}")).await;
+        let tail = ["tail", "oss://bucket/text"];
+        for option in ["--lines", "--bytes"] {
+            run_with(&tail, &format!("{option}={size}")).await;
+        }
+        let cat = ["cat", "oss://bucket/text"];
+        for range in [format!("0-{size}"), format!("-{size}")] {
+            run_with(&cat, &format!("--range={range}")).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_read_is_1_and_nothing_is_created() {
     let emulator = emulator().await;
     let directory = tempfile::tempdir().unwrap();

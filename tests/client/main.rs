@@ -1,6 +1,7 @@
 //! The client against scripted answers: what it sends, and what it makes of what it gets.
 
 mod answers;
+mod extremes;
 mod failures;
 mod listing;
 mod requests;

@@ -654,6 +654,32 @@ async fn keys_that_cannot_come_fail_the_writer_at_once_and_say_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_clock_and_no_expiry_whatever_panics() {
+    let year = 365 * 24 * HOUR;
+    let times = [
+        SystemTime::UNIX_EPOCH.checked_sub(100_000 * year).unwrap(),
+        SystemTime::UNIX_EPOCH,
+        SystemTime::now(),
+        SystemTime::UNIX_EPOCH
+            .checked_add(1_000_000 * year)
+            .unwrap(),
+        SystemTime::UNIX_EPOCH
+            .checked_add(Duration::from_secs(i64::MAX as u64))
+            .unwrap(),
+    ];
+    for now in times {
+        for expiration in times {
+            let provider = credentials::from_fn(move || async move {
+                Ok(Credentials::new("id", "secret").with_expiration(expiration))
+            });
+            let provider = provider.with_clock(move || now);
+            let given = provider.credentials().await;
+            assert_eq!(given.is_ok(), now < expiration, "{now:?} {expiration:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn debug_shows_the_source_and_no_key() {
     let provider = credentials::from_fn(|| async { Ok(Credentials::new("marked-id", "marked")) });
     id(&provider).await;

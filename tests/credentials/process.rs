@@ -201,3 +201,14 @@ fn what_is_no_command_is_refused_when_it_is_built() {
         assert!(!format!("{error:?}").contains("MARKED"), "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn every_timeout_is_refused_or_works() {
+    let command = || command(&format!("printf %s {}", quote(&key_json("STS.1"))));
+    let refused = command().timeout(Duration::ZERO).build().unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::InvalidInput { .. }));
+    for timeout in [Duration::from_secs(u64::MAX), Duration::MAX] {
+        let provider = command().timeout(timeout).build().unwrap();
+        assert_eq!(id(&provider).await, "STS.1");
+    }
+}

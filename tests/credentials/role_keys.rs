@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use oss_append::credentials::{
     AssumeRole, CachedCredentials, Credentials, CredentialsProvider, StaticCredentials,
 };
 use oss_append::emulator::Emulator;
-use oss_append::{Error, OssAppendWriter};
+use oss_append::{Error, ErrorKind, OssAppendWriter};
 use tokio::io::AsyncWriteExt;
 
 use super::server::{Play, ScriptedServer, answer};
@@ -60,6 +61,20 @@ async fn a_signed_request_gets_the_roles_key() {
     assert_eq!(form["ExternalId"], "the other's");
     assert_eq!(form["Policy"], "{}");
     assert_eq!(form.len(), 5);
+}
+
+#[tokio::test]
+async fn every_duration_of_a_session_is_refused_or_asked_for() {
+    for duration in [Duration::ZERO, Duration::from_secs(899)] {
+        let role = AssumeRole::new(Base::default(), ROLE).session_duration(duration);
+        let refused = role.build().unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::InvalidInput { .. }));
+    }
+    let server = ScriptedServer::start([ok(&sts_key("STS.1"))]).await;
+    let role = role(Base::default(), &server).session_duration(Duration::MAX);
+    fetch(&role.build().unwrap()).await;
+    let asked = &form(&server.request())["DurationSeconds"];
+    assert_eq!(*asked, u64::MAX.to_string());
 }
 
 #[tokio::test]

@@ -266,3 +266,50 @@ async fn a_wrong_request_is_refused_in_spite_of_a_fault_after_applying() {
     emulator.inject("append:error-after=500".parse().unwrap());
     assert_eq!(client.append("k", 7, b"x").await.status, 409);
 }
+
+#[tokio::test]
+async fn no_number_of_a_fault_whatever_breaks_the_server() {
+    const MOST: &str = "18446744073709551615";
+    for spec in [
+        &format!("append:torn={MOST}"),
+        &format!("append:truncate={MOST}"),
+        &format!("append:reset-body={MOST}"),
+        &format!("append:apply-late={MOST}s"),
+        &format!("append:delay={MOST}s"),
+        &format!("append:error=503,retry-after={MOST}s,qos-delay={MOST}s"),
+        &format!("append:drop,times={MOST},probability=1,seed={MOST}"),
+        &format!("append:drop,skip={MOST}"),
+        "append:torn=0",
+        "append:truncate=0",
+        "append:reset-body=0",
+        "append:apply-late=0s",
+        "append:delay=0s",
+        "append:drop,times=0",
+        "append:drop,probability=0",
+        "append:drop,probability=-0",
+    ] {
+        let (emulator, client) = start().await;
+        emulator.inject(spec.parse().unwrap());
+        let struck = client.try_send(append("k", 0, b"hello"));
+        let _ = tokio::time::timeout(Duration::from_millis(50), struck).await;
+        assert_eq!(client.head("other").await.status, 404, "{spec}");
+    }
+    for fault in [
+        Fault::on_any(Action::Drop).probability(f64::NAN, 0),
+        Fault::on_any(Action::Drop).probability(f64::INFINITY, u64::MAX),
+        Fault::on_any(Action::Drop).probability(f64::MIN, 1),
+        Fault::on_any(Action::Delay(Duration::MAX)),
+        Fault::on_any(Action::ApplyLate(Late::After(Duration::MAX))),
+        Fault::on_any(Action::Error(
+            ErrorAnswer::new(u16::MAX).retry_after(Duration::MAX),
+        )),
+        Fault::on_any(Action::Error(ErrorAnswer::new(0).qos_delay(Duration::MAX))),
+    ] {
+        let (emulator, client) = start().await;
+        emulator.inject(fault.clone());
+        let struck = client.try_send(append("k", 0, b"hello"));
+        let _ = tokio::time::timeout(Duration::from_millis(50), struck).await;
+        emulator.faults().clear();
+        assert_eq!(client.head("other").await.status, 404, "{fault:?}");
+    }
+}

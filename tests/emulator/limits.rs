@@ -3,11 +3,11 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use oss_append::emulator::Emulator;
+use oss_append::emulator::{Emulator, EmulatorBuilder};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::support::{BUCKET, Client, Request, append};
+use crate::support::{BUCKET, Client, Request, Signing, append, start};
 
 #[tokio::test]
 async fn an_object_does_not_grow_past_its_limit() {
@@ -84,6 +84,67 @@ async fn a_shutdown_ends_idle_connections() {
     emulator.shutdown().await;
     idle.readable().await.unwrap();
     assert!(matches!(idle.try_read(&mut [0; 1]), Ok(0) | Err(_)));
+}
+
+#[tokio::test]
+async fn every_option_value_works() {
+    let start = async |set: &dyn Fn(EmulatorBuilder) -> EmulatorBuilder| {
+        let emulator = set(Emulator::builder().bucket(BUCKET))
+            .start()
+            .await
+            .unwrap();
+        let client = Client::new(emulator.address());
+        (emulator, client)
+    };
+    for rate in [0, 1, u64::MAX - 1, u64::MAX] {
+        tokio::time::pause();
+        let (_emulator, client) = start(&|builder| builder.bandwidth(rate)).await;
+        assert_eq!(client.append("k", 0, b"hello").await.status, 200, "{rate}");
+        tokio::time::resume();
+    }
+    for (size, status) in [(0, 400), (5, 200), (u64::MAX, 200)] {
+        let (_emulator, client) = start(&|builder| builder.max_object_size(size)).await;
+        assert_eq!(client.append("k", 0, b"hello").await.status, status);
+    }
+    for latency in [Duration::from_secs(u64::MAX), Duration::MAX] {
+        let (emulator, client) = start(&|builder| builder.latency(latency)).await;
+        let answer = client.append("k", 0, b"hello");
+        let waited = tokio::time::timeout(Duration::from_millis(50), answer).await;
+        assert!(waited.is_err(), "it is answered after {latency:?}");
+        emulator.set_latency(Duration::ZERO);
+        assert_eq!(client.get("k").await.body, b"hello");
+    }
+}
+
+#[tokio::test]
+async fn no_time_of_the_server_whatever_breaks_it() {
+    let year = 365 * 24 * 3600;
+    let offsets = [1, 20, 4000, 7970, 8000, 100_000].map(|years| years * year);
+    let signs = [1, -1];
+    let offsets = offsets
+        .iter()
+        .flat_map(|offset| signs.map(|sign| sign * offset));
+    for offset in offsets.chain([i64::MIN, -1, 1, i64::MAX]) {
+        let (emulator, client) = start().await;
+        emulator.set_clock_offset(offset);
+        emulator.append_foreign(BUCKET, "k", "hello").unwrap();
+        emulator.seal(BUCKET, "k").unwrap();
+        for signing in [Signing::V4, Signing::V4Query, Signing::V1, Signing::V1Query] {
+            let client = client.signing(signing);
+            for request in [
+                append("k", 5, b"x"),
+                Request::new("GET", ""),
+                Request::new("GET", "k")
+                    .header("if-modified-since", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ] {
+                let answer = client.try_send(request).await;
+                assert!(answer.is_ok(), "{offset}");
+            }
+        }
+        emulator.set_clock_offset(0);
+        assert_eq!(client.get("k").await.body, b"hello", "{offset}");
+        assert_eq!(client.send(Request::new("GET", "")).await.status, 200);
+    }
 }
 
 #[tokio::test]

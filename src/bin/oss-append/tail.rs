@@ -650,6 +650,10 @@ mod tests {
         for (min, max) in [(0, 1000), (2, 1)] {
             assert!(Pause::new(ms(min), ms(max)).is_err());
         }
+        let mut longest = Pause::new(Duration::MAX, Duration::MAX).unwrap();
+        for _ in 0..3 {
+            assert_eq!(longest.next(), Duration::MAX);
+        }
     }
 
     #[test]
