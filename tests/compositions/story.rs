@@ -1,0 +1,768 @@
+//! What programs do with a writer, from its opening to its end and in the lives after that.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use oss_append::{
+    Backoff, Checkpoint, Compression, Error, ErrorKind, Landed, ObjectPath, OssAppendWriter,
+    OssAppendWriterBuilder, Receipt, RollingWriter, Unsent, Written, WriterStats,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tokio::io::AsyncWriteExt;
+
+use crate::faults::Trouble;
+use crate::ledger::{self, Expected, Script, Told, must, show};
+use crate::support::{MS, SEC, ours};
+use crate::world::Process;
+
+/// The longest that a writer goes on without progress, unless it never gives up.
+const BUDGET: Duration = Duration::from_secs(20);
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+/// What takes longer hangs.
+const HANGS: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub trouble: Trouble,
+    pub options: Options,
+    /// What each process does, life after life. All run at the same time.
+    pub processes: Vec<Vec<Life>>,
+}
+
+/// How all writers of a plan are opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub kind: Kind,
+    pub shared: bool,
+    pub gzip: bool,
+    pub batch_size: u64,
+    pub max_append_size: u64,
+    pub linger: u8,
+    pub max_object_size: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// One object.
+    Plain,
+    Rolling(Rolling),
+}
+
+#[derive(Clone, Debug)]
+pub struct Rolling {
+    pub template: &'static str,
+    pub roll_size: Option<u64>,
+    pub records: Records,
+    pub keep_trying: bool,
+    /// Without a `delivery_timeout`, as a log has it.
+    pub for_ever: bool,
+    pub seal: bool,
+    /// Does not look before the first byte.
+    pub start: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Records {
+    Lines,
+    Writes,
+    Unaligned,
+}
+
+/// What one writer does, from its opening to its end.
+#[derive(Clone, Debug)]
+pub struct Life {
+    pub steps: Vec<Step>,
+    /// The process ends in the midst of it.
+    pub crashes: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// A record by `write`, of about so many bytes.
+    Write(usize),
+    /// A record by `write_bytes` or `write_record`.
+    Bytes(usize),
+    Enqueue(usize),
+    /// An empty line.
+    Empty,
+    Sync,
+    Flush,
+    Roll,
+    /// A sync that is given up after so many ms.
+    Hurry(u16),
+    Pause(u16),
+}
+
+/// Steps of records up to `longest` bytes.
+pub fn step(longest: usize) -> impl Strategy<Value = Step> {
+    (0..100_u8, 0..longest, 0..longest).prop_map(|(kind, a, b)| match kind {
+        // Mostly short ones.
+        0..30 => Step::Write(a.min(b).min(40)),
+        30..40 => Step::Bytes(a.min(b).min(40)),
+        40..60 => Step::Enqueue(a.min(b).min(40)),
+        60..68 => Step::Write(a),
+        68..71 => Step::Enqueue(a),
+        71..73 => Step::Empty,
+        73..84 => Step::Sync,
+        84..87 => Step::Flush,
+        87..92 => Step::Roll,
+        92..96 => Step::Hurry(a as u16),
+        _ => Step::Pause(a as u16 * 4),
+    })
+}
+
+/// Up to `lives` lives of up to `steps` steps each.
+pub fn lives(
+    lives: usize,
+    steps: usize,
+    longest: usize,
+    crashes: bool,
+) -> impl Strategy<Value = Vec<Life>> {
+    let life = (vec(step(longest), 1..steps), 0..100_u8);
+    let life = life.prop_map(move |(steps, crash)| Life {
+        steps,
+        crashes: crashes && crash >= 75,
+    });
+    vec(life, 1..=lives)
+}
+
+/// Runs a plan to its end and beyond. It says whether no writer has failed.
+pub async fn run(plan: Plan) -> Result<bool, String> {
+    let first = Process::first(plan.trouble.clone());
+    let outcome = play(&plan, &first).await;
+    outcome.map_err(|what| {
+        let world = first.world();
+        let mut told = what;
+        for (key, object) in world.in_order() {
+            let data = match plan.options.gzip {
+                true => ledger::gunzip(&object.data).unwrap_or_default(),
+                false => object.data.clone(),
+            };
+            let state = (object.sealed, object.immutable);
+            told += &format!("\n{key} {state:?}: {}", show(&data));
+        }
+        told + "\n" + &world.story()
+    })
+}
+
+async fn play(plan: &Plan, first: &Process) -> Result<bool, String> {
+    let sources = plan.processes.iter().enumerate().map(|(number, lives)| {
+        let source = Source {
+            options: plan.options.clone(),
+            script: Script::new(number.to_string()),
+            life: 0,
+            failed: false,
+        };
+        source.live(first.clone(), lives)
+    });
+    let sources = futures::future::join_all(sources).await;
+    let sources = sources.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let succeeded = sources.iter().all(|source| !source.failed);
+    let scripts: Vec<_> = sources.into_iter().map(|source| source.script).collect();
+    // What dropped writers still do.
+    tokio::time::sleep(100 * BUDGET).await;
+    let mut world = first.world();
+    world.end();
+    let alone = plan.processes.len() == 1;
+    let size = match &plan.options.kind {
+        Kind::Rolling(rolling) if alone && !plan.options.gzip => rolling.roll_size,
+        _ => None,
+    };
+    let expected = Expected {
+        gzip: plan.options.gzip,
+        alone,
+        roll_size: size.map(|size| size as usize),
+    };
+    ledger::audit(&world, &scripts, expected)?;
+    Ok(succeeded)
+}
+
+/// A process and those that come after it, with one source of records.
+struct Source {
+    options: Options,
+    script: Script,
+    life: usize,
+    failed: bool,
+}
+
+/// How the next life goes on.
+enum Next {
+    /// With new records, at the end of what is there.
+    Append,
+    /// By writing again what the source has from this offset on.
+    Replay { checkpoint: Checkpoint, from: usize },
+    /// By writing again what was given back, which begins at this offset: README's recipe.
+    Recipe { unsent: Unsent, from: usize, object: ObjectPath },
+}
+
+/// A writer that is open.
+struct Open {
+    writer: Writer,
+    store: Process,
+    /// The stream's position at the opening, and what it is in the script.
+    origin: u64,
+    from: usize,
+    /// Whether it compares what it is given.
+    replays: bool,
+    /// Whether only this writer has what it was given.
+    only_copy: bool,
+    /// Up to here the script has been given to it.
+    given: usize,
+    rolls: usize,
+    receipts: Vec<(usize, Receipt)>,
+}
+
+impl Open {
+    fn offset(&self, position: u64) -> usize {
+        self.from + (position - self.origin) as usize
+    }
+
+    fn durable(&self) -> usize {
+        self.offset(self.writer.durable_position())
+    }
+}
+
+impl Source {
+    async fn live(mut self, first: Process, lives: &[Life]) -> Result<Self, String> {
+        let mut next = Next::Append;
+        for life in lives {
+            self.life += 1;
+            let store = first.fork();
+            let opened = within(self.open(&store, &next)).await?;
+            let mut open = match opened {
+                Ok(open) => open,
+                Err(_) => {
+                    self.failed = true;
+                    // Nothing was accepted: what was to be written stays as it was.
+                    continue;
+                }
+            };
+            let outcome = self.act(&mut open, life, &next).await?;
+            next = match outcome {
+                Ended::Crashed => self.crashed(open)?,
+                Ended::Well => self.shut_down(open).await?,
+                Ended::Failed(error) => self.failed(open, error).await?,
+            };
+        }
+        Ok(self)
+    }
+
+    async fn open(&self, store: &Process, next: &Next) -> Result<Open, Error> {
+        let (checkpoint, from) = match next {
+            Next::Append => (None, self.script.text.len()),
+            Next::Replay { checkpoint, from } => (Some(checkpoint.clone()), *from),
+            Next::Recipe { unsent, from, object } => {
+                let checkpoint = Checkpoint::new(object.clone(), unsent.position);
+                ((unsent.in_doubt > 0).then_some(checkpoint), *from)
+            }
+        };
+        let replays = checkpoint.is_some();
+        let writer = self.options.open(store, checkpoint).await?;
+        Ok(Open {
+            origin: writer.position(),
+            writer,
+            store: store.clone(),
+            from,
+            replays,
+            only_copy: matches!(next, Next::Recipe { .. }),
+            given: from,
+            rolls: 0,
+            receipts: Vec::new(),
+        })
+    }
+
+    /// Everything up to the shutdown, without it if the life ends before.
+    async fn act(&mut self, open: &mut Open, life: &Life, next: &Next) -> Result<Ended, String> {
+        let again = match next {
+            // After an end that may have left half of a record.
+            Next::Append if self.life > 1 => return self.act_anew(open, life).await,
+            Next::Append => return self.take_steps(open, life).await,
+            Next::Replay { .. } => vec![Bytes::copy_from_slice(&self.script.text[open.from..])],
+            Next::Recipe { unsent, .. } => unsent.chunks.clone(),
+        };
+        for chunk in again {
+            // So that the receipts of this life count from where it began.
+            let written = within(open.writer.write_all(&chunk)).await?;
+            open.given = open.offset(open.writer.position());
+            let records = self.script.records.iter_mut();
+            for record in records.filter(|record| record.end > open.from) {
+                record.life = self.life;
+                record.rolls = 0;
+            }
+            if let Err(error) = written {
+                return Ok(Ended::Failed(error));
+            }
+        }
+        match self.script.text.ends_with(b"\n") {
+            true => self.take_steps(open, life).await,
+            // The last record was taken in in part.
+            false => self.act_anew(open, life).await,
+        }
+    }
+
+    async fn act_anew(&mut self, open: &mut Open, life: &Life) -> Result<Ended, String> {
+        match self.write(open, b"\n".to_vec(), Step::Empty).await? {
+            Ok(()) => self.take_steps(open, life).await,
+            Err(error) => Ok(Ended::Failed(error)),
+        }
+    }
+
+    async fn take_steps(&mut self, open: &mut Open, life: &Life) -> Result<Ended, String> {
+        for step in &life.steps {
+            let done = self.step(open, *step).await?;
+            check_stats(&open.writer.stats())?;
+            if let Err(error) = done {
+                return Ok(Ended::Failed(error));
+            }
+        }
+        if life.crashes {
+            return Ok(Ended::Crashed);
+        }
+        let tricks = open.store.world().tricks;
+        Ok(match within(open.writer.shutdown()).await? {
+            Ok(()) => {
+                if open.replays {
+                    self.check_end_of_replay(open, tricks)?;
+                }
+                Ended::Well
+            }
+            Err(error) => Ended::Failed(error),
+        })
+    }
+
+    /// A replay that has only compared ends well only if the object is there as it should be.
+    fn check_end_of_replay(&self, open: &Open, tricks: usize) -> Result<(), String> {
+        let tricked = open.store.world().tricks != tricks;
+        let Some(last) = self.last_whole(open.given) else {
+            return Ok(());
+        };
+        must!(
+            tricked || open.store.has_appended() || open.store.world().shows(last),
+            "a replay ended well over an object that is not there: {}",
+            show(last)
+        );
+        Ok(())
+    }
+
+    /// The last record before this offset, if it is never cut.
+    fn last_whole(&self, offset: usize) -> Option<&[u8]> {
+        let record = self.script.records.iter().rev().find(|r| r.end <= offset)?;
+        let line = self.script.record(record);
+        (record.whole && line != b"\n").then_some(line)
+    }
+
+    async fn step(&mut self, open: &mut Open, step: Step) -> Result<Result<(), Error>, String> {
+        Ok(match step {
+            Step::Write(len) | Step::Bytes(len) | Step::Enqueue(len) => {
+                let record = self.script.next_record(len);
+                return self.write(open, record, step).await;
+            }
+            Step::Empty => return self.write(open, b"\n".to_vec(), step).await,
+            Step::Sync => {
+                let synced = within(open.writer.sync()).await?;
+                if synced.is_ok() {
+                    self.check_sync(open)?;
+                }
+                synced
+            }
+            Step::Flush => within(open.writer.flush()).await?,
+            Step::Roll => {
+                let Some(rolled) = within(open.writer.roll()).await? else {
+                    return Ok(Ok(()));
+                };
+                open.rolls += 1;
+                rolled
+            }
+            Step::Hurry(ms) => {
+                let limit = u32::from(ms) * MS;
+                let synced = tokio::time::timeout(limit, open.writer.sync()).await;
+                synced.unwrap_or(Ok(()))
+            }
+            Step::Pause(ms) => {
+                tokio::time::sleep(u32::from(ms) * MS).await;
+                Ok(())
+            }
+        })
+    }
+
+    fn check_sync(&self, open: &Open) -> Result<(), String> {
+        must!(
+            open.durable() == open.given,
+            "synced to {} of {}",
+            open.durable(),
+            open.given
+        );
+        let Some(last) = self.last_whole(open.given) else {
+            return Ok(());
+        };
+        must!(
+            self.options.gzip || open.store.world().held(last),
+            "a sync succeeded without {}",
+            show(last)
+        );
+        Ok(())
+    }
+
+    /// Writes one record.
+    async fn write(
+        &mut self,
+        open: &mut Open,
+        record: Vec<u8>,
+        step: Step,
+    ) -> Result<Result<(), Error>, String> {
+        let len = record.len();
+        let most = self.options.max_append_size as usize;
+        // Others refuse it whole, or would take it in pieces.
+        let by_write = matches!(step, Step::Write(_) | Step::Empty) || len > most;
+        if by_write && len > most && self.options.refuses_long() {
+            return Ok(Ok(()));
+        }
+        let start = open.writer.position();
+        let mut pieces = 0;
+        let mut result = Ok(());
+        if by_write {
+            let mut rest = &record[..];
+            while !rest.is_empty() && result.is_ok() {
+                pieces += 1;
+                match within(open.writer.write(rest)).await? {
+                    Ok(taken) => rest = &rest[taken..],
+                    Err(error) => result = Err(error),
+                }
+            }
+        } else if matches!(step, Step::Enqueue(_)) {
+            match within(open.writer.enqueue(Bytes::from(record.clone()))).await? {
+                Ok(receipt) => open.receipts.push((self.script.records.len(), receipt)),
+                Err(error) => result = Err(error),
+            }
+        } else {
+            result = within(open.writer.write_bytes(Bytes::from(record.clone()))).await?;
+        }
+        let taken = (open.writer.position() - start) as usize;
+        must!(result.is_err() || taken == len, "{taken} of {len} bytes taken");
+        if taken > 0 {
+            let whole = pieces <= 1 && len <= most && self.options.keeps_whole();
+            self.script.took(&record[..taken], whole, self.life, open.rolls);
+            open.given += taken;
+        }
+        Ok(result)
+    }
+
+    fn crashed(&mut self, open: Open) -> Result<Next, String> {
+        open.store.kill();
+        let durable = open.durable();
+        self.script.tell(open.from, durable, self.script.text.len());
+        let alone = matches!(self.options.kind, Kind::Plain) && !self.options.shared;
+        Ok(match alone && !self.options.gzip {
+            true => Next::Replay {
+                checkpoint: open.writer.checkpoint(),
+                from: durable,
+            },
+            false => Next::Append,
+        })
+    }
+
+    async fn shut_down(&mut self, open: Open) -> Result<Next, String> {
+        let stats = open.writer.stats();
+        check_stats(&stats)?;
+        must!(stats.durable == stats.accepted, "after a shutdown: {stats:?}");
+        let (from, given) = (open.from, open.given);
+        self.check_receipts(&open, given).await?;
+        self.script.tell(from, given, given);
+        Ok(Next::Append)
+    }
+
+    /// Takes back what is not durable.
+    async fn failed(&mut self, open: Open, error: Error) -> Result<Next, String> {
+        self.failed = true;
+        check_stats(&open.writer.stats())?;
+        if let Kind::Rolling(rolling) = &self.options.kind {
+            let hopeless = matches!(error.kind(), ErrorKind::InvalidInput { .. });
+            must!(
+                !(rolling.keep_trying && rolling.for_ever) || hopeless,
+                "a writer that never gives up has given up: {error}"
+            );
+        }
+        let (from, given, durable) = (open.from, open.given, open.durable());
+        self.check_receipts(&open, durable).await?;
+        let (origin, only_copy) = (open.origin, open.only_copy);
+        let unsent = open.writer.into_unsent();
+        let unsent = unsent.ok_or("a failed writer keeps its bytes")?;
+        let position = from + (unsent.position - origin) as usize;
+        must!(
+            self.script.text.get(position..given) == Some(&unsent.chunks.concat()),
+            "{error}: {} bytes from {position} are not those up to {given}",
+            unsent.len()
+        );
+        must!(
+            position == durable || position > durable && !only_copy,
+            "{error}: what was accepted between {durable} and {position} is given back by nobody"
+        );
+        must!(unsent.in_doubt <= unsent.len(), "{error}: {unsent:?}");
+        must!(
+            error.landed() != Some(Landed::InDoubt) || unsent.in_doubt > 0 || unsent.is_empty(),
+            "{error}, but nothing is in doubt: {unsent:?}"
+        );
+        let in_doubt = position + unsent.in_doubt as usize;
+        self.script.tell(from, durable, in_doubt.max(position));
+        let plain = matches!(self.options.kind, Kind::Plain);
+        let can_replay = plain && !self.options.shared && !self.options.gzip;
+        if unsent.is_empty() || unsent.in_doubt > 0 && !can_replay {
+            return Ok(Next::Append);
+        }
+        Ok(Next::Recipe {
+            unsent,
+            from: position,
+            object: object(),
+        })
+    }
+
+    /// A receipt tells where its record is, and fails only for one that is not durable.
+    async fn check_receipts(&self, open: &Open, durable: usize) -> Result<(), String> {
+        for (number, receipt) in &open.receipts {
+            let record = &self.script.records[*number];
+            let line = self.script.record(record);
+            let told = within(receipt.written())
+                .await
+                .map_err(|error| format!("the receipt of {}: {error}", show(line)))?;
+            match told {
+                Ok(written) => self.check_written(open, line, &written)?,
+                Err(error) => must!(
+                    record.end > durable,
+                    "an error for the durable {}: {error}",
+                    show(line)
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    fn check_written(&self, open: &Open, line: &[u8], written: &Written) -> Result<(), String> {
+        let world = open.store.world();
+        let range = written.range.start as usize..written.range.end as usize;
+        let there = world.contents(written.object.key()).any(|data| {
+            let Some(part) = data.get(range.clone()) else {
+                return false;
+            };
+            match self.options.gzip {
+                true => ledger::gunzip(part).is_ok_and(|part| crate::world::find(&part, line)),
+                false => part == line,
+            }
+        });
+        // Of a record that a roll has cut, a part is there.
+        let cut = !self.options.keeps_whole() && !world.held(line);
+        must!(
+            there || cut,
+            "a receipt tells that {} is at {range:?} of {}",
+            show(line),
+            written.object
+        );
+        Ok(())
+    }
+}
+
+enum Ended {
+    Well,
+    Crashed,
+    Failed(Error),
+}
+
+fn check_stats(stats: &WriterStats) -> Result<(), String> {
+    must!(
+        stats.accepted == stats.durable + stats.buffered + stats.compared + stats.failed,
+        "they do not add up: {stats:?}"
+    );
+    Ok(())
+}
+
+/// Waits for a call that must come to an end.
+pub async fn within<T>(call: impl Future<Output = T>) -> Result<T, String> {
+    let done = tokio::time::timeout(HANGS, call).await;
+    done.map_err(|_| "it waits for ever".to_owned())
+}
+
+fn object() -> ObjectPath {
+    ObjectPath::new("bucket", "object").expect("a good name")
+}
+
+impl Options {
+    /// Whether a write of more than `max_append_size` bytes is refused.
+    fn refuses_long(&self) -> bool {
+        self.shared
+            || matches!(&self.kind, Kind::Rolling(rolling) if rolling.records == Records::Writes)
+    }
+
+    /// Whether a record that is taken in at once is in one append.
+    fn keeps_whole(&self) -> bool {
+        match &self.kind {
+            Kind::Plain => self.shared,
+            Kind::Rolling(rolling) => self.shared || rolling.records != Records::Unaligned,
+        }
+    }
+
+    pub fn configure<S: oss_append::AppendStore>(
+        &self,
+        builder: OssAppendWriterBuilder<S>,
+    ) -> OssAppendWriterBuilder<S> {
+        let builder = builder
+            .shared(self.shared)
+            .batch_size(self.batch_size)
+            .max_append_size(self.max_append_size)
+            .buffer_capacity(3 * self.max_append_size)
+            .linger(u32::from(self.linger) * MS)
+            .backoff(Backoff::new(MS, 50 * MS))
+            .attempt_timeout(SEC)
+            .delivery_timeout(BUDGET);
+        let builder = match self.max_object_size {
+            Some(size) => builder.max_object_size(size),
+            None => builder,
+        };
+        match self.gzip {
+            true => builder.compression(Compression::gzip()),
+            false => builder,
+        }
+    }
+
+    async fn open(
+        &self,
+        store: &Process,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<Writer, Error> {
+        let rolling = match &self.kind {
+            Kind::Plain => {
+                let builder = OssAppendWriter::builder(store.clone(), object());
+                let builder = self.configure(builder);
+                let builder = match checkpoint {
+                    Some(checkpoint) => builder.replay(checkpoint),
+                    None => builder,
+                };
+                return builder.open().await.map(Writer::Plain);
+            }
+            Kind::Rolling(rolling) => rolling,
+        };
+        let builder = RollingWriter::builder(store.clone(), "bucket", rolling.template)
+            .writer(|writer| {
+                let writer = self.configure(writer);
+                match rolling.for_ever {
+                    true => writer.delivery_timeout(FOR_EVER),
+                    false => writer,
+                }
+            })
+            .keep_trying(rolling.keep_trying)
+            .seal_finished(rolling.seal);
+        let builder = match rolling.roll_size {
+            Some(size) => builder.roll_size(size),
+            None => builder,
+        };
+        let builder = match rolling.records {
+            Records::Lines => builder,
+            Records::Writes => builder.record_per_write(),
+            Records::Unaligned => builder.unaligned(),
+        };
+        let builder = match rolling.template.contains('%') {
+            true => builder.roll_every(60 * SEC).clock(store.clock()),
+            false => builder,
+        };
+        match rolling.start {
+            true => builder.start().map(Writer::Rolling),
+            false => builder.open().await.map(Writer::Rolling),
+        }
+    }
+}
+
+/// One of the writers, by what they have in common.
+enum Writer {
+    Plain(OssAppendWriter),
+    Rolling(RollingWriter),
+}
+
+/// The same call of whichever it is.
+macro_rules! either {
+    ($writer:expr, $inner:ident => $call:expr) => {
+        match $writer {
+            Writer::Plain($inner) => $call,
+            Writer::Rolling($inner) => $call,
+        }
+    };
+}
+
+impl Writer {
+    fn position(&self) -> u64 {
+        either!(self, writer => writer.position())
+    }
+
+    fn durable_position(&self) -> u64 {
+        either!(self, writer => writer.durable_position())
+    }
+
+    fn stats(&self) -> WriterStats {
+        match self {
+            Self::Plain(writer) => writer.stats(),
+            Self::Rolling(writer) => writer.stats().writer,
+        }
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        match self {
+            Self::Plain(writer) => writer.checkpoint(),
+            Self::Rolling(_) => unreachable!("a sequence is not replayed"),
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        either!(self, writer => mend(writer.write(bytes).await))
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        either!(self, writer => mend(writer.write_all(bytes).await))
+    }
+
+    async fn write_bytes(&mut self, bytes: Bytes) -> Result<(), Error> {
+        match self {
+            Self::Plain(writer) => writer.write_bytes(bytes).await,
+            Self::Rolling(writer) => writer.write_record(bytes).await,
+        }
+    }
+
+    async fn enqueue(&mut self, record: Bytes) -> Result<Receipt, Error> {
+        either!(self, writer => writer.enqueue(record).await)
+    }
+
+    async fn sync(&mut self) -> Result<(), Error> {
+        either!(self, writer => writer.sync().await)
+    }
+
+    async fn flush(&mut self) -> Result<(), Error> {
+        either!(self, writer => mend(writer.flush().await))
+    }
+
+    async fn shutdown(&mut self) -> Result<(), Error> {
+        either!(self, writer => mend(writer.shutdown().await))
+    }
+
+    /// `None`: there is nothing to roll to.
+    async fn roll(&mut self) -> Option<Result<(), Error>> {
+        let Self::Rolling(writer) = self else {
+            return None;
+        };
+        match writer.roll().await {
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput { .. }) => None,
+            rolled => Some(rolled),
+        }
+    }
+
+    fn into_unsent(self) -> Option<Unsent> {
+        either!(self, writer => writer.into_unsent().ok())
+    }
+}
+
+fn mend<T>(done: io::Result<T>) -> Result<T, Error> {
+    done.map_err(ours)
+}
+
+/// Whether the records that a source wrote last are known to be there, for families of their own.
+pub fn all_durable(script: &Script) -> bool {
+    script.records.iter().all(|record| record.told == Told::Durable)
+}
