@@ -281,6 +281,8 @@ impl Source {
             Next::Append if self.life > 1 => return self.act_anew(open, life).await,
             Next::Append => return self.take_steps(open, life).await,
             Next::Replay { .. } => vec![Bytes::copy_from_slice(&self.script.text[open.from..])],
+            // A write is a record there, and what is given back does not show where each ends.
+            Next::Recipe { .. } if self.options.refuses_long() => self.records_from(open.from)?,
             Next::Recipe { unsent, .. } => unsent.chunks.clone(),
         };
         for chunk in again {
@@ -301,6 +303,19 @@ impl Source {
             // The last record was taken in in part.
             false => self.act_anew(open, life).await,
         }
+    }
+
+    /// The records from this offset on, which must be where one begins.
+    fn records_from(&self, offset: usize) -> Result<Vec<Bytes>, String> {
+        let records = self.script.records.iter().filter(|r| r.end > offset);
+        let begin = records.clone().next().map(|record| record.start);
+        must!(
+            begin.is_none_or(|begin| begin == offset),
+            "given back from within a record that is never cut, at {offset}"
+        );
+        Ok(records
+            .map(|record| Bytes::copy_from_slice(self.script.record(record)))
+            .collect())
     }
 
     async fn act_anew(&mut self, open: &mut Open, life: &Life) -> Result<Ended, String> {

@@ -56,9 +56,10 @@ pub fn run<P, F>(
         match play(seed, plan.current()) {
             Ok(done) => succeeded += u64::from(done),
             Err(reason) if survey => {
-                let kind: String = reason.lines().next().unwrap_or_default().chars().take(100).collect();
+                // Without what is of this plan alone.
+                let kind = reason.split(['"', '\n']).next().unwrap_or_default();
                 let kind = kind.replace(|c: char| c.is_ascii_digit(), "");
-                failures.entry(kind.replace('x', "")).or_insert((seed, 0)).1 += 1;
+                failures.entry(kind).or_insert((seed, 0)).1 += 1;
             }
             Err(mut reason) => {
                 let mut smallest = plan.current();
