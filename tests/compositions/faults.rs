@@ -67,7 +67,9 @@ pub enum Fate {
     /// Answered, but without the position.
     WithoutPosition,
     /// The process stands still while the request is under way.
-    Frozen { lost: bool },
+    Frozen {
+        lost: bool,
+    },
 }
 
 impl Fate {

@@ -56,7 +56,9 @@ impl Script {
 
     /// A record that nobody else writes, of about `len` bytes.
     pub fn next_record(&self, len: usize) -> Vec<u8> {
-        let Self { source, records, .. } = self;
+        let Self {
+            source, records, ..
+        } = self;
         format!("{source}:{}:{}\n", records.len(), "x".repeat(len)).into_bytes()
     }
 
@@ -152,7 +154,10 @@ pub fn audit(world: &World, scripts: &[Script], expected: Expected) -> Result<()
         starts.push(text.len());
         text.extend(own);
     }
-    let graves = world.graves.iter().map(|(_, data)| ours(data, expected.gzip));
+    let graves = world
+        .graves
+        .iter()
+        .map(|(_, data)| ours(data, expected.gzip));
     let graves = graves.collect::<Result<Vec<_>, _>>()?.concat();
     let imitated = world.imitated.iter().map(|data| ours(data, expected.gzip));
     let imitated = imitated.collect::<Result<Vec<_>, _>>()?;
@@ -184,7 +189,11 @@ pub fn audit(world: &World, scripts: &[Script], expected: Expected) -> Result<()
         }
         let copied = imitated.iter().any(|body| touches(body, line));
         if object_at(start) != object_at(at - 1) {
-            must!(!record.whole || copied, "a whole record was cut: {}", show(line));
+            must!(
+                !record.whole || copied,
+                "a whole record was cut: {}",
+                show(line)
+            );
         }
         found[source][number].push(start);
         must!(
@@ -201,7 +210,9 @@ pub fn audit(world: &World, scripts: &[Script], expected: Expected) -> Result<()
                 let whole = script.record(record);
                 // The rest may be destroyed, or never have come.
                 let may = !whole.ends_with(b"\n")
-                    || record.told != Told::Durable || !graves.is_empty() || !imitated.is_empty();
+                    || record.told != Told::Durable
+                    || !graves.is_empty()
+                    || !imitated.is_empty();
                 let begins = whole.starts_with(line.strip_suffix(b"\n").unwrap_or(line));
                 let cut = !(record.whole && record.told == Told::Missing);
                 may && cut && (begins || !graves.is_empty() && find(whole, line))
@@ -244,7 +255,8 @@ pub fn audit(world: &World, scripts: &[Script], expected: Expected) -> Result<()
     for (script, found) in scripts.iter().zip(&found) {
         check_rolls(script, found, object_at)?;
     }
-    if let (Some(limit), true, true) = (expected.roll_size, graves.is_empty(), imitated.is_empty()) {
+    if let (Some(limit), true, true) = (expected.roll_size, graves.is_empty(), imitated.is_empty())
+    {
         check_sizes(&text, &starts, limit, scripts)?;
     }
     Ok(())
@@ -321,6 +333,9 @@ pub fn show(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     match text.len() {
         0..200 => format!("{text:?}"),
-        len => format!("{:?}… ({len} bytes)", text.chars().take(150).collect::<String>()),
+        len => format!(
+            "{:?}… ({len} bytes)",
+            text.chars().take(150).collect::<String>()
+        ),
     }
 }

@@ -22,6 +22,14 @@ mod runner;
 
 mod faults;
 mod ledger;
-mod rolling;
+mod options;
 mod story;
 mod world;
+mod writer;
+
+mod compressed;
+mod log;
+mod plain;
+mod processes;
+mod rolling;
+mod shared;

@@ -1,26 +1,22 @@
 //! What programs do with a writer, from its opening to its end and in the lives after that.
 
 use std::future::Future;
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use oss_append::{
-    Backoff, Checkpoint, Compression, Error, ErrorKind, Landed, ObjectPath, OssAppendWriter,
-    OssAppendWriterBuilder, Receipt, RollingWriter, Unsent, Written, WriterStats,
+    Checkpoint, Error, ErrorKind, Landed, ObjectPath, Receipt, Unsent, WriterStats, Written,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tokio::io::AsyncWriteExt;
 
 use crate::faults::Trouble;
-use crate::ledger::{self, Expected, Script, Told, must, show};
-use crate::support::{MS, SEC, ours};
+use crate::ledger::{self, Expected, Script, must, show};
+use crate::options::{BUDGET, Kind, Options, object};
+use crate::support::MS;
 use crate::world::Process;
+use crate::writer::Writer;
 
-/// The longest that a writer goes on without progress, unless it never gives up.
-const BUDGET: Duration = Duration::from_secs(20);
-const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// What takes longer hangs.
 const HANGS: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -30,45 +26,6 @@ pub struct Plan {
     pub options: Options,
     /// What each process does, life after life. All run at the same time.
     pub processes: Vec<Vec<Life>>,
-}
-
-/// How all writers of a plan are opened.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub kind: Kind,
-    pub shared: bool,
-    pub gzip: bool,
-    pub batch_size: u64,
-    pub max_append_size: u64,
-    pub linger: u8,
-    pub max_object_size: Option<u64>,
-}
-
-#[derive(Clone, Debug)]
-pub enum Kind {
-    /// One object.
-    Plain,
-    Rolling(Rolling),
-}
-
-#[derive(Clone, Debug)]
-pub struct Rolling {
-    pub template: &'static str,
-    pub roll_size: Option<u64>,
-    pub records: Records,
-    pub keep_trying: bool,
-    /// Without a `delivery_timeout`, as a log has it.
-    pub for_ever: bool,
-    pub seal: bool,
-    /// Does not look before the first byte.
-    pub start: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Records {
-    Lines,
-    Writes,
-    Unaligned,
 }
 
 /// What one writer does, from its opening to its end.
@@ -195,7 +152,11 @@ enum Next {
     /// By writing again what the source has from this offset on.
     Replay { checkpoint: Checkpoint, from: usize },
     /// By writing again what was given back, which begins at this offset: README's recipe.
-    Recipe { unsent: Unsent, from: usize, object: ObjectPath },
+    Recipe {
+        unsent: Unsent,
+        from: usize,
+        object: ObjectPath,
+    },
 }
 
 /// A writer that is open.
@@ -254,7 +215,11 @@ impl Source {
         let (checkpoint, from) = match next {
             Next::Append => (None, self.script.text.len()),
             Next::Replay { checkpoint, from } => (Some(checkpoint.clone()), *from),
-            Next::Recipe { unsent, from, object } => {
+            Next::Recipe {
+                unsent,
+                from,
+                object,
+            } => {
                 let checkpoint = Checkpoint::new(object.clone(), unsent.position);
                 ((unsent.in_doubt > 0).then_some(checkpoint), *from)
             }
@@ -456,10 +421,14 @@ impl Source {
             result = within(open.writer.write_bytes(Bytes::from(record.clone()))).await?;
         }
         let taken = (open.writer.position() - start) as usize;
-        must!(result.is_err() || taken == len, "{taken} of {len} bytes taken");
+        must!(
+            result.is_err() || taken == len,
+            "{taken} of {len} bytes taken"
+        );
         if taken > 0 {
             let whole = pieces <= 1 && len <= most && self.options.keeps_whole();
-            self.script.took(&record[..taken], whole, self.life, open.rolls);
+            self.script
+                .took(&record[..taken], whole, self.life, open.rolls);
             open.given += taken;
         }
         Ok(result)
@@ -482,7 +451,10 @@ impl Source {
     async fn shut_down(&mut self, open: Open) -> Result<Next, String> {
         let stats = open.writer.stats();
         check_stats(&stats)?;
-        must!(stats.durable == stats.accepted, "after a shutdown: {stats:?}");
+        must!(
+            stats.durable == stats.accepted,
+            "after a shutdown: {stats:?}"
+        );
         let (from, given) = (open.from, open.given);
         self.check_receipts(&open, given).await?;
         self.script.tell(from, given, given);
@@ -596,188 +568,4 @@ fn check_stats(stats: &WriterStats) -> Result<(), String> {
 pub async fn within<T>(call: impl Future<Output = T>) -> Result<T, String> {
     let done = tokio::time::timeout(HANGS, call).await;
     done.map_err(|_| "it waits for ever".to_owned())
-}
-
-fn object() -> ObjectPath {
-    ObjectPath::new("bucket", "object").expect("a good name")
-}
-
-impl Options {
-    /// Whether a write of more than `max_append_size` bytes is refused.
-    fn refuses_long(&self) -> bool {
-        self.shared
-            || matches!(&self.kind, Kind::Rolling(rolling) if rolling.records == Records::Writes)
-    }
-
-    /// Whether a record that is taken in at once is in one append.
-    fn keeps_whole(&self) -> bool {
-        match &self.kind {
-            Kind::Plain => self.shared,
-            Kind::Rolling(rolling) => self.shared || rolling.records != Records::Unaligned,
-        }
-    }
-
-    pub fn configure<S: oss_append::AppendStore>(
-        &self,
-        builder: OssAppendWriterBuilder<S>,
-    ) -> OssAppendWriterBuilder<S> {
-        let builder = builder
-            .shared(self.shared)
-            .batch_size(self.batch_size)
-            .max_append_size(self.max_append_size)
-            .buffer_capacity(3 * self.max_append_size)
-            .linger(u32::from(self.linger) * MS)
-            .backoff(Backoff::new(MS, 50 * MS))
-            .attempt_timeout(SEC)
-            .delivery_timeout(BUDGET);
-        let builder = match self.max_object_size {
-            Some(size) => builder.max_object_size(size),
-            None => builder,
-        };
-        match self.gzip {
-            true => builder.compression(Compression::gzip()),
-            false => builder,
-        }
-    }
-
-    async fn open(
-        &self,
-        store: &Process,
-        checkpoint: Option<Checkpoint>,
-    ) -> Result<Writer, Error> {
-        let rolling = match &self.kind {
-            Kind::Plain => {
-                let builder = OssAppendWriter::builder(store.clone(), object());
-                let builder = self.configure(builder);
-                let builder = match checkpoint {
-                    Some(checkpoint) => builder.replay(checkpoint),
-                    None => builder,
-                };
-                return builder.open().await.map(Writer::Plain);
-            }
-            Kind::Rolling(rolling) => rolling,
-        };
-        let builder = RollingWriter::builder(store.clone(), "bucket", rolling.template)
-            .writer(|writer| {
-                let writer = self.configure(writer);
-                match rolling.for_ever {
-                    true => writer.delivery_timeout(FOR_EVER),
-                    false => writer,
-                }
-            })
-            .keep_trying(rolling.keep_trying)
-            .seal_finished(rolling.seal);
-        let builder = match rolling.roll_size {
-            Some(size) => builder.roll_size(size),
-            None => builder,
-        };
-        let builder = match rolling.records {
-            Records::Lines => builder,
-            Records::Writes => builder.record_per_write(),
-            Records::Unaligned => builder.unaligned(),
-        };
-        let builder = match rolling.template.contains('%') {
-            true => builder.roll_every(60 * SEC).clock(store.clock()),
-            false => builder,
-        };
-        match rolling.start {
-            true => builder.start().map(Writer::Rolling),
-            false => builder.open().await.map(Writer::Rolling),
-        }
-    }
-}
-
-/// One of the writers, by what they have in common.
-enum Writer {
-    Plain(OssAppendWriter),
-    Rolling(RollingWriter),
-}
-
-/// The same call of whichever it is.
-macro_rules! either {
-    ($writer:expr, $inner:ident => $call:expr) => {
-        match $writer {
-            Writer::Plain($inner) => $call,
-            Writer::Rolling($inner) => $call,
-        }
-    };
-}
-
-impl Writer {
-    fn position(&self) -> u64 {
-        either!(self, writer => writer.position())
-    }
-
-    fn durable_position(&self) -> u64 {
-        either!(self, writer => writer.durable_position())
-    }
-
-    fn stats(&self) -> WriterStats {
-        match self {
-            Self::Plain(writer) => writer.stats(),
-            Self::Rolling(writer) => writer.stats().writer,
-        }
-    }
-
-    fn checkpoint(&self) -> Checkpoint {
-        match self {
-            Self::Plain(writer) => writer.checkpoint(),
-            Self::Rolling(_) => unreachable!("a sequence is not replayed"),
-        }
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        either!(self, writer => mend(writer.write(bytes).await))
-    }
-
-    async fn write_all(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        either!(self, writer => mend(writer.write_all(bytes).await))
-    }
-
-    async fn write_bytes(&mut self, bytes: Bytes) -> Result<(), Error> {
-        match self {
-            Self::Plain(writer) => writer.write_bytes(bytes).await,
-            Self::Rolling(writer) => writer.write_record(bytes).await,
-        }
-    }
-
-    async fn enqueue(&mut self, record: Bytes) -> Result<Receipt, Error> {
-        either!(self, writer => writer.enqueue(record).await)
-    }
-
-    async fn sync(&mut self) -> Result<(), Error> {
-        either!(self, writer => writer.sync().await)
-    }
-
-    async fn flush(&mut self) -> Result<(), Error> {
-        either!(self, writer => mend(writer.flush().await))
-    }
-
-    async fn shutdown(&mut self) -> Result<(), Error> {
-        either!(self, writer => mend(writer.shutdown().await))
-    }
-
-    /// `None`: there is nothing to roll to.
-    async fn roll(&mut self) -> Option<Result<(), Error>> {
-        let Self::Rolling(writer) = self else {
-            return None;
-        };
-        match writer.roll().await {
-            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput { .. }) => None,
-            rolled => Some(rolled),
-        }
-    }
-
-    fn into_unsent(self) -> Option<Unsent> {
-        either!(self, writer => writer.into_unsent().ok())
-    }
-}
-
-fn mend<T>(done: io::Result<T>) -> Result<T, Error> {
-    done.map_err(ours)
-}
-
-/// Whether the records that a source wrote last are known to be there, for families of their own.
-pub fn all_durable(script: &Script) -> bool {
-    script.records.iter().all(|record| record.told == Told::Durable)
 }

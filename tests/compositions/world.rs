@@ -26,7 +26,7 @@ pub const FOREIGN: u8 = b'~';
 /// How long a frozen process stands still: longer than any patience of the writers.
 const FROZEN: Duration = Duration::from_secs(300);
 /// More requests than any plan needs: whoever makes them goes round in circles.
-const MOST_REQUESTS: usize = 20_000;
+const MOST_REQUESTS: usize = 2_000;
 /// How many earlier states of an object a cache may show.
 const MOST_PAST: usize = 4;
 
@@ -282,8 +282,7 @@ impl World {
             .and_then(|stored| stored.now.as_ref())
             .map(|object| &object.data[..]);
         let graves = self.graves.iter().filter(move |(buried, _)| buried == key);
-        now.into_iter()
-            .chain(graves.map(|(_, data)| &data[..]))
+        now.into_iter().chain(graves.map(|(_, data)| &data[..]))
     }
 
     /// Whether `bytes` are in one piece in an object that exists.
@@ -363,7 +362,10 @@ impl World {
             true => self.apply(append),
             false => Ok(AppendAnswer::default()),
         };
-        if applied.as_ref().is_ok_and(|answer| answer.next_position.is_some()) {
+        if applied
+            .as_ref()
+            .is_ok_and(|answer| answer.next_position.is_some())
+        {
             self.appended.insert(process);
         }
         if fate.is_late() || matches!(fate, Fate::Twice) {
@@ -515,8 +517,18 @@ impl AppendStore for Process {
     async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
         let answer = self.append_once(&request).await;
         self.log(|| {
-            let AppendRequest { object, position, body, .. } = &request;
-            format!("append {}@{position}+{}: {}", object.key(), body.len(), told(&answer))
+            let AppendRequest {
+                object,
+                position,
+                body,
+                ..
+            } = &request;
+            format!(
+                "append {}@{position}+{}: {}",
+                object.key(),
+                body.len(),
+                told(&answer)
+            )
         });
         answer
     }
