@@ -28,8 +28,10 @@ mod world;
 mod writer;
 
 mod compressed;
+mod keyed;
 mod log;
 mod plain;
 mod processes;
 mod rolling;
 mod shared;
+mod twins;

@@ -4,9 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use oss_append::{
-    Checkpoint, Error, ErrorKind, Landed, ObjectPath, Receipt, Unsent, WriterStats, Written,
-};
+use oss_append::{Checkpoint, Error, ErrorKind, Landed, Receipt, WriterStats, Written};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -153,9 +151,10 @@ enum Next {
     Replay { checkpoint: Checkpoint, from: usize },
     /// By writing again what was given back, which begins at this offset: README's recipe.
     Recipe {
-        unsent: Unsent,
+        chunks: Vec<Bytes>,
         from: usize,
-        object: ObjectPath,
+        /// Where to replay from, if they are in doubt.
+        checkpoint: Option<Checkpoint>,
     },
 }
 
@@ -216,13 +215,8 @@ impl Source {
             Next::Append => (None, self.script.text.len()),
             Next::Replay { checkpoint, from } => (Some(checkpoint.clone()), *from),
             Next::Recipe {
-                unsent,
-                from,
-                object,
-            } => {
-                let checkpoint = Checkpoint::new(object.clone(), unsent.position);
-                ((unsent.in_doubt > 0).then_some(checkpoint), *from)
-            }
+                from, checkpoint, ..
+            } => (checkpoint.clone(), *from),
         };
         let replays = checkpoint.is_some();
         let writer = self.options.open(store, checkpoint).await?;
@@ -248,7 +242,7 @@ impl Source {
             Next::Replay { .. } => vec![Bytes::copy_from_slice(&self.script.text[open.from..])],
             // A write is a record there, and what is given back does not show where each ends.
             Next::Recipe { .. } if self.options.refuses_long() => self.records_from(open.from)?,
-            Next::Recipe { unsent, .. } => unsent.chunks.clone(),
+            Next::Recipe { chunks, .. } => chunks.clone(),
         };
         for chunk in again {
             // So that the receipts of this life count from where it began.
@@ -496,13 +490,16 @@ impl Source {
         self.script.tell(from, durable, in_doubt.max(position));
         let plain = matches!(self.options.kind, Kind::Plain);
         let can_replay = plain && !self.options.shared && !self.options.gzip;
-        if unsent.is_empty() || unsent.in_doubt > 0 && !can_replay {
+        if durable == given || unsent.in_doubt > 0 && !can_replay {
             return Ok(Next::Append);
         }
+        // What a replay has compared and not proven comes from the source again.
+        let compared = Bytes::copy_from_slice(&self.script.text[durable..position]);
+        let replay_from = unsent.position - compared.len() as u64;
         Ok(Next::Recipe {
-            unsent,
-            from: position,
-            object: object(),
+            checkpoint: (unsent.in_doubt > 0).then(|| Checkpoint::new(object(), replay_from)),
+            chunks: [vec![compared], unsent.chunks].concat(),
+            from: durable,
         })
     }
 

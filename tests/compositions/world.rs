@@ -27,6 +27,8 @@ pub const FOREIGN: u8 = b'~';
 const FROZEN: Duration = Duration::from_secs(300);
 /// More requests than any plan needs: whoever makes them goes round in circles.
 const MOST_REQUESTS: usize = 2_000;
+/// How many requests a failure tells.
+const MOST_TOLD: usize = 80;
 /// How many earlier states of an object a cache may show.
 const MOST_PAST: usize = 4;
 
@@ -253,7 +255,8 @@ impl World {
 
     /// What it was asked, if that is kept.
     pub fn story(&self) -> String {
-        self.log.as_deref().unwrap_or_default().join("\n")
+        let log = self.log.as_deref().unwrap_or_default();
+        log[..log.len().min(MOST_TOLD)].join("\n")
     }
 
     pub fn had_enough(&self) -> bool {
