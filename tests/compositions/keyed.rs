@@ -215,9 +215,9 @@ async fn check_receipt(
         (Err(_), [false]) => Told::Doubt,
         (told, given_back) => {
             return Err(format!(
-                "{} is given back {} times and its receipt is {told:?}",
-                show(&line),
-                given_back.len()
+                "given back {} times with the receipt {told:?}: {}",
+                given_back.len(),
+                show(&line)
             ));
         }
     };

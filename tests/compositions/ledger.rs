@@ -242,7 +242,8 @@ pub fn audit(world: &World, scripts: &[Script], expected: Expected) -> Result<()
                     show(line)
                 ),
                 Told::Durable => {
-                    let torn = !record.whole && !graves.is_empty();
+                    let torn = !record.whole && !graves.is_empty()
+                        || !imitated.is_empty() && find(&text, line);
                     must!(
                         !places.is_empty() || find(&graves, line) || torn,
                         "told to be durable, and not there: {}",

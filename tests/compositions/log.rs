@@ -31,7 +31,8 @@ fn plan() -> impl Strategy<Value = Plan> {
                 options.shared = shared;
                 if let Kind::Rolling(rolling) = &mut options.kind {
                     *rolling = Rolling {
-                        template: ["log-%H%M-{seq}", "log-{seq}", "log-%H%M"][usize::from(name)],
+                        template: ["log-%H%M-{seq}", "log-{seq}", "log-%Y%m%d-%H%M"]
+                            [usize::from(name)],
                         roll_size: rolling.roll_size.filter(|_| name < 2),
                         records: Records::Writes,
                         keep_trying: true,

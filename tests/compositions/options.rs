@@ -175,7 +175,7 @@ pub fn rolling() -> impl Strategy<Value = Options> {
     (sizes(), 60..200_u64, 0..128_u8).prop_map(|(options, roll_size, flags)| {
         let flag = |bit: u8| flags & (1 << bit) != 0;
         let template = match flags & 3 {
-            3 => "log-%H%M",
+            3 => "log-%Y%m%d-%H%M",
             _ => "log-{seq}",
         };
         let roll_size = roll_size.max(options.max_append_size);

@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::faults::Trouble;
-use crate::ledger::{self, Expected, Script, must, show};
+use crate::ledger::{self, Expected, Record, Script, must, show};
 use crate::options::{BUDGET, Kind, Options, object};
 use crate::support::MS;
 use crate::world::Process;
@@ -32,6 +32,8 @@ pub struct Life {
     pub steps: Vec<Step>,
     /// The process ends in the midst of it.
     pub crashes: bool,
+    /// It writes everything again from the beginning on, if that is known to be there.
+    pub reruns: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,10 +78,17 @@ pub fn lives(
     longest: usize,
     crashes: bool,
 ) -> impl Strategy<Value = Vec<Life>> {
-    let life = (vec(step(longest), 1..steps), 0..100_u8);
-    let life = life.prop_map(move |(steps, crash)| Life {
-        steps,
-        crashes: crashes && crash >= 75,
+    let life = (vec(step(longest), 0..steps), 0..100_u8, 0..100_u8);
+    let life = life.prop_map(move |(mut steps, crash, rerun)| {
+        if rerun >= 90 {
+            // It has only to compare.
+            steps.clear();
+        }
+        Life {
+            steps,
+            crashes: crashes && crash >= 75,
+            reruns: rerun >= 70,
+        }
     });
     vec(life, 1..=lives)
 }
@@ -169,6 +178,8 @@ struct Open {
     replays: bool,
     /// Whether only this writer has what it was given.
     only_copy: bool,
+    /// Whether it was given everything from the beginning on.
+    rerun: bool,
     /// Up to here the script has been given to it.
     given: usize,
     rolls: usize,
@@ -190,11 +201,17 @@ impl Source {
         let mut next = Next::Append;
         for life in lives {
             self.life += 1;
+            if life.reruns && matches!(next, Next::Append) && self.life > 1 && self.can_replay() {
+                let (checkpoint, from) = (Checkpoint::start(object()), 0);
+                next = Next::Replay { checkpoint, from };
+            }
             let store = first.fork();
             let opened = within(self.open(&store, &next)).await?;
             let mut open = match opened {
                 Ok(open) => open,
-                Err(_) => {
+                Err(error) => {
+                    let invalid = matches!(error.kind(), ErrorKind::InvalidInput { .. });
+                    must!(!invalid, "no options that go together: {error}");
                     self.failed = true;
                     // Nothing was accepted: what was to be written stays as it was.
                     continue;
@@ -208,6 +225,11 @@ impl Source {
             };
         }
         Ok(self)
+    }
+
+    fn can_replay(&self) -> bool {
+        let plain = matches!(self.options.kind, Kind::Plain);
+        plain && !self.options.shared && !self.options.gzip
     }
 
     async fn open(&self, store: &Process, next: &Next) -> Result<Open, Error> {
@@ -227,6 +249,7 @@ impl Source {
             from,
             replays,
             only_copy: matches!(next, Next::Recipe { .. }),
+            rerun: matches!(next, Next::Replay { from: 0, .. }),
             given: from,
             rolls: 0,
             receipts: Vec::new(),
@@ -295,11 +318,10 @@ impl Source {
         if life.crashes {
             return Ok(Ended::Crashed);
         }
-        let tricks = open.store.world().tricks;
         Ok(match within(open.writer.shutdown()).await? {
             Ok(()) => {
                 if open.replays {
-                    self.check_end_of_replay(open, tricks)?;
+                    self.check_end_of_replay(open)?;
                 }
                 Ended::Well
             }
@@ -308,9 +330,9 @@ impl Source {
     }
 
     /// A replay that has only compared ends well only if the object is there as it should be.
-    fn check_end_of_replay(&self, open: &Open, tricks: usize) -> Result<(), String> {
-        let tricked = open.store.world().tricks != tricks;
-        let Some(last) = self.last_whole(open.given) else {
+    fn check_end_of_replay(&self, open: &Open) -> Result<(), String> {
+        let tricked = !open.store.has_seen_the_truth();
+        let Some((_, last)) = self.last(open.given) else {
             return Ok(());
         };
         must!(
@@ -321,11 +343,11 @@ impl Source {
         Ok(())
     }
 
-    /// The last record before this offset, if it is never cut.
-    fn last_whole(&self, offset: usize) -> Option<&[u8]> {
+    /// The last record before this offset.
+    fn last(&self, offset: usize) -> Option<(&Record, &[u8])> {
         let record = self.script.records.iter().rev().find(|r| r.end <= offset)?;
         let line = self.script.record(record);
-        (record.whole && line != b"\n").then_some(line)
+        (line.ends_with(b"\n") && line != b"\n").then_some((record, line))
     }
 
     async fn step(&mut self, open: &mut Open, step: Step) -> Result<Result<(), Error>, String> {
@@ -369,11 +391,15 @@ impl Source {
             open.durable(),
             open.given
         );
-        let Some(last) = self.last_whole(open.given) else {
+        let Some((record, last)) = self.last(open.given) else {
             return Ok(());
         };
+        let world = open.store.world();
+        let plain = matches!(self.options.kind, Kind::Plain);
+        // Else it may be cut by a roll, or by whoever has destroyed its beginning.
+        let together = record.whole || plain && world.graves.is_empty();
         must!(
-            self.options.gzip || open.store.world().held(last),
+            self.options.gzip || !together || world.held(last),
             "a sync succeeded without {}",
             show(last)
         );
@@ -432,8 +458,7 @@ impl Source {
         open.store.kill();
         let durable = open.durable();
         self.script.tell(open.from, durable, self.script.text.len());
-        let alone = matches!(self.options.kind, Kind::Plain) && !self.options.shared;
-        Ok(match alone && !self.options.gzip {
+        Ok(match self.can_replay() {
             true => Next::Replay {
                 checkpoint: open.writer.checkpoint(),
                 from: durable,
@@ -468,7 +493,7 @@ impl Source {
         }
         let (from, given, durable) = (open.from, open.given, open.durable());
         self.check_receipts(&open, durable).await?;
-        let (origin, only_copy) = (open.origin, open.only_copy);
+        let (origin, only_copy, rerun) = (open.origin, open.only_copy, open.rerun);
         let unsent = open.writer.into_unsent();
         let unsent = unsent.ok_or("a failed writer keeps its bytes")?;
         let position = from + (unsent.position - origin) as usize;
@@ -488,16 +513,16 @@ impl Source {
         );
         let in_doubt = position + unsent.in_doubt as usize;
         self.script.tell(from, durable, in_doubt.max(position));
-        let plain = matches!(self.options.kind, Kind::Plain);
-        let can_replay = plain && !self.options.shared && !self.options.gzip;
-        if durable == given || unsent.in_doubt > 0 && !can_replay {
+        let gives_up = rerun || unsent.in_doubt > 0 && !self.can_replay();
+        if durable == given || gives_up {
             return Ok(Next::Append);
         }
-        // What a replay has compared and not proven comes from the source again.
+        // What a replay has compared and not proven comes from the source again, and may be there.
+        let may_be_there = unsent.in_doubt > 0 || position > durable;
         let compared = Bytes::copy_from_slice(&self.script.text[durable..position]);
         let replay_from = unsent.position - compared.len() as u64;
         Ok(Next::Recipe {
-            checkpoint: (unsent.in_doubt > 0).then(|| Checkpoint::new(object(), replay_from)),
+            checkpoint: may_be_there.then(|| Checkpoint::new(object(), replay_from)),
             chunks: [vec![compared], unsent.chunks].concat(),
             from: durable,
         })

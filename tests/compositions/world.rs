@@ -46,9 +46,11 @@ pub struct World {
     /// Bytes of ours that somebody else has appended too.
     pub imitated: Vec<Bytes>,
     /// How often something was destroyed, or an earlier state was shown.
-    pub tricks: usize,
+    tricks: usize,
+    /// How often that was when a process last looked.
+    looked: BTreeMap<usize, usize>,
     /// The processes that have appended something.
-    pub appended: BTreeSet<usize>,
+    appended: BTreeSet<usize>,
     requests: usize,
     start: Instant,
     events: std::vec::IntoIter<Event>,
@@ -124,6 +126,7 @@ impl Process {
             graves: Vec::new(),
             imitated: Vec::new(),
             tricks: 0,
+            looked: BTreeMap::new(),
             appended: BTreeSet::new(),
             requests: 0,
             start: Instant::now(),
@@ -154,6 +157,12 @@ impl Process {
     /// Ends the process: what it has sent may arrive later, it learns of nothing any more.
     pub fn kill(&self) {
         self.world().dead.insert(self.id);
+    }
+
+    /// Whether its last look showed how things stand now.
+    pub fn has_seen_the_truth(&self) -> bool {
+        let world = self.world();
+        world.looked.get(&self.id) == Some(&world.tricks)
     }
 
     pub fn has_appended(&self) -> bool {
@@ -288,17 +297,16 @@ impl World {
         now.into_iter().chain(graves.map(|(_, data)| &data[..]))
     }
 
-    /// Whether `bytes` are in one piece in an object that exists.
+    /// Whether `bytes` are in an object that exists, with nothing but foreign bytes between them.
     pub fn shows(&self, bytes: &[u8]) -> bool {
-        self.objects
-            .values()
-            .filter_map(|stored| stored.now.as_ref())
-            .any(|object| find(&object.data, bytes))
+        let objects = self.objects.values();
+        let mut existing = objects.filter_map(|stored| stored.now.as_ref());
+        existing.any(|object| find_ours(&object.data, bytes))
     }
 
     /// The same, or in one that was destroyed.
     pub fn held(&self, bytes: &[u8]) -> bool {
-        self.shows(bytes) || self.graves.iter().any(|(_, data)| find(data, bytes))
+        self.shows(bytes) || self.graves.iter().any(|(_, data)| find_ours(data, bytes))
     }
 
     fn land(&mut self, lands: Lands) {
@@ -451,7 +459,8 @@ impl World {
     }
 
     /// The object as a look shows it.
-    fn look(&mut self, key: &str, fate: Fate) -> Option<ObjectInfo> {
+    fn look(&mut self, key: &str, fate: Fate, process: usize) -> Option<ObjectInfo> {
+        self.looked.insert(process, self.tricks);
         let options = self.options;
         let stored = self.objects.entry(key.to_owned()).or_default();
         let mut seen = &stored.now;
@@ -511,6 +520,15 @@ impl Stored {
     }
 }
 
+fn find_ours(data: &[u8], part: &[u8]) -> bool {
+    let ours: Vec<u8> = data
+        .iter()
+        .copied()
+        .filter(|byte| *byte != FOREIGN)
+        .collect();
+    find(&ours, part)
+}
+
 /// Whether `part` is in `data`.
 pub fn find(data: &[u8], part: &[u8]) -> bool {
     data.windows(part.len().max(1)).any(|window| window == part)
@@ -541,7 +559,7 @@ impl AppendStore for Process {
         let seen = match event.fate.error() {
             _ if event.fate.hangs() => std::future::pending().await,
             Some(error) => Err(error),
-            None => Ok(self.world().look(object.key(), event.fate)),
+            None => Ok(self.world().look(object.key(), event.fate, self.id)),
         };
         self.log(|| format!("head {}: {}", object.key(), told(&seen)));
         travel(event.delay).await;
