@@ -144,7 +144,8 @@ impl<S: AppendStore> ObjectAppender<S> {
     }
 
     /// Gives back what was given and is not proven to be in the object, and its position. In a
-    /// replay that differs, bytes that were compared already are gone: the source has them.
+    /// replay, bytes from [`durable_position`](Self::durable_position) up to there have been
+    /// compared with the object and not been proven; the source has to supply them again.
     pub fn into_unsent(self) -> Option<(u64, Batch)> {
         let position = self.given.position;
         self.pending
@@ -208,6 +209,11 @@ impl<S: AppendStore> ObjectAppender<S> {
         }
     }
 
+    /// Whether this replays what a predecessor has written, of which a request may still land.
+    pub(crate) fn is_replaying(&self) -> bool {
+        self.replay.is_some()
+    }
+
     /// Goes on after [`resume`](Self::resume) with the append that had failed, of `len` bytes.
     pub(crate) async fn complete(&mut self, len: u64) -> Result<AppendReceipt> {
         let settled = self.settle().await?;
@@ -242,6 +248,8 @@ impl<S: AppendStore> ObjectAppender<S> {
                 self.counters.durable(self.durable_position() - durable);
                 self.pending = None;
             }
+        } else if let Some(landed) = landed {
+            error = error.with_landed(landed);
         }
         self.counters.error(&error);
         self.failed = Some(error.clone());

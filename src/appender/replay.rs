@@ -258,7 +258,7 @@ impl<S: AppendStore> ObjectAppender<S> {
                 Some(false) if self.lag() > 0 => {
                     let differs = replay.differs();
                     self.prove_compared().await;
-                    return Err(self.fail(differs, None));
+                    return Err(self.fail(differs, Some(Landed::No)));
                 }
                 Some(false) => Conflict::new(ConflictCause::Replaced, given, found),
                 None => return self.verify().await,

@@ -86,6 +86,17 @@ impl Batch {
         crc.finish()
     }
 
+    /// The first `len` bytes of the batch.
+    pub(crate) fn prefix(&self, len: u64) -> Self {
+        let mut left = len;
+        let chunks = self.chunks().iter().map_while(|chunk| {
+            let take = left.min(chunk.len() as u64);
+            left -= take;
+            (take > 0).then(|| chunk.slice(..take as usize))
+        });
+        chunks.collect()
+    }
+
     /// The batch without its first `len` bytes.
     pub(crate) fn skip(&self, len: u64) -> Self {
         let mut left = len;
@@ -206,6 +217,8 @@ mod tests {
 
             let cut = at.index(whole.len() + 1);
             prop_assert_eq!(batch.prefix_crc(cut as u64), crc64::checksum(&whole[..cut]));
+            let first = batch.prefix(cut as u64);
+            prop_assert_eq!(first.chunks().concat(), &whole[..cut]);
             let rest = batch.skip(cut as u64);
             prop_assert_eq!(rest.chunks().concat(), &whole[cut..]);
             prop_assert_eq!(rest.crc64(), crc64::checksum(&whole[cut..]));

@@ -96,7 +96,8 @@ pub(super) fn start<S: AppendStore>(
     builder.pass_through(gate);
     let mut options = builder.options().map_err(context)?;
     let compression = builder.compression_used();
-    let appender = builder.appender();
+    let mut appender = builder.appender();
+    appender.options.ending = options.ending.clone();
     appender.options.check().map_err(context)?;
     if appender.options.mode != OpenMode::Append {
         return Err(context(Error::invalid_input(

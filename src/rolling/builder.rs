@@ -259,6 +259,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         let sequence = self.writer.object().clone();
         let mut appender = self.writer.appender();
         appender.options.settles_in_place = true;
+        appender.options.ending = options.ending.clone();
         appender.options.check()?;
         if appender.options.mode != OpenMode::Append {
             return Err(Error::invalid_input(

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::buffer::Records;
 use super::lazy::LazyOssAppendWriter;
 use super::observer::Observer;
@@ -38,6 +40,8 @@ pub(crate) struct WriterOptions {
     pub(crate) observer: Option<Arc<dyn Observer>>,
     /// Each request waits for its turn, and a batch is made when that has come.
     pub(super) gate: Option<Arc<Gate>>,
+    /// Cancelled when nothing more comes: waits are cut short then.
+    pub(crate) ending: CancellationToken,
 }
 
 /// Fresh memory costs several times what a copy into it does. This bridges the pauses between
@@ -189,7 +193,9 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             false => Records::Bytes,
         };
         let compression = self.compression;
-        let appender = self.appender().open().await?;
+        let mut appender = self.appender();
+        appender.options.ending = options.ending.clone();
+        let appender = appender.open().await?;
         let start = match compression {
             Some(_) => 0,
             None => appender.position(),
@@ -201,6 +207,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             appender.proven(),
             appender.counters(),
             records,
+            appender.is_replaying(),
         ));
         let compression = compression.map(|compression| (compression, u64::MAX));
         let worker = worker::run_compressed(Arc::clone(&shared), appender, compression, None);
@@ -277,6 +284,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             keep_memory: KEEP_MEMORY,
             observer: None,
             gate: self.appender.options.gate.clone(),
+            ending: CancellationToken::new(),
         })
     }
 }

@@ -59,6 +59,16 @@ pub(crate) trait Destination: Send + 'static {
         None
     }
 
+    /// Proves as much as can be of what was only compared, although the destination has failed.
+    fn prove_compared(&mut self) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
+
+    /// Whether this replays what a predecessor has written, of which a request may still land.
+    fn is_replaying(&self) -> bool {
+        false
+    }
+
     /// How many bytes have been compared and not yet proven.
     fn lag(&self) -> u64 {
         0
@@ -172,6 +182,14 @@ impl<S: AppendStore> Destination for ObjectAppender<S> {
             self.seal().await?;
         }
         Ok(())
+    }
+
+    async fn prove_compared(&mut self) {
+        Self::prove_compared(self).await;
+    }
+
+    fn is_replaying(&self) -> bool {
+        Self::is_replaying(self)
     }
 
     fn lag(&self) -> u64 {

@@ -4,6 +4,7 @@
 pub(crate) mod begun;
 pub(crate) mod buffer;
 pub(crate) mod builder;
+mod compared;
 mod copy;
 pub(crate) mod destination;
 #[cfg(test)]

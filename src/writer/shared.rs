@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::buffer::{Buffer, Records};
 use super::builder::WriterOptions;
+use super::compared::Compared;
 use super::destination::RollReason;
 use super::receipt::Places;
 use super::stats::WriterStats;
@@ -60,6 +61,10 @@ pub(super) struct State {
     pub(super) settled: u64,
     /// Bytes proven to be in the object.
     pub(super) durable: u64,
+    /// What a replay has compared and not proven.
+    pub(super) compared: Compared,
+    /// This replays what a predecessor has written, of which a request may still land.
+    pub(super) replaying: bool,
     /// The end of what is proven, in the object's own positions.
     pub(super) proven: Proven,
     pub(super) flush: FlushTargets,
@@ -129,6 +134,7 @@ impl Shared {
         proven: Proven,
         counters: Arc<Counters>,
         records: Records,
+        replaying: bool,
     ) -> Self {
         let group = (options.schedule.max_append_size / 64).min(options.max_group);
         let max_group = match records {
@@ -144,6 +150,8 @@ impl Shared {
                 issued: 0,
                 settled: 0,
                 durable: 0,
+                compared: Compared::default(),
+                replaying,
                 proven,
                 flush: FlushTargets::default(),
                 wanted: 0,
@@ -222,7 +230,8 @@ impl Shared {
 
     /// How many bytes fit in now.
     pub(super) fn room(&self, state: &State) -> u64 {
-        let taken = state.held().saturating_add(state.reserved);
+        let aside = state.reserved + state.compared.len();
+        let taken = state.held().saturating_add(aside);
         self.options.buffer_capacity.saturating_sub(taken)
     }
 
@@ -275,6 +284,9 @@ impl Shared {
             _items = self.take_items(&mut state);
             state.phase = Phase::Closing { seal };
             self.work.notify_one();
+            drop(state);
+            // What waits because OSS has asked for that goes on.
+            self.options.ending.cancel();
         }
     }
 
@@ -381,20 +393,38 @@ impl State {
         }
     }
 
+    /// Keeps `batch`, of which the last bytes have only been compared, as far as there is room for
+    /// it beside what waits. What is let go has to be dropped after the lock.
+    #[must_use]
+    pub(super) fn keep_compared(&mut self, batch: Option<Batch>, capacity: u64) -> Vec<Batch> {
+        let lag = self.settled - self.durable;
+        self.compared.keep(batch, lag.min(capacity / 4))
+    }
+
     /// Takes out what is not durable. Only for a failed writer.
     pub(super) fn take_unsent(&mut self, start: u64) -> Unsent {
         let in_flight = self.in_flight.take();
-        let in_doubt = match &self.phase {
-            Phase::Failed(error) if error.landed() == Some(Landed::InDoubt) => {
-                in_flight.as_ref().map_or(0, Batch::len)
-            }
+        let landed = match &self.phase {
+            Phase::Failed(error) => error.landed(),
+            _ => Some(Landed::No),
+        };
+        let kept = self.compared.len();
+        let compared = self.compared.take();
+        let batches = compared.iter().chain(&in_flight);
+        let mut chunks: Vec<Bytes> = batches.flat_map(Batch::chunks).cloned().collect();
+        chunks.extend(self.buffer.take_all());
+        let in_doubt = match landed {
+            Some(Landed::No) => 0,
+            // How much the predecessor's request carries is not known.
+            _ if self.replaying => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+            Some(Landed::InDoubt) => in_flight.as_ref().map_or(0, Batch::len),
             _ => 0,
         };
-        let mut chunks: Vec<Bytes> = in_flight.iter().flat_map(Batch::chunks).cloned().collect();
-        chunks.extend(self.buffer.take_all());
+        let position = start + self.settled - kept;
         Unsent {
-            position: start + self.settled,
+            position,
             in_doubt,
+            missing: start + self.durable..position,
             chunks,
         }
     }

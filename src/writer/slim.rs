@@ -58,6 +58,14 @@ impl<D: Destination> Destination for Slim<D> {
         self.0.failure()
     }
 
+    fn prove_compared(&mut self) -> impl Future<Output = ()> + Send {
+        Box::pin(self.0.prove_compared())
+    }
+
+    fn is_replaying(&self) -> bool {
+        self.0.is_replaying()
+    }
+
     fn lag(&self) -> u64 {
         self.0.lag()
     }

@@ -1,6 +1,7 @@
 //! What a failed writer gives back.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -8,16 +9,23 @@ use bytes::Bytes;
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Unsent {
-    /// The position in the object at which the first of them is missing; with compression the
-    /// count of raw bytes before it since the opening. In a shared object:
-    /// counted without what others have appended since the opening. After a replay that differs:
-    /// what was compared before this position is not kept, the replay's source has it.
+    /// The position in the object at which the first of them belongs; with compression the count of
+    /// raw bytes before it since the opening. In a shared object: counted without what others have
+    /// appended since the opening.
     pub position: u64,
-    /// How many of the first bytes may be in the object nevertheless: the append that failed could
-    /// not be looked into. Zero if the rest is certainly missing. With compression these are in the
-    /// object as a whole or not at all, or OSS has torn the append: then its beginning is there,
-    /// and nothing can be read from there on.
+    /// How many of the first bytes may be in the object nevertheless, or may land yet: a request for
+    /// them was sent that OSS has not answered, and the object does not prove what became of it.
+    /// Zero if the bytes are not in the object and cannot get there any more.
+    ///
+    /// A replay does not know how much its predecessor has sent: until an append of its own is
+    /// durable, this is all that is given back. With compression the bytes in doubt are in the
+    /// object as a whole or not at all, or OSS has torn the append: then its beginning is there, and
+    /// nothing can be read from there on.
     pub in_doubt: u64,
+    /// What is missing before `position`, by the same count: bytes that a replay has compared with
+    /// the object, that are not proven to be durable, and that are not in memory any more. The
+    /// source has to supply them again. Empty unless a replay has failed.
+    pub missing: Range<u64>,
     /// The bytes.
     pub chunks: Vec<Bytes>,
 }
@@ -30,7 +38,7 @@ impl Unsent {
 
     /// Whether everything accepted is durable.
     pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.chunks.is_empty() && self.missing.is_empty()
     }
 }
 
@@ -40,6 +48,7 @@ impl fmt::Debug for Unsent {
         f.debug_struct("Unsent")
             .field("position", &self.position)
             .field("in_doubt", &self.in_doubt)
+            .field("missing", &self.missing)
             .field("len", &self.len())
             .finish()
     }
@@ -54,12 +63,16 @@ mod tests {
         let unsent = Unsent {
             position: 7,
             in_doubt: 2,
+            missing: 4..7,
             chunks: vec![Bytes::from("ab"), Bytes::from("cde")],
         };
         assert_eq!(unsent.len(), 5);
         assert!(!unsent.is_empty());
         let shown = format!("{unsent:?}");
-        assert_eq!(shown, "Unsent { position: 7, in_doubt: 2, len: 5 }");
+        assert_eq!(
+            shown,
+            "Unsent { position: 7, in_doubt: 2, missing: 4..7, len: 5 }"
+        );
         assert!(Unsent::default().is_empty());
     }
 }

@@ -67,7 +67,14 @@ pub(super) fn run<D: Destination>(
         let buffered = Buffered::new(shared.object.bucket());
         let working = work(&shared, &mut destination, &mut clock, buffered);
         match AssertUnwindSafe(working).catch_unwind().await {
-            Ok(result) => end(&shared, destination, result),
+            Ok(result) => {
+                if let Err(error) = &result
+                    && !is_out_of_reach(error)
+                {
+                    destination.prove_compared().await;
+                }
+                end(&shared, destination, result);
+            }
             Err(panic) => lost.note(&*panic),
         }
     }
@@ -380,7 +387,12 @@ fn landed(shared: &Shared, destination: &impl Destination, len: u64) -> Option<V
     state.durable = state.settled - destination.lag();
     state.in_flight_since = None;
     state.proven = destination.proven();
-    let landed = state.in_flight.take();
+    state.replaying = destination.is_replaying();
+    let mut landed = state.in_flight.take();
+    let mut let_go = Vec::new();
+    if state.settled > state.durable || state.compared.len() > 0 {
+        let_go = state.keep_compared(landed.take(), shared.options.buffer_capacity);
+    }
     let durable = state.durable;
     let wake = state.wake();
     drop(state);
@@ -388,6 +400,7 @@ fn landed(shared: &Shared, destination: &impl Destination, len: u64) -> Option<V
         observer.durable(durable);
     }
     wake.all();
+    drop(let_go);
     landed.map(|batch| {
         // An owner of `Bytes` that panics when it is dropped only costs us segments.
         let chunks = AssertUnwindSafe(batch.into_chunks());
@@ -402,14 +415,19 @@ fn end(shared: &Shared, destination: impl Destination, result: Result<()>) {
     let lag = destination.lag();
     let proven = destination.proven();
     let unsent = destination.unsent();
+    let replaying = destination.is_replaying();
     drop(destination);
     let mut state = shared.lock();
     // Of the batch in flight, what is not unsent has landed: all of it, or a torn part. Dropped
     // after the lock.
     let in_flight = state.in_flight.take();
     let flying = in_flight.as_ref().map_or(0, Batch::len);
-    state.settled += flying - unsent.as_ref().map_or(0, Batch::len).min(flying);
+    let settled = flying - unsent.as_ref().map_or(0, Batch::len).min(flying);
+    state.settled += settled;
     state.durable = state.settled - lag;
+    let compared = in_flight.as_ref().map(|batch| batch.prefix(settled));
+    let _let_go = state.keep_compared(compared, shared.options.buffer_capacity);
+    state.replaying = replaying;
     state.proven = proven;
     state.in_flight = unsent;
     state.in_flight_since = None;
@@ -418,6 +436,14 @@ fn end(shared: &Shared, destination: impl Destination, result: Result<()>) {
         Err(error) => Phase::Failed(error),
     };
     ended(shared, state);
+}
+
+/// Whether the store did not answer.
+fn is_out_of_reach(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Transport { .. } | ErrorKind::RetriesExhausted { .. }
+    )
 }
 
 /// Tells everybody that nothing more is done.

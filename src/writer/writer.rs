@@ -112,7 +112,7 @@ impl OssAppendWriter {
         clock: Option<PeriodClock>,
     ) -> Self {
         let start = Proven::EMPTY;
-        let shared = Shared::new(sequence, options, 0, start, counters, records);
+        let shared = Shared::new(sequence, options, 0, start, counters, records, false);
         let writer = Self::new(Arc::new(shared));
         let worker =
             worker::run_compressed(Arc::clone(&writer.shared), destination, compression, clock);
@@ -531,9 +531,18 @@ impl OssAppendWriter {
         cx: &mut Context<'_>,
         bytes: &Bytes,
     ) -> Poll<Result<MutexGuard<'_, State>>> {
-        let mut state = self.shared.lock();
         let len = bytes.len() as u64;
-        let room = room_for(&self.shared, &state, len, self.shared.keeps_bytes())?;
+        let (mut state, room) = loop {
+            let mut state = self.shared.lock();
+            let room = room_for(&self.shared, &state, len, self.shared.keeps_bytes())?;
+            if room >= len || state.compared.len() == 0 {
+                break (state, room);
+            }
+            // It need not be kept, and there would never be room for as much as the buffer holds.
+            let compared = state.compared.take();
+            drop(state);
+            drop(compared);
+        };
         if room < len {
             // What is in the way goes out now, however little it is.
             let accepted = state.accepted;
