@@ -214,13 +214,14 @@ fn ends(test: impl AsyncFn(SimStore, OssAppendWriter) + Send + 'static) {
         });
         ended.send(()).unwrap();
     });
-    wait.recv_timeout(60 * SEC)
+    wait.recv_timeout(10 * SEC)
         .expect("nobody waits for a lock of his own");
 }
 
 #[test]
 fn what_is_dropped_when_bytes_are_durable_may_ask_the_writer() {
-    ends(async |_, mut writer| {
+    ends(async |store, _| {
+        let mut writer = writer(&store).open().await.unwrap();
         for len in [1, 100, 10_000] {
             let bytes = owned(&writer, len);
             writer.write_bytes(bytes).await.unwrap();
