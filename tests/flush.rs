@@ -213,6 +213,50 @@ async fn writes_of_other_handles_do_not_move_a_flush_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flush_after_one_that_was_given_up_answers_for_its_own_handle_and_a_sync_for_all() {
+    let store = SimStore::new();
+    store.world().latency = 100 * MS;
+    let mut writer = with_mode(&store, FlushMode::Durable).await;
+    let mut other = writer.clone();
+    writer.write_all(b"a").await.unwrap();
+    assert!(writer.flush().now_or_never().is_none());
+    tokio::time::sleep(MS).await;
+    other.write_all(b"b").await.unwrap();
+    writer.flush().await.unwrap();
+    assert_eq!(store.text(), "a");
+    assert!(
+        writer.flush().now_or_never().is_none(),
+        "begun after the other's write"
+    );
+    writer.sync().await.unwrap();
+    assert_eq!(store.text(), "ab");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_ends_beside_clones_that_never_stop_writing() {
+    let store = SimStore::new();
+    store.world().latency = 20 * MS;
+    let mut writer = with_mode(&store, FlushMode::Durable).await;
+    let mut other = writer.clone();
+    let busy = tokio::spawn(async move {
+        loop {
+            other.write_all(b"b").await.unwrap();
+            tokio::time::sleep(MS).await;
+        }
+    });
+    tokio::time::sleep(50 * MS).await;
+    writer.write_all(b"a").await.unwrap();
+    let start = Instant::now();
+    let mut flush = std::pin::pin!(writer.flush());
+    // Polled far more often than appends land.
+    while flush.as_mut().now_or_never().is_none() {
+        tokio::time::sleep(MS).await;
+    }
+    assert!(start.elapsed() <= 100 * MS, "{:?}", start.elapsed());
+    busy.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn writing_works_while_a_flush_is_pending_and_does_not_postpone_it() {
     let store = SimStore::new();
     let mut writer = with_mode(&store, FlushMode::default()).await;

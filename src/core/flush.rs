@@ -7,19 +7,22 @@ pub(crate) type Time = Duration;
 
 /// What `poll_flush` promises, and how soon it acts.
 ///
+/// What it promises of the writes of other clones is said at
+/// [`OssAppendWriter`](crate::OssAppendWriter#clones).
+///
 /// Why the default is coalesced: `tokio::io::copy` and `FramedWrite` flush after nearly every
 /// write when their source trickles. A flush that appends each time would make a request per line;
 /// one that does nothing would lose the tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlushMode {
-    /// Everything accepted before the flush is durable when it returns. Its append is issued at
+    /// Everything written before the flush is durable when it returns. Its append is issued at
     /// once if no flush forced one within `min_interval`, else when that interval ends.
     Coalesced {
         /// The least time between two appends that flushes force.
         min_interval: Duration,
     },
-    /// Everything accepted before the flush is durable when it returns; its append is issued at
+    /// Everything written before the flush is durable when it returns; its append is issued at
     /// once.
     Durable,
     /// A flush returns at once and forces nothing: appends are issued by size and time alone.

@@ -40,8 +40,8 @@ use crate::store::{AppendStore, ObjectPath};
 /// |---|---|
 /// | `write` | copies into the buffer; pending while the buffer is full |
 /// | [`write_bytes`](Self::write_bytes) | the same for `Bytes`, without copying |
-/// | `flush` | everything accepted before is durable on return, by [`FlushMode`] |
-/// | [`sync`](Self::sync) | everything accepted before is durable on return, at once, in every mode |
+/// | `flush` | everything written through this handle before is durable on return, by [`FlushMode`] |
+/// | [`sync`](Self::sync) | everything accepted before, from all clones, is durable on return, at once, in every mode |
 /// | `shutdown` | `sync`, then seals if asked; nothing more can be written |
 ///
 /// *Durable* means that OSS has acknowledged the bytes with the expected position and CRC-64, or
@@ -57,6 +57,12 @@ use crate::store::{AppendStore, ObjectPath};
 /// # Clones
 /// A clone writes to the same buffer. Each write of a clone is accepted in one piece if there is
 /// room for it. The writer lives until the last clone is dropped.
+///
+/// A `flush` answers for what was written through its own handle. What other clones had written
+/// before it is durable too when it returns, but for one case: an earlier flush of the same handle
+/// was dropped before it returned. The next one then goes on with the wait of that one, and a write
+/// of another clone in between does not prolong it. Call [`sync`](Self::sync) for what all clones
+/// have written.
 ///
 /// # Dropping
 /// Dropping the last clone never blocks. The worker goes on with what was accepted as long as the
@@ -190,7 +196,8 @@ impl OssAppendWriter {
         .await
     }
 
-    /// Makes everything accepted so far durable, at once and in every flush mode.
+    /// Makes everything accepted so far durable, whichever clone it came from, at once and in every
+    /// flush mode.
     ///
     /// # Errors
     /// The writer's failure.
@@ -333,6 +340,7 @@ impl OssAppendWriter {
     ) -> Poll<Result<()>> {
         let mut state = self.shared.lock();
         if self.take_records(&mut state, notice, record)? {
+            self.flush_target = None;
             return Poll::Ready(Ok(()));
         }
         if state.held() == 0 {
@@ -607,6 +615,10 @@ impl OssAppendWriter {
 
     /// Waits until everything accepted before is durable. Its append is issued no sooner than
     /// `min_interval` after the last one that a flush forced.
+    ///
+    /// The target stays where the first poll found it until it is reached, or this handle writes.
+    /// Nobody can tell which flush a poll belongs to, and a target that moved on with each of them
+    /// would never be reached beside clones that go on writing.
     fn poll_flushed(&mut self, cx: &mut Context<'_>, min_interval: Duration) -> Poll<Result<()>> {
         ready!(self.poll_item(cx))?;
         let mut state = self.shared.lock();
