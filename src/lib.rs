@@ -64,7 +64,6 @@
 )]
 
 mod appender;
-#[cfg(any(feature = "keyed", feature = "metrics", feature = "tracing"))]
 mod callback;
 pub mod client;
 #[cfg_attr(

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::OssClient;
 use super::request::credentials;
+use crate::callback::caught;
 use crate::credentials::Credentials;
 use crate::error::{ErrorKind, ServiceError};
 
@@ -50,7 +51,7 @@ pub(super) async fn renew(
         _ => return false,
     };
     if forget {
-        client.inner.credentials.invalidate(refused);
+        caught(|| client.inner.credentials.invalidate(refused));
     }
     match credentials(client).await {
         Ok(held) => !held.same(refused),

@@ -1,7 +1,9 @@
 //! One signed request: from its parts to the answer or the error.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use http::Method;
 use jiff::Timestamp;
 use reqwest::Url;
@@ -214,14 +216,16 @@ impl<'a> Call<'a> {
 /// The credentials for the next request, within the attempt timeout.
 pub(super) async fn credentials(client: &OssClient) -> Result<Credentials> {
     let limit = client.inner.attempt_timeout;
-    let credentials = tokio::time::timeout(limit, client.inner.credentials.credentials())
+    let asked = AssertUnwindSafe(async { client.inner.credentials.credentials().await });
+    let credentials = tokio::time::timeout(limit, asked.catch_unwind())
         .await
         .map_err(|_| {
             Error::credentials_unavailable(format!(
                 "the provider gave none within {:.1} s",
                 limit.as_secs_f64()
             ))
-        })??;
+        })?
+        .map_err(|_| Error::credentials("the provider has panicked"))??;
     if credentials.access_key_id().is_empty() || credentials.access_key_secret().is_empty() {
         return Err(Error::credentials("the access key id or secret is empty"));
     }

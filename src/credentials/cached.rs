@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::instrument::WithSubscriber as _;
 
 use super::{Credentials, CredentialsProvider};
+use crate::callback::caught;
 use crate::core::backoff::Backoff;
 use crate::error::{Error, Result};
 
@@ -28,6 +29,11 @@ const LONGEST_FETCH: Duration = Duration::from_secs(300);
 
 /// How often a fetch that was lost with its runtime is begun anew.
 const BEGINNINGS: u32 = 3;
+
+tokio::task_local! {
+    /// The address of the [`Shared`] that the task fetches for.
+    static FETCHING: usize;
+}
 
 /// Fetches credentials from another provider, keeps them, and renews them before they expire.
 ///
@@ -129,7 +135,7 @@ impl CachedCredentials {
     }
 
     /// Sets the clock that expiries are compared with, and forgets what was fetched. Default: the
-    /// system's.
+    /// system's, which also stands in when this one panics.
     #[must_use]
     pub fn with_clock(self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self {
@@ -145,6 +151,11 @@ impl CachedCredentials {
 impl CredentialsProvider for CachedCredentials {
     fn credentials(&self) -> BoxFuture<'_, Result<Credentials>> {
         Box::pin(async {
+            if self.shared.is_asked_by_its_own_fetch() {
+                return Err(Error::credentials(
+                    "their source asks for the credentials that it is to give",
+                ));
+            }
             for _ in 0..BEGINNINGS {
                 let mut flight = match Shared::ask(&self.shared)? {
                     Asked::Have(credentials) => return Ok(credentials),
@@ -163,7 +174,7 @@ impl CredentialsProvider for CachedCredentials {
     }
 
     fn invalidate(&self, refused: &Credentials) {
-        self.shared.source.invalidate(refused);
+        caught(|| self.shared.source.invalidate(refused));
         let mut state = self.shared.lock();
         let Some(held) = state.held.as_ref().filter(|h| h.credentials.same(refused)) else {
             return;
@@ -183,9 +194,24 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// By the program's clock, or the system's if that panics.
+    fn now(&self) -> SystemTime {
+        caught(|| (self.clock)()).unwrap_or_else(SystemTime::now)
+    }
+
+    /// What tells it from all others.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Whether who asks is the fetch itself, which would wait for its own end.
+    fn is_asked_by_its_own_fetch(&self) -> bool {
+        FETCHING.try_with(|address| *address == self.address()) == Ok(true)
+    }
+
     /// What is held, else the fetch to wait for. Begins a fetch where one is needed.
     fn ask(this: &Arc<Self>) -> Result<Asked> {
-        let now = (this.clock)();
+        let now = this.now();
         let mut state = this.lock();
         // Closed while it is still here: the runtime that it ran on has ended.
         if let Some(flight) = &state.flight
@@ -227,7 +253,8 @@ impl Shared {
         let this = Arc::clone(this);
         let fetch = async move {
             let fetched = AssertUnwindSafe(async {
-                let fetch = this.source.credentials();
+                let fetch = async { this.source.credentials().await };
+                let fetch = FETCHING.scope(this.address(), fetch);
                 let fetched = tokio::time::timeout(LONGEST_FETCH, fetch).await;
                 fetched.unwrap_or_else(|_| {
                     Err(Error::credentials_unavailable(format!(
@@ -252,7 +279,7 @@ impl Shared {
         sender: &watch::Sender<Option<Result<Credentials>>>,
         outcome: Result<Credentials>,
     ) {
-        let now = (self.clock)();
+        let now = self.now();
         let outcome = outcome.and_then(|credentials| checked(credentials, now));
         let mut state = self.lock();
         state.flight = None;
@@ -265,13 +292,14 @@ impl Shared {
             return;
         }
         let mut old_is_used = false;
+        let before = state.failure.take();
         match &outcome {
             Ok(credentials) => {
                 state.held = Some(Held::new(credentials.clone(), now, again));
-                state.failure = None;
             }
             Err(error) => {
-                let count = state.failure.as_ref().map_or(0, |failure| failure.count) + 1;
+                let count = before.as_ref().map_or(0, |failure| failure.count);
+                let count = count.saturating_add(1);
                 let pause = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
                 let pause = pause.delay(count, 0.5 + fastrand::f64() / 2.0);
                 old_is_used = state.held.as_ref().is_some_and(|held| held.is_valid(now));
@@ -282,8 +310,10 @@ impl Shared {
                 });
             }
         }
-        // Who takes the warning may need credentials for it.
+        // Who takes the warning may need credentials for it, and so may the program's own error
+        // in what has failed before, when it is dropped.
         drop(state);
+        drop(before);
         sender.send_replace(Some(outcome.clone()));
         if let (Err(error), true) = (outcome, old_is_used) {
             tracing::warn!(

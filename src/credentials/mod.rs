@@ -206,7 +206,8 @@ impl fmt::Debug for Credentials {
 ///
 /// The client calls [`credentials`](Self::credentials) before every request, so a provider that
 /// has to fetch them should cache them, most simply in a [`CachedCredentials`]. Several requests
-/// may ask at the same time.
+/// may ask at the same time. A provider that panics fails the request that asked it, with
+/// [`Credentials`](crate::ErrorKind::Credentials), and nothing else.
 ///
 /// ```
 /// use futures::future::BoxFuture;

@@ -58,6 +58,7 @@ pub(super) async fn serve(
     let mut answer = match outcome {
         Ok(answer) => answer,
         Err(refusal) => {
+            refusal.log();
             entry.update(|record| record.code = Some(refusal.code.clone().into_owned()));
             refuse(&refusal, &request_id, &host, head)
         }
@@ -342,7 +343,8 @@ async fn apply(
             let bucket = target.bucket.as_deref().unwrap_or_default();
             let key = target.key.as_deref().unwrap_or_default();
             let foreign = |bytes: Bytes| {
-                if let Err(refusal) = shared.append_foreign(bucket, key, bytes) {
+                if let Err(refusal) = shared.append_foreign(bucket, key, &bytes) {
+                    refusal.log();
                     tracing::warn!(code = %refusal.code, "foreign append refused");
                 }
             };
@@ -366,7 +368,10 @@ fn apply_late(shared: &Arc<Shared>, late: Late, call: Call, received: Received) 
         async move {
             match apply(&shared, call, received, None).await {
                 Ok(_) => tracing::debug!("applied late"),
-                Err(refusal) => tracing::debug!(code = %refusal.code, "refused late"),
+                Err(refusal) => {
+                    refusal.log();
+                    tracing::debug!(code = %refusal.code, "refused late");
+                }
             }
         }
     };

@@ -92,7 +92,9 @@ impl Log {
         let mut changes = self.changed.subscribe();
         loop {
             changes.mark_unchanged();
-            if condition(self.lock().records.make_contiguous()) {
+            // The condition may ask the server itself.
+            let records = self.records();
+            if condition(&records) {
                 return;
             }
             if changes.changed().await.is_err() {

@@ -287,18 +287,16 @@ impl Emulator {
     /// An object with all its bytes, if it is there.
     pub fn object(&self, bucket: &str, key: &str) -> Option<StoredObject> {
         let found = self.shared.storage.bucket(bucket)?;
-        self.shared.storage.with_slot(&found, key, |slot| {
+        let read = self.shared.storage.with_slot(&found, key, |slot| {
             let properties = slot.properties()?.clone();
             let reading = slot.read(0..properties.length);
             let bytes = reading.and_then(storage::Reading::into_bytes);
-            match bytes {
-                Ok(bytes) => Some(StoredObject::new(properties, bytes)),
-                Err(error) => {
-                    tracing::error!(%error, bucket, key, "object cannot be read");
-                    None
-                }
-            }
-        })
+            Some(bytes.map(|bytes| StoredObject::new(properties, bytes)))
+        });
+        // Who takes it may ask for the object.
+        read?
+            .inspect_err(|error| tracing::error!(%error, bucket, key, "object cannot be read"))
+            .ok()
     }
 
     /// The length of an object, if it is there.
@@ -317,7 +315,7 @@ impl Emulator {
     pub fn append_foreign(&self, bucket: &str, key: &str, bytes: impl Into<Bytes>) -> Result<u64> {
         let object = ObjectPath::new(bucket, key)?;
         self.shared
-            .append_foreign(bucket, key, bytes.into())
+            .append_foreign(bucket, key, &bytes.into())
             .map_err(|refusal| refused(refusal, "append", &object))
     }
 
@@ -327,7 +325,9 @@ impl Emulator {
     /// [`Service`](crate::ErrorKind::Service) as the server would refuse it.
     pub fn put(&self, bucket: &str, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
         let object = ObjectPath::new(bucket, key)?;
-        let body = Received::from_bytes(bytes.into(), true);
+        // A copy: an owner of the program's is not dropped in a locked object.
+        let bytes = Bytes::copy_from_slice(&bytes.into());
+        let body = Received::from_bytes(bytes, true);
         let md5 = body.md5.unwrap_or_default();
         let properties = Properties {
             kind: Kind::Normal,
@@ -473,6 +473,7 @@ impl StoredObject {
 }
 
 fn refused(refusal: Refusal, operation: &'static str, object: &ObjectPath) -> Error {
+    refusal.log();
     let mut answer = ServiceError::new(refusal.status.as_u16(), refusal.code.into_owned());
     answer.message = refusal.message.into_owned();
     answer.ec = refusal.ec.map(str::to_owned);

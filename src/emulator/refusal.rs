@@ -7,6 +7,9 @@ use http::StatusCode;
 
 use super::xml::Document;
 
+/// The element that tells what has failed on this machine. OSS has none like it.
+const CAUSE: &str = "Cause";
+
 /// An error answer before it has a request id and a host.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
@@ -161,12 +164,20 @@ impl Refusal {
     }
 
     pub(super) fn internal(error: impl std::fmt::Display) -> Self {
-        tracing::error!(%error, "storage failed");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "InternalError",
             "We encountered an internal error. Please try again.",
         )
+        .element(CAUSE, error.to_string())
+    }
+
+    /// Logs what has failed on this machine. Not while anything is locked: who takes it may ask the
+    /// server.
+    pub(super) fn log(&self) {
+        if let Some((_, error)) = self.elements.iter().find(|(name, _)| *name == CAUSE) {
+            tracing::error!(error, "storage failed");
+        }
     }
 
     /// The error document.

@@ -70,14 +70,15 @@ impl Shared {
         .unwrap_or_else(|error| Err(Refusal::internal(error)))
     }
 
-    /// Appends bytes as another client would, at whatever length the object has.
+    /// Appends bytes as another client would, at whatever length the object has. They are copied:
+    /// an owner of the program's is not dropped in a locked object.
     pub(super) fn append_foreign(
         &self,
         bucket: &str,
         key: &str,
-        bytes: Bytes,
+        bytes: &[u8],
     ) -> Result<u64, Refusal> {
-        let body = Received::from_bytes(bytes, false);
+        let body = Received::from_bytes(Bytes::copy_from_slice(bytes), false);
         append::anywhere(self, bucket, key, body).map(|object| object.length)
     }
 

@@ -1,5 +1,6 @@
 //! What the client sends, when it sends nothing, and with which time and credentials.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -377,4 +378,56 @@ async fn of_requests_with_a_replaced_secret_each_is_told_to_try_again_after_one_
         assert!(error.service_error().unwrap().credentials_renewed);
     }
     assert_eq!(*source.serial.lock().unwrap(), 2);
+}
+
+/// Panics where it is told to, the first time.
+#[derive(Debug)]
+struct Panicking {
+    at: &'static str,
+    panicked: AtomicBool,
+}
+
+impl Panicking {
+    fn reach(&self, place: &str) {
+        if place == self.at && !self.panicked.swap(true, Relaxed) {
+            panic!("in {place}");
+        }
+    }
+}
+
+impl CredentialsProvider for Panicking {
+    fn credentials(&self) -> BoxFuture<'_, oss_append::Result<Credentials>> {
+        self.reach("the call");
+        Box::pin(async {
+            self.reach("the future");
+            Ok(Credentials::new("id", "secret"))
+        })
+    }
+
+    fn invalidate(&self, _: &Credentials) {
+        self.reach("invalidate");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_panics_fails_its_request_and_no_other() {
+    for at in ["the call", "the future", "invalidate"] {
+        let plays = [refused("SecurityTokenExpired"), ok()];
+        let plays = plays.into_iter().skip(usize::from(at != "invalidate"));
+        let server = ScriptedServer::start(plays).await;
+        let panicked = AtomicBool::new(false);
+        let provider = Arc::new(Panicking { at, panicked });
+        let client = builder(&server).credentials(provider.clone());
+        let client = client.build().unwrap();
+
+        let failed = client
+            .append_object(&object(), "x")
+            .send()
+            .await
+            .unwrap_err();
+        let of_provider = matches!(failed.kind(), ErrorKind::Credentials { .. });
+        assert_eq!(of_provider, at != "invalidate", "{at}: {failed}");
+        assert!(provider.panicked.load(Relaxed), "{at}");
+        client.append_object(&object(), "x").send().await.unwrap();
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use futures::FutureExt as _;
@@ -470,6 +470,75 @@ async fn a_function_that_panics_is_an_error_and_is_called_again() {
     assert_eq!(id(&provider).await, "id-1");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_panics_is_replaced_by_that_of_the_system() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let provider = Source::new(None).cached().with_clock(move || {
+        counted.fetch_add(1, Relaxed);
+        panic!("the program's clock");
+    });
+    assert_eq!(id(&provider).await, "id-1");
+    assert_eq!(id(&provider).await, "id-1");
+    assert!(calls.load(Relaxed) > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_asks_for_its_own_keys_is_an_error_at_once() {
+    let own: Arc<OnceLock<CachedCredentials>> = Arc::default();
+    let asked = Arc::clone(&own);
+    let provider = credentials::from_fn(move || {
+        let own = asked.get().unwrap().clone();
+        async move { own.credentials().await }
+    });
+    own.set(provider.clone()).unwrap();
+    let began = Instant::now();
+    let failed = error(&provider).await;
+    assert!(failed.to_string().contains("it is to give"), "{failed}");
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+/// An error of the program that asks for credentials when it is dropped.
+#[derive(Debug)]
+struct AskingError {
+    provider: CachedCredentials,
+    asked: Arc<AtomicUsize>,
+}
+
+impl std::fmt::Display for AskingError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("asks")
+    }
+}
+
+impl std::error::Error for AskingError {}
+
+impl Drop for AskingError {
+    fn drop(&mut self) {
+        let _ = self.provider.credentials().now_or_never();
+        self.asked.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn an_error_of_the_source_may_ask_for_credentials_when_it_is_dropped() {
+    let asked = in_time(async {
+        let source = Source::new(HOUR);
+        let provider = source.cached();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let cause = AskingError {
+            provider: provider.clone(),
+            asked: asked.clone(),
+        };
+        source.then([down().map_err(|error| error.with_source(cause))]);
+        error(&provider).await;
+        advance(2 * SEC).await;
+        id(&provider).await;
+        asked.load(Relaxed)
+    });
+    assert_eq!(asked, 1);
+}
+
 #[tokio::test]
 async fn a_function_is_called_once_for_all_requests() {
     let calls = Arc::new(AtomicUsize::new(0));
@@ -531,35 +600,39 @@ impl std::io::Write for AskingLog {
     }
 }
 
-#[test]
-fn whoever_takes_the_warning_may_ask_for_credentials() {
+/// What comes of this in a thread of its own, which may hang.
+fn in_time<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let (done, is_done) = std::sync::mpsc::channel();
-    // In a thread of its own, which may hang.
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
             .build()
             .unwrap();
-        runtime.block_on(async {
-            let source = Source::new(HOUR);
-            let cached = source.cached();
-            let lines = Arc::new(AtomicUsize::new(0));
-            let log = AskingLog {
-                provider: cached.clone(),
-                lines: lines.clone(),
-            };
-            let subscriber = tracing_subscriber::fmt().with_writer(move || log.clone());
-            let _guard = tracing::subscriber::set_default(subscriber.finish());
-            id(&cached).await;
-            source.then([down()]);
-            advance(56 * MINUTE).await;
-            id(&cached).await;
-            settle().await;
-            done.send(lines.load(Relaxed)).unwrap();
-        });
+        done.send(runtime.block_on(work)).unwrap();
     });
-    let lines = is_done.recv_timeout(60 * SEC).expect("it hangs");
+    is_done.recv_timeout(60 * SEC).expect("it hangs")
+}
+
+#[test]
+fn whoever_takes_the_warning_may_ask_for_credentials() {
+    let lines = in_time(async {
+        let source = Source::new(HOUR);
+        let cached = source.cached();
+        let lines = Arc::new(AtomicUsize::new(0));
+        let log = AskingLog {
+            provider: cached.clone(),
+            lines: lines.clone(),
+        };
+        let subscriber = tracing_subscriber::fmt().with_writer(move || log.clone());
+        let _guard = tracing::subscriber::set_default(subscriber.finish());
+        id(&cached).await;
+        source.then([down()]);
+        advance(56 * MINUTE).await;
+        id(&cached).await;
+        settle().await;
+        lines.load(Relaxed)
+    });
     assert_eq!(lines, 1);
 }
 

@@ -3,6 +3,7 @@
 mod addressing;
 mod append;
 mod auth;
+mod callbacks;
 mod command;
 mod faults;
 mod limits;
