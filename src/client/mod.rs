@@ -67,6 +67,9 @@ use crate::store::ObjectPath;
 /// # }
 /// ```
 ///
+/// What is asked about objects is sent with `Cache-Control: no-cache`: HEAD, GET and listings. A
+/// cache or CDN on a custom domain that heeds it does not answer with an earlier state.
+///
 /// # Errors of every request
 /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) and
 ///   [`Credentials`](crate::ErrorKind::Credentials): nothing was sent.

@@ -14,7 +14,7 @@ use oss_append::{
     RequestOptions,
 };
 
-use crate::server::{Play, ScriptedServer, answer, head};
+use crate::server::{Play, Recorded, ScriptedServer, answer, head};
 use crate::{TOKEN, builder, client, error_document, object, ok};
 
 #[tokio::test]
@@ -186,6 +186,39 @@ async fn the_other_operations_have_their_own_requests() {
     );
     for (request, length) in server.requests().iter().zip(["0", "1", "", "0"]) {
         assert_eq!(request.header("content-length").unwrap_or_default(), length);
+    }
+}
+
+#[tokio::test]
+async fn what_asks_about_objects_asks_caches_for_nothing_and_what_changes_them_does_not() {
+    let (client, server) = client((0..7).map(|_| ok())).await;
+    // Not all of them get the answer that they need.
+    let _ = client.head_object(&object()).send().await;
+    let _ = client.get_object(&object()).send().await;
+    let _ = client.list_objects("logs").send().await;
+    let _ = client.append_object(&object(), "x").send().await;
+    let _ = client.seal_append_object(&object(), 1).send().await;
+    let _ = client.put_object(&object(), "x").send().await;
+    let _ = client.delete_object(&object()).send().await;
+
+    let requests = server.requests();
+    let asked = |request: &Recorded| request.header("cache-control").map(str::to_owned);
+    let asked: Vec<_> = requests.iter().map(asked).collect();
+    let no_cache = Some("no-cache".to_owned());
+    let expected = [
+        no_cache.clone(),
+        no_cache.clone(),
+        no_cache,
+        None,
+        None,
+        None,
+        None,
+    ];
+    assert_eq!(asked, expected);
+    for request in requests {
+        let authorization = request.header("authorization").unwrap();
+        let names = authorization.contains("AdditionalHeaders");
+        assert!(!names, "caches may change it: {authorization}");
     }
 }
 

@@ -147,7 +147,9 @@ impl ListObjectsRequest {
         let mut call = Call::bucket("list", Method::GET, &self.bucket)
             .query("list-type", "2")
             // Not every key can stand in XML as it is.
-            .query("encoding-type", "url");
+            .query("encoding-type", "url")
+            // A cache on a custom domain would give an earlier state.
+            .header("cache-control", "no-cache");
         for (name, value) in [
             ("prefix", self.prefix),
             ("start-after", self.start_after),
