@@ -229,8 +229,16 @@ impl RequestOptions {
         self
     }
 
-    /// Sends `Content-MD5` with each append, so that OSS refuses a body that was changed on its
-    /// way. Default: off; the CRC-64 in each answer is checked anyway.
+    /// Sends `Content-MD5` with each append. Default: off.
+    ///
+    /// With it OSS refuses a body that was changed on its way before it is stored, and the append is
+    /// sent again. Without it the CRC-64 in the answer tells of the change, but the changed bytes
+    /// are in the object by then, and a writer ends with
+    /// [`Checksum`](crate::ErrorKind::Checksum). Over `https://` nothing changes a body unnoticed
+    /// between the two ends of TLS.
+    ///
+    /// It costs about 2.3 ms of processor time for each MiB, some 20 to 30 times as much as the
+    /// CRC-64, before the body is sent and anew for each attempt.
     #[must_use]
     pub fn content_md5(mut self, send: bool) -> Self {
         self.content_md5 = send;
