@@ -23,8 +23,8 @@ use store::{Counts, Store};
 /// on every machine.
 ///
 /// Each writer appends a record, waits until it is durable, and then for its next: at random from 0
-/// to twice the mean, or not at all. A wait is the time from the write until the record is durable.
-/// Without `--bench`, as `cargo test --benches` runs it, the simulated time is short.
+/// to twice the mean, or not at all. A wait is the time from the write until the record is durable
+/// or has failed. Without `--bench`, as `cargo test --benches` runs it, the simulated time is short.
 #[derive(Parser)]
 #[command(bin_name = "cargo bench --bench fairness --")]
 struct Arguments {
@@ -180,12 +180,13 @@ async fn append_for(
         let began = Instant::now();
         // No two records are alike.
         let record = format!("{number:03} {:06}\n", share.records);
-        if let Err(error) = rival.append(&record).await {
+        let appended = rival.append(&record).await;
+        share.longest = share.longest.max(began.elapsed());
+        if let Err(error) = appended {
             share.failed = Some(error.to_string());
             break;
         }
         share.records += 1;
-        share.longest = share.longest.max(began.elapsed());
         tokio::time::sleep(pause.mul_f64(random.f64() * 2.0)).await;
     }
     share
