@@ -9,6 +9,7 @@ mod end;
 mod events;
 mod extremes;
 mod full;
+mod goes_on;
 mod panics;
 mod processes;
 mod quiet;
