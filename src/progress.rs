@@ -65,7 +65,7 @@ impl Progress {
             tokio::select! {
                 biased;
                 output = &mut future => return Some(output),
-                () = tokio::time::sleep_until(seen + idle) => {}
+                () = tokio::time::sleep(idle.saturating_sub(seen.elapsed())) => {}
             }
             let last = self.last_change().max(seen);
             if last == seen {
@@ -100,6 +100,12 @@ mod tests {
         };
         assert!(progress.guard(IDLE, slow).await.is_some());
         assert_eq!(progress.bytes(), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endless_idle_time_cuts_nothing() {
+        let slow = tokio::time::sleep(IDLE);
+        assert!(Progress::new().guard(Duration::MAX, slow).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
