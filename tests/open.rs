@@ -4,7 +4,9 @@ mod support;
 
 use std::time::Duration;
 
-use oss_append::{ConflictCause, ErrorKind, ObjectKind};
+use futures::FutureExt;
+use oss_append::{Backoff, ConflictCause, ErrorKind, FlushMode, ObjectKind};
+use proptest::prelude::*;
 use support::store::{Fault, Object, Op, SimStore, broken, service, unreachable};
 use support::{SEC, appender, conflict_cause, object, ours, writer};
 use tokio::io::AsyncWriteExt;
@@ -272,4 +274,77 @@ async fn a_seal_that_is_not_enabled_fails_and_leaves_the_appender_well() {
     assert_eq!(error.operation(), Some("seal"));
     appender.append("y").await.unwrap();
     assert_eq!(store.text(), "xy");
+}
+
+fn size() -> impl Strategy<Value = Option<u64>> {
+    let sizes = [0, 1, 2, 3, 1000, u64::MAX / 2, u64::MAX - 1, u64::MAX];
+    prop::option::of(prop::sample::select(sizes.to_vec()))
+}
+
+fn time() -> impl Strategy<Value = Duration> {
+    let times = [Duration::ZERO, Duration::from_nanos(1), SEC, Duration::MAX];
+    prop::sample::select(times.to_vec())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_value_of_an_option_is_refused_or_works(
+        (batch, append, capacity, object) in (size(), size(), size(), size()),
+        (linger, attempt, delivery, interval) in (time(), time(), time(), time()),
+        (backoff, shared) in ((time(), time()), any::<bool>()),
+        mode in 0..3,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let store = SimStore::new();
+        let mut builder = writer(&store)
+            .linger(linger)
+            .attempt_timeout(attempt)
+            .delivery_timeout(delivery)
+            .backoff(Backoff::new(backoff.0, backoff.1))
+            .shared(shared)
+            .flush_mode(match mode {
+                0 => FlushMode::Coalesced { min_interval: interval },
+                1 => FlushMode::Durable,
+                _ => FlushMode::Handoff,
+            });
+        if let Some(size) = batch {
+            builder = builder.batch_size(size);
+        }
+        if let Some(size) = append {
+            builder = builder.max_append_size(size);
+        }
+        if let Some(size) = capacity {
+            builder = builder.buffer_capacity(size);
+        }
+        if let Some(size) = object {
+            builder = builder.max_object_size(size);
+        }
+        let result: oss_append::Result<()> = runtime.block_on(async {
+            let mut writer = builder.open().await?;
+            for byte in [b"1", b"2"] {
+                writer.write_all(byte).await.map_err(ours)?;
+                // It may wait for as long as it was told to.
+                if let Some(flushed) = writer.flush().now_or_never() {
+                    flushed.map_err(ours)?;
+                }
+            }
+            writer.write_all(b"3").await.map_err(ours)?;
+            writer.sync().await?;
+            writer.shutdown().await.map_err(ours)
+        });
+        match result {
+            Ok(()) => prop_assert_eq!(store.text(), "123"),
+            Err(error) => match error.kind() {
+                ErrorKind::InvalidInput { .. } => prop_assert_eq!(error.operation(), Some("open")),
+                ErrorKind::ObjectFull { limit, .. } => prop_assert!(*limit < 3),
+                _ => prop_assert!(false, "{error}"),
+            },
+        }
+    }
 }
