@@ -26,13 +26,12 @@ const SHARED: Mix = Mix {
 fn plan() -> impl Strategy<Value = Plan> {
     let plans = |mix, shared| {
         let lives = vec(story::lives(2, 8, 60, true), 1..3);
-        (trouble(mix, 18), options::rolling(), lives, 0..3_u8).prop_map(
+        (trouble(mix, 18), options::rolling(), lives, 0..16_u8).prop_map(
             move |(trouble, mut options, processes, name)| {
                 options.shared = shared;
                 if let Kind::Rolling(rolling) = &mut options.kind {
                     *rolling = Rolling {
-                        template: ["log-%H%M-{seq}", "log-{seq}", "log-%Y%m%d-%H%M"]
-                            [usize::from(name)],
+                        template: ["log-%Y-{seq}", "log-{seq}", "log-%Y"][usize::from(name)],
                         roll_size: rolling.roll_size.filter(|_| name < 2),
                         records: Records::Writes,
                         keep_trying: true,

@@ -210,6 +210,7 @@ impl Source {
             let mut open = match opened {
                 Ok(open) => open,
                 Err(error) => {
+                    must!(!first.world().had_enough(), "requests without end");
                     let invalid = matches!(error.kind(), ErrorKind::InvalidInput { .. });
                     must!(!invalid, "no options that go together: {error}");
                     self.failed = true;
@@ -483,6 +484,7 @@ impl Source {
     /// Takes back what is not durable.
     async fn failed(&mut self, open: Open, error: Error) -> Result<Next, String> {
         self.failed = true;
+        must!(!open.store.world().had_enough(), "requests without end");
         check_stats(&open.writer.stats())?;
         if let Kind::Rolling(rolling) = &self.options.kind {
             let hopeless = matches!(error.kind(), ErrorKind::InvalidInput { .. });

@@ -173,10 +173,11 @@ impl Process {
         self.world.lock().expect("no panic while it is locked")
     }
 
-    /// A wall clock that goes with tokio's.
+    /// A wall clock that goes with tokio's, 500,000 times as fast.
     pub fn clock(&self) -> impl Fn() -> SystemTime + Send + Sync + 'static {
         let start = self.world().start;
-        move || SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + start.elapsed()
+        let zero = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        move || zero + 500_000 * start.elapsed()
     }
 
     /// Takes a request to its arrival, where the trouble that waits for it happens.
