@@ -36,7 +36,7 @@ fn plan() -> impl Strategy<Value = Plan> {
 fn compressed_objects_hold_each_record_once() {
     runner::run(
         "compressed_objects_hold_each_record_once",
-        2000,
+        3_000,
         plan(),
         story::run,
     );

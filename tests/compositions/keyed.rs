@@ -77,7 +77,7 @@ fn plan() -> impl Strategy<Value = Plan> {
 
 #[test]
 fn keys_have_each_of_their_records_once() {
-    runner::run("keys_have_each_of_their_records_once", 5_000, plan(), run);
+    runner::run("keys_have_each_of_their_records_once", 3_000, plan(), run);
 }
 
 struct Sent {

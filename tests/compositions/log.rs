@@ -31,8 +31,12 @@ fn plan() -> impl Strategy<Value = Plan> {
                 options.shared = shared;
                 if let Kind::Rolling(rolling) = &mut options.kind {
                     *rolling = Rolling {
-                        template: ["log-%Y-{seq}", "log-{seq}", "log-%Y"][usize::from(name)],
-                        roll_size: rolling.roll_size.filter(|_| name < 2),
+                        template: match name {
+                            0..10 => "log-{seq}",
+                            10..15 => "log-%Y-{seq}",
+                            _ => "log-%Y",
+                        },
+                        roll_size: rolling.roll_size.filter(|_| name < 15),
                         records: Records::Writes,
                         keep_trying: true,
                         for_ever: true,
@@ -63,7 +67,7 @@ async fn run(plan: Plan) -> Result<bool, String> {
 fn a_log_never_gives_up_and_has_each_record_once() {
     runner::run(
         "a_log_never_gives_up_and_has_each_record_once",
-        6000,
+        3_000,
         plan(),
         run,
     );

@@ -34,7 +34,7 @@ fn plan() -> impl Strategy<Value = Plan> {
 fn an_object_has_each_record_once_through_all_lives_of_its_writer() {
     runner::run(
         "an_object_has_each_record_once_through_all_lives_of_its_writer",
-        10000,
+        12_000,
         plan(),
         story::run,
     );

@@ -41,7 +41,7 @@ fn plan() -> impl Strategy<Value = Plan> {
 fn processes_with_one_template_keep_all_records_of_each() {
     runner::run(
         "processes_with_one_template_keep_all_records_of_each",
-        5000,
+        3_000,
         plan(),
         story::run,
     );

@@ -36,7 +36,7 @@ fn plan() -> impl Strategy<Value = Plan> {
 fn a_sequence_has_each_record_once_whatever_happens_to_its_objects() {
     runner::run(
         "a_sequence_has_each_record_once_whatever_happens_to_its_objects",
-        10000,
+        9_000,
         plan(),
         story::run,
     );

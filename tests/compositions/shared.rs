@@ -36,7 +36,7 @@ fn plan() -> impl Strategy<Value = Plan> {
 fn shared_objects_have_each_record_once_and_whole() {
     runner::run(
         "shared_objects_have_each_record_once_and_whole",
-        8000,
+        7_000,
         plan(),
         story::run,
     );

@@ -63,7 +63,7 @@ fn plan() -> impl Strategy<Value = Plan> {
 
 #[test]
 fn twins_keep_all_of_their_equal_records() {
-    runner::run("twins_keep_all_of_their_equal_records", 4_000, plan(), run);
+    runner::run("twins_keep_all_of_their_equal_records", 2_000, plan(), run);
 }
 
 async fn run(plan: Plan) -> Result<bool, String> {
