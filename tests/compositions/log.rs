@@ -26,17 +26,17 @@ const SHARED: Mix = Mix {
 fn plan() -> impl Strategy<Value = Plan> {
     let plans = |mix, shared| {
         let lives = vec(story::lives(2, 8, 60, true), 1..3);
-        (trouble(mix, 18), options::rolling(), lives, 0..16_u8).prop_map(
+        (trouble(mix, 18), options::rolling(), lives, 0..32_u8).prop_map(
             move |(trouble, mut options, processes, name)| {
                 options.shared = shared;
                 if let Kind::Rolling(rolling) = &mut options.kind {
                     *rolling = Rolling {
                         template: match name {
-                            0..10 => "log-{seq}",
-                            10..15 => "log-%Y-{seq}",
-                            _ => "log-%Y",
+                            0..26 => "{seq}",
+                            26..31 => "%Y-{seq}",
+                            _ => "%Y",
                         },
-                        roll_size: rolling.roll_size.filter(|_| name < 15),
+                        roll_size: rolling.roll_size.filter(|_| name < 31),
                         records: Records::Writes,
                         keep_trying: true,
                         for_ever: true,

@@ -175,13 +175,13 @@ pub fn sizes() -> impl Strategy<Value = Options> {
 
 /// The same for a sequence of objects.
 pub fn rolling() -> impl Strategy<Value = Options> {
-    (sizes(), 60..200_u64, 0..128_u8, 0..16_u8).prop_map(
+    (sizes(), 60..200_u64, 0..128_u8, 0..64_u8).prop_map(
         |(options, roll_size, flags, unnumbered)| {
             let flag = |bit: u8| flags & (1 << bit) != 0;
             // Rarely, since checking it takes longer than the rest.
             let template = match unnumbered {
-                15 => "log-%Y",
-                _ => "log-{seq}",
+                63 => "%Y",
+                _ => "{seq}",
             };
             let roll_size = roll_size.max(options.max_append_size);
             let rolling = Rolling {
