@@ -99,11 +99,11 @@ async fn run(plan: Plan) -> Result<bool, String> {
     })
 }
 
-fn start(
-    plan: &Plan,
-    store: &Process,
-) -> Result<(KeyedWriter, Arc<Mutex<Vec<FailedKey>>>), String> {
-    let failed: Arc<Mutex<Vec<FailedKey>>> = Arc::default();
+/// The keys that have failed and were not looked at yet.
+type Failures = Arc<Mutex<Vec<FailedKey>>>;
+
+fn start(plan: &Plan, store: &Process) -> Result<(KeyedWriter, Failures), String> {
+    let failed = Failures::default();
     let tell = Arc::clone(&failed);
     let options = plan.options.clone();
     let builder = KeyedWriter::builder(store.clone(), "bucket")

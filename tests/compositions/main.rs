@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | `OSS_APPEND_SCHEDULES` | how many schedules each test runs | see the tests |
 //! | `OSS_APPEND_SEED` | the first seed | 1 |
+//! | `OSS_APPEND_SURVEY` | if it is set, all schedules run, and each kind of failure is counted | not set |
 //! | `OSS_APPEND_LOG` | if it is set, a failure tells all requests | not set |
 //!
 //! A failure is shrunk to the smallest plan that still fails, and names its seed.

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `OSS_APPEND_SCHEDULES` | how many schedules each test runs | 11,000 exclusive, 11,000 shared |
 //! | `OSS_APPEND_SEED` | the first seed | 1 |
+//! | `OSS_APPEND_SURVEY` | if it is set, all schedules run, and each kind of failure is counted | not set |
 //!
 //! A failure is shrunk to the smallest plan that still fails, and names its seed.
 
