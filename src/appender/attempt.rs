@@ -130,9 +130,8 @@ impl<S: AppendStore> ObjectAppender<S> {
             Ok(Compared::AtEnd) => return Ok(false),
             Ok(Compared::Skip(len)) => self.advance(len),
             Err(differs) => {
-                // Up to where are they the same? None of the rest is there.
-                self.prove_compared().await;
-                return Err(self.fail(differs, Some(Landed::No)));
+                let landed = self.where_it_differs().await;
+                return Err(self.fail(differs, Some(landed)));
             }
         }
         if self.must_read_back() {

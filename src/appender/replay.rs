@@ -28,8 +28,40 @@ pub(crate) struct Replay {
     until: Proven,
     /// Up to here the object is proven to hold what was given.
     verified: u64,
-    /// What was given beyond `verified`: length and CRC-64 of each part.
-    unverified: VecDeque<(u64, u64)>,
+    /// What was given beyond `verified`.
+    unverified: VecDeque<Part>,
+}
+
+/// Bytes that were compared and not proven.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    len: u64,
+    crc: u64,
+    first: u8,
+}
+
+impl Part {
+    /// The first `len` bytes of `batch`.
+    fn of(batch: &Batch, len: u64) -> Self {
+        let crc = match len == batch.len() {
+            true => batch.crc64(),
+            false => batch.prefix_crc(len),
+        };
+        let first = first_byte(batch).unwrap_or_default();
+        Self { len, crc, first }
+    }
+
+    fn followed_by(self, next: Self) -> Self {
+        Self {
+            len: self.len + next.len,
+            crc: crc64::combine(self.crc, next.crc, next.len),
+            first: self.first,
+        }
+    }
+}
+
+fn first_byte(batch: &Batch) -> Option<u8> {
+    batch.chunks().first()?.first().copied()
 }
 
 /// The most parts that are kept of what is only compared: more of them become half as many.
@@ -54,19 +86,15 @@ impl Replay {
         self.until = until;
     }
 
-    /// Keeps the length and the checksum of what is only compared.
-    fn push(&mut self, len: u64, crc: u64) {
+    /// Keeps what is known of bytes that are only compared.
+    fn push(&mut self, part: Part) {
         if self.unverified.len() == MAX_PARTS {
-            let parts = std::mem::take(&mut self.unverified);
-            let parts = Vec::from(parts);
-            let pairs = parts.chunks(2).map(|pair| {
-                let join =
-                    |(len, crc), (more, other)| (len + more, crc64::combine(crc, other, more));
-                pair.iter().copied().reduce(join).unwrap_or_default()
-            });
-            self.unverified = pairs.collect();
+            let parts = Vec::from(std::mem::take(&mut self.unverified));
+            let pairs = parts.chunks(2);
+            let joined = pairs.filter_map(|pair| pair.iter().copied().reduce(Part::followed_by));
+            self.unverified = joined.collect();
         }
-        self.unverified.push_back((len, crc));
+        self.unverified.push_back(part);
     }
 
     fn differs(&self) -> Error {
@@ -110,12 +138,7 @@ impl<S: AppendStore> ObjectAppender<S> {
                 None => {}
             }
         }
-        let crc = if take == batch.len() {
-            batch.crc64()
-        } else {
-            batch.prefix_crc(take)
-        };
-        replay.push(take, crc);
+        replay.push(Part::of(batch, take));
         self.given = next;
         Ok(Compared::Skip(take))
     }
@@ -151,7 +174,8 @@ impl<S: AppendStore> ObjectAppender<S> {
         {
             if let Err(error) = self.read_and_compare(&mut budget).await {
                 if matches!(error.kind(), ErrorKind::ReplayDiffers { .. }) {
-                    return Err(self.fail(error, Some(Landed::No)));
+                    let landed = error.landed();
+                    return Err(self.fail(error, landed));
                 }
                 if let Err(error) = budget.pause(&self.options, &self.counters, error).await {
                     return Err(self.fail(error, None));
@@ -178,25 +202,37 @@ impl<S: AppendStore> ObjectAppender<S> {
             .await?;
         let mut crc = Crc64::new();
         let mut read = 0;
-        while let Some(&(len, expected)) = replay.unverified.front() {
+        let mut differs_at_once = false;
+        while let Some(&front) = replay.unverified.front() {
             let next = async { body.next().await.unwrap_or_else(|| Err(shrunk())) };
             let mut chunk = budget
                 .attempt(&self.options, &self.counters, &progress, next)
                 .await?;
             progress.advance(chunk.len() as u64);
-            let mut span = (len, expected);
-            while span.0 - read <= chunk.len() as u64 {
-                crc.update(&chunk.split_to((span.0 - read) as usize));
-                if crc.finish() != span.1 {
-                    return Err(replay.differs());
+            let mut part = front;
+            loop {
+                if let (0, Some(first)) = (read, chunk.first()) {
+                    differs_at_once = *first != part.first;
                 }
-                self.counters.durable(span.0);
-                replay.verified += span.0;
+                if part.len - read > chunk.len() as u64 {
+                    break;
+                }
+                crc.update(&chunk.split_to((part.len - read) as usize));
+                if crc.finish() != part.crc {
+                    let landed = match differs_at_once {
+                        true => Landed::No,
+                        // A beginning of it may be there.
+                        false => Landed::InDoubt,
+                    };
+                    return Err(replay.differs().with_landed(landed));
+                }
+                self.counters.durable(part.len);
+                replay.verified += part.len;
                 replay.unverified.pop_front();
                 budget.restart();
                 (crc, read) = (Crc64::new(), 0);
                 match replay.unverified.front() {
-                    Some(&front) => span = front,
+                    Some(&front) => part = front,
                     None => return Ok(()),
                 }
             }
@@ -204,6 +240,37 @@ impl<S: AppendStore> ObjectAppender<S> {
             crc.update(&chunk);
         }
         Ok(())
+    }
+
+    /// Finds out how much of what was given is there nevertheless, after a comparison by checksum
+    /// has failed, and whether the rest is certainly not.
+    pub(super) async fn where_it_differs(&mut self) -> Landed {
+        let mut budget = Budget::new();
+        if self.lag() > 0
+            && let Err(error) = self.read_and_compare(&mut budget).await
+        {
+            return error.landed().unwrap_or(Landed::InDoubt);
+        }
+        let Some(first) = self.unsettled().and_then(first_byte) else {
+            return Landed::InDoubt;
+        };
+        match self.byte_at(self.given.position, &mut budget).await {
+            Ok(found) if found != first => Landed::No,
+            _ => Landed::InDoubt,
+        }
+    }
+
+    async fn byte_at(&self, position: u64, budget: &mut Budget) -> Result<u8> {
+        let progress = Progress::new();
+        let read = async {
+            let range = position..position + 1;
+            let mut body = self.store.read_range(&self.object, range).await?;
+            let chunk = body.next().await.unwrap_or_else(|| Err(shrunk()))?;
+            chunk.first().copied().ok_or_else(shrunk)
+        };
+        budget
+            .attempt(&self.options, &self.counters, &progress, read)
+            .await
     }
 
     /// Reads back what was only compared, once and although the appender has failed, so that as
@@ -257,8 +324,8 @@ impl<S: AppendStore> ObjectAppender<S> {
                 }
                 Some(false) if self.lag() > 0 => {
                     let differs = replay.differs();
-                    self.prove_compared().await;
-                    return Err(self.fail(differs, Some(Landed::No)));
+                    let landed = self.where_it_differs().await;
+                    return Err(self.fail(differs, Some(landed)));
                 }
                 Some(false) => Conflict::new(ConflictCause::Replaced, given, found),
                 None => return self.verify().await,
@@ -289,13 +356,12 @@ mod tests {
         let mut whole = Proven::EMPTY;
         for number in 0..10_000_u64 {
             let part = Batch::from(vec![number as u8; 1 + number as usize % 7]);
-            replay.push(part.len(), part.crc64());
+            replay.push(Part::of(&part, part.len()));
             whole = whole.after(&part);
             assert!(replay.unverified.len() <= MAX_PARTS);
         }
-        let kept = replay.unverified.iter().fold((0, 0), |(len, crc), part| {
-            (len + part.0, crc64::combine(crc, part.1, part.0))
-        });
-        assert_eq!((kept.0, Some(kept.1)), (whole.position, whole.crc));
+        let kept = replay.unverified.iter().copied();
+        let kept = kept.reduce(Part::followed_by).unwrap();
+        assert_eq!((kept.len, Some(kept.crc)), (whole.position, whole.crc));
     }
 }

@@ -10,7 +10,8 @@ use super::roller::Plan;
 use super::template::KeyNames;
 
 /// The highest number in use: by listing, or by trying where listing is not allowed. To try finds
-/// the end of an unbroken sequence that begins at 1.
+/// the end of an unbroken sequence that begins at 1. Without `{seq}`, the first object has no number:
+/// the others are looked for.
 pub(super) async fn newest<S: AppendStore>(
     plan: &Plan<S>,
     counters: &Counters,
@@ -30,12 +31,13 @@ async fn listed<S: AppendStore>(
     counters: &Counters,
     names: &KeyNames,
 ) -> Result<Option<Option<u64>>> {
+    let prefix = names.numbered_prefix();
     let mut newest = None;
     let mut after = None;
     loop {
         let page = asking(plan, counters, || {
             let after = after.as_deref();
-            plan.store.list(&plan.bucket, names.prefix(), after)
+            plan.store.list(&plan.bucket, &prefix, after)
         });
         let Some(page) = page.await? else {
             return Ok(None);
@@ -43,7 +45,7 @@ async fn listed<S: AppendStore>(
         let numbers = page
             .objects
             .iter()
-            .filter_map(|found| names.number(&found.key));
+            .filter_map(|found| names.any_number(&found.key));
         newest = newest.max(numbers.max());
         after = page.next;
         if after.is_none() {
@@ -63,7 +65,7 @@ async fn tried<S: AppendStore>(
         seen.map(|seen| seen.is_some())
             .map_err(|error| error.with_operation("head").with_object(&object))
     };
-    if !exists(1).await? {
+    if names.is_numbered() && !exists(1).await? {
         return Ok(None);
     }
     let (mut there, mut missing) = (1, 2_u64);

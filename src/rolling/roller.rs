@@ -142,7 +142,9 @@ impl<S: AppendStore> Roller<S> {
         }
         // What is left of an earlier run of this program is continued.
         let may_continue = may_continue || self.place.is_none();
-        let newest = match names.is_numbered() && !self.plan.template.is_unique() {
+        // Without `{seq}` only what went wrong in an earlier run has a number.
+        let is_listed = names.is_numbered() || self.place.is_none();
+        let newest = match is_listed && !self.plan.template.is_unique() {
             true => newest(&self.plan, &self.counters, &names).await?,
             false => None,
         };

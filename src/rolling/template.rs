@@ -600,6 +600,26 @@ impl KeyNames {
         (format!("{number:0width$}") == digits).then_some(number)
     }
 
+    /// What the keys begin with that have a number, be it one that was added.
+    pub(super) fn numbered_prefix(&self) -> String {
+        let before = &self.before;
+        match &self.number {
+            Some(_) => before.clone(),
+            None => format!("{}-", &before[..extension(before)]),
+        }
+    }
+
+    /// The number that gives this key, be it one that was added.
+    pub(super) fn any_number(&self, key: &str) -> Option<u64> {
+        if self.is_numbered() {
+            return self.number(key);
+        }
+        let (_, extension) = self.before.split_at(extension(&self.before));
+        let digits = key.strip_prefix(&*self.numbered_prefix())?;
+        let number = digits.strip_suffix(extension)?.parse().ok()?;
+        (number > 1 && self.key(number) == key).then_some(number)
+    }
+
     /// Whether the keys have a number, by `{seq}`.
     pub fn is_numbered(&self) -> bool {
         self.number.is_some()
@@ -878,7 +898,13 @@ mod tests {
             ("app/.log", "app/.log-2"),
             ("app/%Y/", "app/2026/-2"),
         ] {
-            assert_eq!(names(text).key(2), second);
+            let names = names(text);
+            assert_eq!(names.key(2), second);
+            assert!(second.starts_with(&names.numbered_prefix()));
+            for number in [2, 10, u64::MAX] {
+                assert_eq!(names.any_number(&names.key(number)), Some(number));
+            }
+            assert_eq!(names.any_number(&names.key(1)), None);
         }
     }
 

@@ -176,8 +176,6 @@ struct Open {
     from: usize,
     /// Whether it compares what it is given.
     replays: bool,
-    /// Whether only this writer has what it was given.
-    only_copy: bool,
     /// Whether it was given everything from the beginning on.
     rerun: bool,
     /// Up to here the script has been given to it.
@@ -249,7 +247,6 @@ impl Source {
             store: store.clone(),
             from,
             replays,
-            only_copy: matches!(next, Next::Recipe { .. }),
             rerun: matches!(next, Next::Replay { from: 0, .. }),
             given: from,
             rolls: 0,
@@ -333,11 +330,15 @@ impl Source {
     /// A replay that has only compared ends well only if the object is there as it should be.
     fn check_end_of_replay(&self, open: &Open) -> Result<(), String> {
         let tricked = !open.store.has_seen_the_truth();
-        let Some((_, last)) = self.last(open.given) else {
+        let Some((record, last)) = self.last(open.given) else {
             return Ok(());
         };
+        // What it was not given itself is not its to vouch for.
         must!(
-            tricked || open.store.has_appended() || open.store.world().shows(last),
+            tricked
+                || record.start < open.from
+                || open.store.has_appended()
+                || open.store.world().shows(last),
             "a replay ended well over an object that is not there: {}",
             show(last)
         );
@@ -495,7 +496,7 @@ impl Source {
         }
         let (from, given, durable) = (open.from, open.given, open.durable());
         self.check_receipts(&open, durable).await?;
-        let (origin, only_copy, rerun) = (open.origin, open.only_copy, open.rerun);
+        let (origin, rerun) = (open.origin, open.rerun);
         let unsent = open.writer.into_unsent();
         let unsent = unsent.ok_or("a failed writer keeps its bytes")?;
         let position = from + (unsent.position - origin) as usize;
@@ -504,9 +505,11 @@ impl Source {
             "{error}: {} bytes from {position} are not those up to {given}",
             unsent.len()
         );
+        let missing = [unsent.missing.start, unsent.missing.end];
+        let missing = missing.map(|at| from + at.saturating_sub(origin) as usize);
         must!(
-            position == durable || position > durable && !only_copy,
-            "{error}: what was accepted between {durable} and {position} is given back by nobody"
+            position == durable || missing == [durable, position],
+            "{error}: what was accepted between {durable} and {position} is named by nobody"
         );
         must!(unsent.in_doubt <= unsent.len(), "{error}: {unsent:?}");
         must!(

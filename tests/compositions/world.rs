@@ -58,7 +58,7 @@ pub struct World {
     processes: usize,
     dead: BTreeSet<usize>,
     late: Vec<OnItsWay>,
-    created: usize,
+    has_shown_stale: bool,
     log: Option<Vec<String>>,
 }
 
@@ -77,8 +77,6 @@ pub struct WorldOptions {
 #[derive(Default)]
 pub struct Stored {
     pub now: Option<Object>,
-    /// The how manieth of all objects it was when it was created first.
-    pub created: Option<usize>,
     past: Vec<Option<Object>>,
     /// The body of the last append that was sent, as a measure for those who meddle.
     last_body: Bytes,
@@ -135,7 +133,7 @@ impl Process {
             processes: 0,
             dead: BTreeSet::new(),
             late: Vec::new(),
-            created: 0,
+            has_shown_stale: false,
             log: std::env::var_os("OSS_APPEND_LOG").map(|_| Vec::new()),
         };
         Self {
@@ -256,6 +254,12 @@ fn mismatch(length: u64) -> Error {
     Error::service(answer)
 }
 
+/// The numbers in a key.
+fn numbers(key: &str) -> Vec<u64> {
+    let digits = key.split(|c: char| !c.is_ascii_digit());
+    digits.filter_map(|digits| digits.parse().ok()).collect()
+}
+
 impl World {
     /// Everything that was on its way arrives, and nothing bad happens any more.
     pub fn end(&mut self) {
@@ -273,18 +277,27 @@ impl World {
         self.requests > MOST_REQUESTS
     }
 
-    /// The objects that exist, in the order in which they were created.
+    /// The objects that exist, in the order of their sequence: by period and number. Another process
+    /// may have begun a period before ours has ended the one before.
     pub fn in_order(&self) -> Vec<(&str, &Object)> {
         let mut objects: Vec<_> = self
             .objects
             .iter()
-            .filter_map(|(key, stored)| Some((stored.created, key.as_str(), stored.now.as_ref()?)))
+            .filter_map(|(key, stored)| Some((key.as_str(), stored.now.as_ref()?)))
             .collect();
-        objects.sort_by_key(|(created, ..)| *created);
+        objects.sort_by_cached_key(|(key, _)| numbers(key));
         objects
-            .into_iter()
-            .map(|(_, key, object)| (key, object))
-            .collect()
+    }
+
+    /// Whether the end of a sequence may not be found any more: it is looked for by trying numbers,
+    /// and one of them has gone, or seemed to be missing.
+    pub fn hides_the_end(&self) -> bool {
+        self.options.without_listing && (self.has_shown_stale || !self.graves.is_empty())
+    }
+
+    /// Whether a look has shown an object older than it was.
+    pub fn has_shown_stale(&self) -> bool {
+        self.has_shown_stale
     }
 
     /// The contents that the object has and had.
@@ -347,10 +360,6 @@ impl World {
             Some(_) => {}
         }
         stored.keep_past();
-        if stored.created.is_none() {
-            stored.created = Some(self.created);
-            self.created += 1;
-        }
         let object = stored.now.get_or_insert_with(|| Object {
             creator: append.creator.clone(),
             ..Object::holding(Vec::new())
@@ -468,6 +477,7 @@ impl World {
         match fate {
             Fate::Stale(back) if !stored.shown_stale && !stored.past.is_empty() => {
                 stored.shown_stale = true;
+                self.has_shown_stale = true;
                 self.tricks += 1;
                 seen = &stored.past[stored.past.len().saturating_sub(1 + usize::from(back))];
             }
