@@ -555,23 +555,36 @@ impl Source {
 
     fn check_written(&self, open: &Open, line: &[u8], written: &Written) -> Result<(), String> {
         let world = open.store.world();
-        let range = written.range.start as usize..written.range.end as usize;
-        let there = world.contents(written.object.key()).any(|data| {
-            let Some(part) = data.get(range.clone()) else {
-                return false;
-            };
-            match self.options.gzip {
-                true => ledger::gunzip(part).is_ok_and(|part| crate::world::find(&part, line)),
-                false => part == line,
-            }
-        });
-        // Of a record that a roll has cut, a part is there.
-        let cut = !self.options.keeps_whole() && !world.held(line);
+        let last = (&written.object, &written.range);
+        let earlier = written.earlier.iter();
+        let parts = earlier
+            .map(|part| (&part.object, &part.range))
+            .chain([last]);
+        let mut rest = line;
+        for (object, range) in parts {
+            let range = range.start as usize..range.end as usize;
+            let len = range.len().min(rest.len());
+            let there = world.contents(object.key()).any(|data| {
+                data.get(range.clone())
+                    .is_some_and(|part| match self.options.gzip {
+                        true => {
+                            ledger::gunzip(part).is_ok_and(|part| crate::world::find(&part, line))
+                        }
+                        false => rest.starts_with(part),
+                    })
+            });
+            // A member has a part of a record that a roll has cut.
+            must!(
+                there || self.options.gzip && !written.earlier.is_empty(),
+                "a receipt tells that {} is at {range:?} of {object}",
+                show(line)
+            );
+            rest = &rest[len..];
+        }
         must!(
-            there || cut,
-            "a receipt tells that {} is at {range:?} of {}",
-            show(line),
-            written.object
+            rest.is_empty() || self.options.gzip,
+            "a receipt tells nothing of {}: {written:?}",
+            show(rest)
         );
         Ok(())
     }

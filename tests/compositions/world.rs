@@ -59,6 +59,7 @@ pub struct World {
     dead: BTreeSet<usize>,
     late: Vec<OnItsWay>,
     has_shown_stale: bool,
+    has_refused_listing: bool,
     log: Option<Vec<String>>,
 }
 
@@ -134,6 +135,7 @@ impl Process {
             dead: BTreeSet::new(),
             late: Vec::new(),
             has_shown_stale: false,
+            has_refused_listing: false,
             log: std::env::var_os("OSS_APPEND_LOG").map(|_| Vec::new()),
         };
         Self {
@@ -292,7 +294,7 @@ impl World {
     /// Whether the end of a sequence may not be found any more: it is looked for by trying numbers,
     /// and one of them has gone, or seemed to be missing.
     pub fn hides_the_end(&self) -> bool {
-        self.options.without_listing && (self.has_shown_stale || !self.graves.is_empty())
+        self.has_refused_listing && (self.has_shown_stale || !self.graves.is_empty())
     }
 
     /// Whether a look has shown an object older than it was.
@@ -624,11 +626,13 @@ impl AppendStore for Process {
         if event.fate.hangs() {
             return std::future::pending().await;
         }
+        let mut world = self.world();
         if let Some(error) = event.fate.error() {
+            world.has_refused_listing = true;
             return Err(error);
         }
-        let world = self.world();
         if world.options.without_listing {
+            world.has_refused_listing = true;
             return Err(service(403, "AccessDenied"));
         }
         let found = world.objects.iter().filter_map(|(key, stored)| {
