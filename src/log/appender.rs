@@ -43,8 +43,10 @@ use crate::writer::begun::LogRecord;
 /// leave it none. When a record has ended its writer keeps some KiB.
 ///
 /// # When OSS is away, or slow
-/// Records gather up to `buffer_capacity` and are sent when OSS is back; the appender never gives
-/// up (`delivery_timeout` does not count for it). When the buffer is full, [`WhenFull`] says what
+/// Records gather up to `buffer_capacity` and are sent when OSS is back, however long that takes
+/// (`delivery_timeout` does not count). The end of one object is not the end of the log: see
+/// [`RollingWriter`]. The appender fails only as described at
+/// [`keep_trying`](RollingWriterBuilder::keep_trying). When the buffer is full, [`WhenFull`] says what
 /// happens: records are dropped and counted, and a line in their place says how many; or the
 /// logging thread waits. A record of more than `max_append_size` bytes is always dropped.
 ///

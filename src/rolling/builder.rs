@@ -158,8 +158,11 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
     /// OSS refuses the credentials, the bucket is gone, and so on. Default: off, such a failure is
     /// final. [`stats`](RollingWriter::stats) tell what is wrong meanwhile.
     ///
-    /// Together with a long
-    /// [`delivery_timeout`](OssAppendWriterBuilder::delivery_timeout) the writer never fails.
+    /// The batch that failed stays where it belongs: it is settled in its object before anything
+    /// comes after it.
+    ///
+    /// The writer still fails when a key that follows from the template is not valid, when none of
+    /// 10,000 objects in a row can be appended to, and when a callback or the clock panics.
     pub fn keep_trying(mut self, keep_trying: bool) -> Self {
         self.keep_trying = keep_trying;
         self

@@ -152,7 +152,14 @@ impl KeyTemplate {
 
     /// What is wrong with the keys, if anything, at the times when they are longest or shortest.
     fn problem(&self) -> Option<String> {
-        let moments = sample_moments();
+        let mut moments = sample_moments();
+        if !self
+            .pieces
+            .iter()
+            .any(|piece| matches!(piece, Piece::Time(_)))
+        {
+            moments.truncate(1);
+        }
         let of = |names: KeyNames| {
             let number = if names.is_numbered() { u64::MAX } else { 1 };
             let key = check_key(&names.key(number));

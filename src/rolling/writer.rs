@@ -44,13 +44,28 @@ use crate::writer::{DurablePositions, OssAppendWriter, Receipt, Unsent, WriterSt
 ///
 /// # Alone or with others
 /// A template is one writer's own, unless
-/// [`shared`](crate::OssAppendWriterBuilder::shared) is set. Two writers that use it nevertheless
-/// lose and mix up nothing: when one finds appends of the other in its object, it goes on in an
-/// object of its own. Put `{host}` and `{pid}`, or `{uuid}`, in the template to keep them apart.
+/// [`shared`](crate::OssAppendWriterBuilder::shared) is set. A writer that finds appends of another
+/// one in its object goes on in an object of its own, and so does one whose first append finds that
+/// another has created the object. One thing is not noticed: that two writers which continue the
+/// same object append the same bytes at the same position. They are there once then, and both
+/// writers call them durable. Put `{host}` and `{pid}`, or `{uuid}`, in the template to keep writers
+/// apart.
+///
+/// # When an object takes no more
+/// An object that is full, sealed, under retention, deleted or replaced, or that somebody else has
+/// appended to, is the end of that object and not of the sequence: the next record goes to the
+/// object with the next number. A template without `{seq}` and `{uuid}` gets a number for that, see
+/// [`KeyNames::key`](crate::KeyNames::key).
+///
+/// A record goes there only when it is not in the object before and cannot get into that any more.
+/// While OSS has not answered a request, and the object does not prove what became of it, the same
+/// bytes are sent to the same place again.
 ///
 /// # Restart
 /// The newest object of the present period is continued if that can be (it is appendable, not
-/// sealed, and shorter than `roll_size`), else the next number is taken.
+/// sealed, and shorter than `roll_size`), else the next number is taken. It is found by listing.
+/// Without the permission for that, numbers are tried from the first on, which finds the end of a
+/// sequence that has no gaps.
 ///
 /// # The clock
 /// Times are those at which records are written. When the clock is set back, the last period goes

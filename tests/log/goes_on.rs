@@ -57,6 +57,8 @@ fn a_log_without_seq_goes_on_after_the_end_of_its_object() {
         end(&bucket, "app/2026-11-28-2.log");
         put(&appender, "three\n");
         now.fetch_add(DAY, Ordering::Relaxed);
+        // That a day has passed is noticed with the first record at the latest.
+        put(&appender, "midnight\n");
         put(&appender, "the next day\n");
 
         let report = guard.shutdown(WATCHDOG);
@@ -64,7 +66,10 @@ fn a_log_without_seq_goes_on_after_the_end_of_its_object() {
         assert!(report.is_complete(), "{report:?}");
         assert_eq!(report.dropped, Dropped::default());
         assert_eq!(bucket.object("app/2026-11-28.log").text(), first);
-        assert_eq!(bucket.object("app/2026-11-28-3.log").text(), "three\n");
+        assert_eq!(
+            bucket.object("app/2026-11-28-3.log").text(),
+            "three\nmidnight\n"
+        );
         assert_eq!(bucket.object("app/2026-11-29.log").text(), "the next day\n");
     }
 }
@@ -83,11 +88,14 @@ fn a_log_without_seq_goes_on_when_its_object_is_full() {
     let report = guard.shutdown(WATCHDOG);
     assert!(report.is_complete(), "{report:?}");
     assert_eq!(report.delivered, 42);
-    let texts = ["2026.log", "2026-2.log", "2026-3.log"].map(|key| bucket.object(key).text());
-    assert_eq!(
-        texts,
-        ["one\n", "seventeen bytes.\n", "two\nalso seventeen..\n"].map(String::from)
-    );
+    for (key, text) in [
+        ("2026.log", "one\n"),
+        ("2026-2.log", "seventeen bytes.\n"),
+        ("2026-3.log", "two\n"),
+        ("2026-4.log", "also seventeen..\n"),
+    ] {
+        assert_eq!(bucket.object(key).text(), text);
+    }
 }
 
 fn asks_for_an_hour() -> Fault {
