@@ -247,8 +247,9 @@ pub fn audit(world: &World, scripts: &[Script], expected: Expected) -> Result<()
                 ),
                 Told::Durable => {
                     // A copy of a part of it, by somebody else, may be in its midst.
-                    let torn = !record.whole && !(graves.is_empty() && imitated.is_empty())
-                        || !imitated.is_empty() && find(&text, line);
+                    let meddled = !graves.is_empty() || !imitated.is_empty();
+                    let torn =
+                        meddled && !record.whole || !imitated.is_empty() && find(&text, line);
                     must!(
                         !places.is_empty() || find(&graves, line) || torn,
                         "told to be durable, and not there: {}",
