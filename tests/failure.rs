@@ -278,7 +278,7 @@ async fn the_wait_that_oss_asks_for_is_honoured() {
     store.fault(Fault::answered(oss_append::Error::service(busy)));
     writer.write_all(b"x").await.unwrap();
     let start = Instant::now();
-    writer.shutdown().await.unwrap();
+    writer.sync().await.unwrap();
     assert!(start.elapsed() >= 7 * SEC);
     let times: Vec<Instant> = store.world().requests.iter().map(|r| r.at).collect();
     assert!(
@@ -309,7 +309,7 @@ async fn the_wait_that_oss_asks_for_is_waited_once() {
         }
         writer.write_all(b"x").await.unwrap();
         let start = Instant::now();
-        writer.shutdown().await.unwrap();
+        writer.sync().await.unwrap();
         assert_eq!((store.text().as_str(), store.appends().len()), ("x", 2));
         assert_eq!(start.elapsed(), seconds * SEC);
     }
@@ -342,6 +342,64 @@ async fn no_wait_that_oss_asks_for_uses_up_the_budget() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_asks_for_an_hour_gets_a_minute() {
+    let store = SimStore::new();
+    let mut writer = writer(&store)
+        .delivery_timeout(10 * 3600 * SEC)
+        .open()
+        .await
+        .unwrap();
+    store.fault(Fault::answered(asks_for_an_hour()));
+    writer.write_all(b"x").await.unwrap();
+    let start = Instant::now();
+    writer.sync().await.unwrap();
+    let took = start.elapsed();
+    assert!((60 * SEC..62 * SEC).contains(&took), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_the_wait_that_an_answer_asked_for() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    store.fault(Fault::answered(asks_for_an_hour()));
+    writer.write_all(b"x").await.unwrap();
+    assert!(tokio::time::timeout(SEC, writer.sync()).await.is_err());
+    let start = Instant::now();
+    writer.shutdown().await.unwrap();
+    assert!(start.elapsed() <= 2 * SEC, "{:?}", start.elapsed());
+    assert_eq!(store.text(), "x");
+}
+
+fn asks_for_an_hour() -> oss_append::Error {
+    let mut busy = oss_append::ServiceError::new(503, "ServiceUnavailable");
+    busy.retry_after = Some(3600 * SEC);
+    oss_append::Error::service(busy)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_was_frozen_gets_a_second_attempt() {
+    // While the first attempt is under way, and in the pause after it.
+    for fault in [Fault::lost_request as fn() -> Fault, Fault::refused] {
+        for frozen_after in [10 * MS, 21 * MS] {
+            let store = SimStore::new();
+            let mut writer = writer(&store)
+                .backoff(Backoff::new(SEC, SEC))
+                .open()
+                .await
+                .unwrap();
+            store.world().latency = 20 * MS;
+            store.fault(fault());
+            writer.write_all(b"x").await.unwrap();
+            let ended = tokio::spawn(async move { writer.sync().await });
+            tokio::time::sleep(frozen_after).await;
+            tokio::time::advance(1000 * SEC).await;
+            ended.await.unwrap().unwrap();
+            assert_eq!(store.text(), "x");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_corrected_clock_and_new_credentials_are_tried_once() {
     let mut skewed = oss_append::ServiceError::new(403, "RequestTimeTooSkewed");
     skewed.clock_corrected = true;
@@ -370,12 +428,52 @@ async fn a_corrected_clock_and_new_credentials_are_tried_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wrong_clock_an_old_token_and_an_unknown_key_are_each_mended_in_any_order() {
+    let mut skewed = oss_append::ServiceError::new(403, "RequestTimeTooSkewed");
+    skewed.clock_corrected = true;
+    let skewed = oss_append::Error::service(skewed);
+    let [token, key] =
+        ["SecurityTokenExpired", "InvalidAccessKeyId"].map(|code| service(403, code));
+    for order in [
+        [&skewed, &token, &key],
+        [&skewed, &key, &token],
+        [&token, &skewed, &key],
+        [&token, &key, &skewed],
+        [&key, &skewed, &token],
+        [&key, &token, &skewed],
+    ] {
+        let store = SimStore::new();
+        let mut writer = writer(&store).open().await.unwrap();
+        for error in order {
+            store.fault(Fault::answered(error.clone()));
+        }
+        writer.write_all(b"x").await.unwrap();
+        let start = Instant::now();
+        writer.shutdown().await.unwrap();
+        assert!(start.elapsed().is_zero(), "{order:?}");
+        assert_eq!((store.text().as_str(), store.appends().len()), ("x", 4));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_something_between_is_not_the_word_of_oss() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    store.fault(Fault::error(501, ""));
+    writer.write_all(b"x").await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!((store.text().as_str(), store.appends().len()), ("x", 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_final_refusal_is_not_retried() {
     for (status, code) in [
         (403, "AccessDenied"),
         (403, "SignatureDoesNotMatch"),
         (404, "NoSuchBucket"),
         (400, "InvalidArgument"),
+        (451, "NobodyKnowsThis"),
+        (501, "NotImplemented"),
     ] {
         let store = SimStore::new();
         let mut writer = writer(&store).open().await.unwrap();
@@ -400,6 +498,36 @@ async fn a_refusal_after_an_ambiguous_attempt_leaves_it_in_doubt() {
     let error = ours(writer.shutdown().await.unwrap_err());
     assert_eq!(error.landed(), Some(Landed::InDoubt));
     assert_eq!(writer.into_unsent().unwrap().in_doubt, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_refusal_of_a_later_attempt_says_what_became_of_the_first() {
+    type Refuse = fn(&SimStore);
+    let refusals: [Refuse; 4] = [
+        |store| _ = store.fault(Fault::error(403, "AccessDenied")),
+        |store| _ = store.fault(Fault::error(403, "")),
+        |store| _ = store.fail_head(service(403, "AccessDenied")),
+        |store| _ = store.fail_head(service(407, "")),
+    ];
+    for refuse in refusals {
+        let store = SimStore::new();
+        let mut writer = writer(&store)
+            .batch_size(4)
+            .max_append_size(4)
+            .open()
+            .await
+            .unwrap();
+        store.fault(Fault::late());
+        refuse(&store);
+        writer.write_all(b"good, and the rest").await.unwrap();
+        let error = ours(writer.shutdown().await.unwrap_err());
+        assert_eq!(error.landed(), Some(Landed::InDoubt), "{error}");
+        let unsent = writer.into_unsent().unwrap();
+        assert_eq!((unsent.position, unsent.in_doubt), (0, 4), "{error}");
+        assert_eq!(unsent.chunks.concat(), b"good, and the rest");
+        store.land_late();
+        assert_eq!(store.text(), "good");
+    }
 }
 
 #[tokio::test(start_paused = true)]

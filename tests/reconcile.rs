@@ -8,6 +8,7 @@ mod support;
 use oss_append::{ConflictCause, ErrorKind, Landed, ObjectKind};
 use support::store::{Fault, Object, Op, SimStore, broken, grow, service};
 use support::{appender, conflict_cause};
+use tokio::time::Instant;
 
 /// An object that holds `hello `, and an append of `world` that meets `fault`.
 async fn append_world(
@@ -355,4 +356,79 @@ async fn shared_goes_on_behind_the_foreign_append() {
     appender.append("?").await.unwrap();
     assert_eq!(store.text(), "hello world!?");
     assert_eq!(store.appends(), [(6, 5), (12, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shared_goes_on_at_once_after_a_foreign_append_and_pauses_after_a_failure() {
+    for (fault, at_once) in [
+        (Fault::none().foreign_before("theirs"), true),
+        (Fault::lost_request().foreign_before("theirs"), false),
+    ] {
+        let store = SimStore::holding("hello ");
+        let mut appender = appender(&store).shared(true).open().await.unwrap();
+        store.fault(fault);
+        let start = Instant::now();
+        appender.append("world").await.unwrap();
+        assert_eq!(start.elapsed().is_zero(), at_once);
+        assert_eq!(store.text(), "hello theirsworld");
+        assert_eq!(store.appends(), [(6, 5), (12, 5)]);
+        let looks = store.ops().iter().filter(|op| **op == Op::Head).count();
+        assert_eq!(looks, 2, "one to open");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_bytes_of_another_are_ours_only_while_an_attempt_is_unknown() {
+    // A mismatch says that ours is not there.
+    let (store, receipt) = share(Fault::none().foreign_before("world")).await;
+    assert_eq!(store.text(), "hello worldworld");
+    assert_eq!(receipt.range, 11..16);
+    // The answer is lost: they may be ours.
+    let (store, receipt) = share(Fault::lost_request().foreign_before("world")).await;
+    assert_eq!(store.text(), "hello world");
+    assert_eq!(receipt.range, 6..11);
+}
+
+// ---- looks that are older than what is proven
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_is_older_than_what_is_proven_is_repeated() {
+    for stale in [None, Some("hel")] {
+        let store = SimStore::holding("hello ");
+        let mut appender = appender(&store).open().await.unwrap();
+        store.fault(Fault::lost_answer()).stale_look(stale);
+        appender.append("world").await.unwrap();
+        appender.append("!").await.unwrap();
+        assert_eq!(store.text(), "hello world!");
+        assert_eq!(store.appends(), [(6, 5), (11, 1)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_is_older_than_the_length_that_a_mismatch_names_is_repeated() {
+    let store = SimStore::holding("hello ");
+    let mut appender = appender(&store).shared(true).open().await.unwrap();
+    store
+        .fault(Fault::none().foreign_before("theirs"))
+        .stale_look(Some("hello "));
+    appender.append("world").await.unwrap();
+    assert_eq!(store.text(), "hello theirsworld");
+    assert_eq!(store.appends(), [(6, 5), (12, 5)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_a_mismatch_confirms_is_believed_at_once() {
+    for (left, cause) in [
+        (None, ConflictCause::Gone),
+        (Some("hel"), ConflictCause::Replaced),
+    ] {
+        let store = SimStore::holding("hello ");
+        let mut appender = appender(&store).open().await.unwrap();
+        store.world().object = left.map(Object::appendable);
+        let start = Instant::now();
+        let error = appender.append("world").await.unwrap_err();
+        assert_eq!(conflict_cause(&error), cause);
+        assert!(start.elapsed().is_zero());
+        assert_eq!(store.ops().len(), 3, "open, append, look");
+    }
 }

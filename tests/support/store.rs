@@ -21,8 +21,6 @@ pub struct SimStore {
     world: Arc<Mutex<World>>,
 }
 
-/// What a test does to the object as an append arrives.
-
 #[derive(Default)]
 pub struct World {
     pub object: Option<Object>,
@@ -32,6 +30,8 @@ pub struct World {
     pub latency: Duration,
     /// Answers name no CRC-64.
     pub without_crc: bool,
+    /// HEAD tells no metadata.
+    pub without_metadata: bool,
     /// Called at the start of every append, fault or not.
     pub on_append: Option<Watch>,
     /// Where faults come from when none is told.
@@ -40,6 +40,8 @@ pub struct World {
     pub look_chaos: Option<Box<dyn FnMut() -> Option<Error> + Send>>,
     append_faults: VecDeque<Fault>,
     head_faults: VecDeque<Error>,
+    /// What the next looks show in place of the object.
+    stale_looks: VecDeque<Option<Object>>,
     read_faults: VecDeque<Error>,
     /// Whether the seal is applied, and what is answered.
     seal_faults: VecDeque<(bool, Error)>,
@@ -299,6 +301,13 @@ impl SimStore {
         self
     }
 
+    /// The next look shows what the object was once; `None`: that there is none.
+    pub fn stale_look(&self, data: Option<&str>) -> &Self {
+        let object = data.map(Object::appendable);
+        self.world().stale_looks.push_back(object);
+        self
+    }
+
     pub fn fail_read(&self, error: Error) -> &Self {
         self.world().read_faults.push_back(error);
         self
@@ -501,13 +510,15 @@ impl AppendStore for SimStore {
         if let Some(error) = error.or_else(|| world.look_chaos.as_mut()?()) {
             return Err(error);
         }
-        let without_crc = world.without_crc;
-        Ok(world.object.as_ref().map(|object| {
+        let (without_crc, without_metadata) = (world.without_crc, world.without_metadata);
+        let stale = world.stale_looks.pop_front();
+        let object = stale.as_ref().unwrap_or(&world.object);
+        Ok(object.as_ref().map(|object| {
             let crc = (!without_crc).then(|| crc64::checksum(&object.data));
             let mut info = ObjectInfo::appendable(object.data.len() as u64, crc);
             info.kind = object.kind.clone();
             info.sealed = object.sealed;
-            info.creator.clone_from(&object.creator);
+            info.creator = object.creator.clone().filter(|_| !without_metadata);
             info
         }))
     }
