@@ -4,9 +4,9 @@
 
 mod support;
 
-use oss_append::{Checkpoint, ConflictCause, ErrorKind, crc64};
-use support::store::{Fault, Object, SimStore, broken, grow};
-use support::{MS, SEC, appender, conflict_cause, object, ours, writer};
+use oss_append::{Checkpoint, ConflictCause, ErrorKind, Landed, OssAppendWriter, Unsent, crc64};
+use support::store::{Fault, Object, SimStore, broken, grow, service};
+use support::{MS, SEC, appender, conflict_cause, object, ours, small_writer, writer};
 use tokio::io::AsyncWriteExt;
 
 const INPUT: &str = "the quick brown fox jumps over the lazy dog";
@@ -303,4 +303,149 @@ async fn lost_answers_in_a_replay_double_nothing() {
     writer.shutdown().await.unwrap();
     store.land_late();
     assert_eq!(store.text(), INPUT);
+}
+
+// ---- compared is not proven
+
+#[tokio::test(start_paused = true)]
+async fn what_a_replay_has_only_compared_is_given_back_when_it_fails() {
+    let store = SimStore::holding("theirs, longer\n");
+    let mut writer = writer(&store)
+        .replay(Checkpoint::start(object()))
+        .open()
+        .await
+        .unwrap();
+    writer.write_all(b"ours\n").await.unwrap();
+    let error = writer.sync().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::ReplayDiffers { .. }));
+    assert_eq!(writer.stats().durable, 0);
+    let unsent = writer.into_unsent().unwrap();
+    assert_eq!((unsent.position, unsent.missing.clone()), (0, 0..0));
+    assert_eq!(unsent.chunks.concat(), b"ours\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_replay_could_not_keep_is_named_as_missing() {
+    let store = SimStore::holding(&"theirs".repeat(100));
+    let mut writer = small_writer(&store)
+        .replay(Checkpoint::start(object()))
+        .open()
+        .await
+        .unwrap();
+    let input: Vec<u8> = (0..150).collect();
+    writer.write_all(&input).await.unwrap();
+    let error = writer.sync().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::ReplayDiffers { .. }));
+    assert_eq!(writer.stats().durable, 0);
+    let unsent = writer.into_unsent().unwrap();
+    let missing = unsent.missing.clone();
+    assert_eq!((missing.start, missing.end), (0, unsent.position));
+    assert!(unsent.len() > 0 && missing.end >= 50, "{unsent:?}");
+    assert_eq!(unsent.chunks.concat(), &input[unsent.position as usize..]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_object_has_of_what_was_only_compared_is_durable() {
+    let content = format!("{}{}", &INPUT[..20], "theirs".repeat(10));
+    let store = SimStore::holding(&content);
+    let replay = Checkpoint::start(object());
+    let mut writer = writer(&store)
+        .replay(replay.clone())
+        .batch_size(5)
+        .max_append_size(5)
+        .open()
+        .await
+        .unwrap();
+    for piece in INPUT.as_bytes().chunks(5) {
+        writer.write_all(piece).await.unwrap();
+    }
+    writer.sync().await.unwrap_err();
+    let unsent = writer.into_unsent().unwrap();
+    assert_eq!((unsent.position, unsent.missing.clone()), (20, 20..20));
+    assert_eq!(unsent.chunks.concat(), &INPUT.as_bytes()[20..]);
+
+    let mut appender = appender(&store).replay(replay).open().await.unwrap();
+    for piece in INPUT.as_bytes().chunks(5) {
+        appender.append(piece).await.unwrap();
+    }
+    assert_eq!(appender.durable_position(), 0);
+    let error = appender.verify().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::ReplayDiffers { .. }));
+    assert_eq!(appender.durable_position(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_ends_well_only_if_the_object_is_what_was_written() {
+    for (now, cause) in [
+        (None, ConflictCause::Gone),
+        (Some("short"), ConflictCause::Replaced),
+        (Some("HELLO WORLD"), ConflictCause::Replaced),
+    ] {
+        let store = SimStore::holding("hello world");
+        let replay = Checkpoint::start(object());
+        let mut writer = writer(&store).replay(replay.clone()).open().await.unwrap();
+        let mut appender = appender(&store).replay(replay).open().await.unwrap();
+        writer.write_all(b"hello world").await.unwrap();
+        writer.sync().await.unwrap();
+        appender.append("hello world").await.unwrap();
+        store.world().object = now.map(Object::appendable);
+        let error = ours(writer.shutdown().await.unwrap_err());
+        assert_eq!(conflict_cause(&error), cause);
+        let error = appender.end_replay().await.unwrap_err();
+        assert_eq!(conflict_cause(&error), cause);
+        assert!(store.appends().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_look_that_is_too_old_is_repeated() {
+    let store = SimStore::holding("hello world");
+    let mut writer = writer(&store)
+        .replay(Checkpoint::start(object()))
+        .open()
+        .await
+        .unwrap();
+    writer.write_all(b"hello world").await.unwrap();
+    writer.sync().await.unwrap();
+    store.stale_look(None).stale_look(Some("hello"));
+    writer.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_whose_own_append_is_refused_is_in_doubt_with_all_its_bytes() {
+    let store = SimStore::new();
+    let mut failed = writer(&store).open().await.unwrap();
+    store
+        .fault(Fault::late())
+        .fail_head(service(403, "AccessDenied"));
+    failed.write_all(b"payment").await.unwrap();
+    failed.shutdown().await.unwrap_err();
+    let unsent = failed.into_unsent().unwrap();
+    assert_eq!((unsent.position, unsent.in_doubt), (0, 7));
+
+    // The attempt of its predecessor is still on its way.
+    store.fault(Fault::error(403, "AccessDenied"));
+    let mut refused = again(&store, unsent).await;
+    let error = ours(refused.shutdown().await.unwrap_err());
+    assert_eq!(error.landed(), Some(Landed::InDoubt));
+    let unsent = refused.into_unsent().unwrap();
+    assert_eq!((unsent.position, unsent.in_doubt), (0, 7));
+
+    let mut last = again(&store, unsent).await;
+    store.land_late();
+    last.shutdown().await.unwrap();
+    assert_eq!(store.text(), "payment");
+}
+
+/// Writes what a failed writer gave back, in a replay.
+async fn again(store: &SimStore, unsent: Unsent) -> OssAppendWriter {
+    let mut writer = writer(store)
+        .replay(Checkpoint::new(object(), unsent.position))
+        .open()
+        .await
+        .unwrap();
+    for chunk in unsent.chunks {
+        writer.write_bytes(chunk).await.unwrap();
+    }
+    writer
 }
