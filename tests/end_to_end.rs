@@ -274,6 +274,24 @@ async fn two_writers_share_an_object_record_by_record() {
 }
 
 #[tokio::test]
+async fn of_two_writers_that_begin_with_the_same_bytes_one_gets_a_conflict() {
+    let emulator = start().await;
+    let open = async || writer(&emulator).open().await.unwrap();
+    let (mut first, mut second) = (open().await, open().await);
+    first.write_all(b"started\n").await.unwrap();
+    first.sync().await.unwrap();
+    let mark = &stored(&emulator).metadata[ObjectOptions::CREATOR];
+    assert!(mark.len() == 32 && mark.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    emulator.inject(on_append(Action::DropAnswer));
+    second.write_all(b"started\n").await.unwrap();
+    let error = second.sync().await.unwrap_err();
+    assert_eq!(conflict_cause(&error), ConflictCause::Foreign);
+    assert_eq!(error.landed(), Some(Landed::No));
+    first.shutdown().await.unwrap();
+    assert_eq!(content(&emulator), b"started\n");
+}
+
+#[tokio::test]
 async fn creation_options_reach_the_object() {
     let emulator = start().await;
     let options = ObjectOptions::new()
