@@ -95,6 +95,51 @@ async fn a_key_that_fails_in_mid_stream_gives_back_what_is_missing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_fails_says_what_of_it_may_land_yet() {
+    for refusal in [
+        Fault::error(403, "AccessDenied"),
+        Fault::error(403, ""),
+        Fault::late(),
+    ] {
+        let bucket = SimBucket::new();
+        let object = bucket.object("a");
+        let (writer, failed) = Failed::of(keyed(&bucket));
+        object.fault(Fault::late()).fault(refusal);
+        for _ in 0..2 {
+            object.fault(Fault::error(403, "AccessDenied"));
+        }
+        let receipt = put(&writer, "a", "payment").await;
+        let error = receipt.written().await.unwrap_err();
+        assert_eq!(error.landed(), Some(Landed::InDoubt));
+        let all = failed.all();
+        assert_eq!(
+            (unsent(&all[0]).as_str(), all[0].unsent.in_doubt),
+            ("payment", 7)
+        );
+        object.land_late();
+        assert_eq!(bucket.texts(), ["payment"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_keeps_trying_has_what_was_in_doubt_once() {
+    let bucket = SimBucket::new();
+    let object = bucket.object("a-1");
+    let builder = large(&bucket).objects(|key| format!("{key}-{{seq}}"));
+    let builder = builder.rolling(|_, rolling| rolling.keep_trying(true));
+    let writer = builder.start().unwrap();
+    object
+        .fault(Fault::late())
+        .fail_head(service(403, "AccessDenied"));
+    let receipt = put(&writer, "a", "one\n").await;
+    object.land_late();
+    assert_eq!(receipt.written().await.unwrap().range, 0..4);
+    put(&writer, "a", "two\n").await.written().await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!(bucket.texts(), ["one\ntwo\n"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_object_that_is_not_appendable_stays_as_it_is() {
     let bucket = SimBucket::new();
     let normal = Object {
