@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use oss_append::{ErrorKind, ObjectKind, RollReason, RollingWriter};
+use oss_append::{Error, ErrorKind, ObjectKind, RollReason, RollingWriter, ServiceError};
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
 use crate::support::bucket::SimBucket;
 use crate::support::store::{Fault, Object, service};
@@ -284,4 +285,183 @@ async fn the_clock_may_ask_the_writer() {
     put(&mut writer, "one\n").await;
     writer.roll().await.unwrap();
     writer.shutdown().await.unwrap();
+}
+
+// ---- a record in doubt has one place
+
+#[tokio::test(start_paused = true)]
+async fn a_record_in_doubt_goes_to_the_next_object_when_others_have_appended_more() {
+    let bucket = SimBucket::new();
+    let object = bucket.object("log-1");
+    let builder = rolling(&bucket, "log-{seq}").keep_trying(true);
+    let mut writer = builder.open().await.unwrap();
+    put(&mut writer, "one\n").await;
+    object
+        .fault(Fault::lost_request().foreign_after("another process\n"))
+        .fail_head(service(403, "AccessDenied"));
+    let receipt = writer.enqueue("two\n".into()).await.unwrap();
+    put(&mut writer, "three\n").await;
+    assert_eq!(receipt.written().await.unwrap().object.key(), "log-2");
+    writer.shutdown().await.unwrap();
+    assert_eq!(bucket.texts(), ["one\nanother process\n", "two\nthree\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_in_doubt_is_appended_once_to_a_shared_object() {
+    for fault in [Fault::lost_answer, Fault::lost_request] {
+        let bucket = SimBucket::new();
+        let builder = rolling(&bucket, "log-{seq}").writer(|writer| writer.shared(true));
+        let mut writer = builder.keep_trying(true).open().await.unwrap();
+        put(&mut writer, "one\n").await;
+        bucket
+            .object("log-1")
+            .fault(fault())
+            .fail_head(service(403, "AccessDenied"));
+        put(&mut writer, "two\n").await;
+        writer.shutdown().await.unwrap();
+        assert_eq!(bucket.texts(), ["one\ntwo\n"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_in_doubt_is_appended_once_after_a_refusal() {
+    for refused in [
+        "the look",
+        "the next attempt",
+        "the next attempt by a proxy",
+    ] {
+        let bucket = SimBucket::new();
+        let object = bucket.object("log-1");
+        let builder = rolling(&bucket, "log-{seq}").keep_trying(true);
+        let mut writer = builder.open().await.unwrap();
+        put(&mut writer, "one\n").await;
+        object.fault(Fault::late());
+        match refused {
+            "the look" => object.fail_head(service(403, "AccessDenied")),
+            "the next attempt" => object.fault(Fault::error(403, "AccessDenied")),
+            _ => object.fault(Fault::error(403, "")),
+        };
+        let receipt = writer.enqueue("two\n".into()).await.unwrap();
+        tokio::time::sleep(SEC / 2).await;
+        object.land_late();
+        put(&mut writer, "three\n").await;
+        let written = receipt.written().await.unwrap();
+        assert_eq!((written.object.key(), written.range), ("log-1", 4..8));
+        writer.shutdown().await.unwrap();
+        assert_eq!(bucket.texts(), ["one\ntwo\nthree\n"], "{refused}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_in_doubt_settles_in_an_object_that_was_made_anew_and_then_rolls() {
+    for lands in [true, false] {
+        for keeps in [true, false] {
+            let bucket = SimBucket::new();
+            let object = bucket.object("log-1");
+            let builder = rolling(&bucket, "log-{seq}").keep_trying(keeps);
+            let mut writer = builder.open().await.unwrap();
+            put(&mut writer, "one\n").await;
+            let made_anew = |object: &mut Option<Object>| {
+                *object = Some(Object::appendable("ONE\n"));
+            };
+            object.fault(Fault::late().after(made_anew));
+            object.world().latency = SEC;
+            write(&mut writer, "two\n").await;
+            let late = object.clone();
+            tokio::spawn(async move {
+                // Before the second attempt arrives, or after.
+                tokio::time::sleep(if lands { 2 } else { 10 } * SEC - SEC / 2).await;
+                late.land_late();
+            });
+            writer.sync().await.unwrap();
+            put(&mut writer, "three\n").await;
+            writer.shutdown().await.unwrap();
+            tokio::time::sleep(10 * SEC).await;
+            assert_eq!(bucket.texts(), ["ONE\ntwo\n", "three\n"], "{keeps}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_in_doubt_goes_once_to_the_next_object_when_its_own_is_over() {
+    for keeps in [true, false] {
+        for how in ["sealed", "under retention", "gone"] {
+            let bucket = SimBucket::new();
+            let object = bucket.object("log-1");
+            let builder = rolling(&bucket, "log-{seq}").keep_trying(keeps);
+            let mut writer = builder.open().await.unwrap();
+            put(&mut writer, "one\n").await;
+            match how {
+                "sealed" => {
+                    let seal = |object: &mut Option<Object>| object.as_mut().unwrap().sealed = true;
+                    object.fault(Fault::late().after(seal));
+                }
+                "gone" => {
+                    object.fault(Fault::late().after(|object| *object = None));
+                }
+                _ => {
+                    object
+                        .fault(Fault::lost_request())
+                        .fault(Fault::error(409, "FileImmutable"));
+                }
+            }
+            put(&mut writer, "two\n").await;
+            object.land_late();
+            writer.shutdown().await.unwrap();
+            let rest = match how {
+                "gone" => "",
+                _ => "one\n",
+            };
+            assert_eq!(object.text(), rest, "{how}");
+            assert_eq!(bucket.object("log-2").text(), "two\n", "{how}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_a_cache_shows_as_gone_is_not_left() {
+    let bucket = SimBucket::new();
+    let mut writer = rolling(&bucket, "log-{seq}").open().await.unwrap();
+    put(&mut writer, "one\n").await;
+    bucket
+        .object("log-1")
+        .fault(Fault::lost_answer())
+        .stale_look(None);
+    put(&mut writer, "two\n").await;
+    writer.shutdown().await.unwrap();
+    assert_eq!(bucket.texts(), ["one\ntwo\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_cannot_seal_does_not_stop_a_rolling_writer() {
+    let bucket = SimBucket::new();
+    let object = bucket.object("log-1");
+    for _ in 0..100 {
+        object.fail_seal(false, service(501, "NotImplemented"));
+    }
+    let builder = rolling(&bucket, "log-{seq}").roll_size(5);
+    let mut writer = builder.seal_finished(true).open().await.unwrap();
+    let start = Instant::now();
+    put(&mut writer, "one\ntwo\n").await;
+    assert!(start.elapsed() < SEC, "{:?}", start.elapsed());
+    assert_eq!(bucket.texts(), ["one\n", "two\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_the_wait_of_who_keeps_trying() {
+    let bucket = SimBucket::new();
+    let mut busy = ServiceError::new(503, "ServiceUnavailable");
+    busy.retry_after = Some(HOUR);
+    let builder = rolling(&bucket, "log-{seq}").keep_trying(true);
+    let mut writer = builder.open().await.unwrap();
+    bucket
+        .object("log-1")
+        .fault(Fault::answered(Error::service(busy)));
+    write(&mut writer, "one\n").await;
+    let synced = tokio::time::timeout(SEC, writer.sync()).await;
+    assert!(synced.is_err());
+    let start = Instant::now();
+    writer.shutdown().await.unwrap();
+    assert!(start.elapsed() <= 2 * SEC, "{:?}", start.elapsed());
+    assert_eq!(bucket.texts(), ["one\n"]);
 }

@@ -4,7 +4,7 @@ use oss_append::ObjectKind;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::bucket::{Listing, SimBucket};
-use crate::support::store::{Object, broken, service};
+use crate::support::store::{Fault, Object, SimStore, broken, service};
 use crate::{HOUR, put, rolling, timed, write};
 
 fn holding(objects: &[(&str, &str)]) -> SimBucket {
@@ -160,6 +160,18 @@ async fn two_processes_that_begin_together_have_their_own_objects() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_equal_first_lines_of_two_processes_are_both_kept() {
+    for without_metadata in [false, true] {
+        let bucket = SimBucket::new();
+        bucket.object("log-1").world().without_metadata = without_metadata;
+        let open = async || rolling(&bucket, "log-{seq}").open().await.unwrap();
+        let (mut first, mut second) = (open().await, open().await);
+        tokio::join!(put(&mut first, "started\n"), put(&mut second, "started\n"));
+        assert_eq!(bucket.texts(), ["started\n", "started\n"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn processes_may_share_the_objects() {
     let bucket = SimBucket::new();
     let open = async || {
@@ -220,4 +232,64 @@ async fn a_uuid_is_always_new() {
         writer.shutdown().await.unwrap();
     }
     assert_eq!(bucket.keys().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_number_the_end_of_an_object_is_not_the_end_of_its_period() {
+    type End = fn(&SimStore);
+    let ends: [(&str, End); 6] = [
+        ("appended to", |object| object.foreign("theirs\n")),
+        ("deleted", |object| object.world().object = None),
+        ("sealed", |object| {
+            object.world().object.as_mut().unwrap().sealed = true;
+        }),
+        ("replaced", |object| {
+            object.world().object.as_mut().unwrap().kind = ObjectKind::Other("Normal".into());
+        }),
+        ("under retention", |object| {
+            object.fault(Fault::error(409, "FileImmutable"));
+        }),
+        ("full", |_| {}),
+    ];
+    for (how, end) in ends {
+        // To try finds only the end of an unbroken sequence.
+        let listings = if how == "deleted" { 1 } else { 2 };
+        for listed in [true, false].into_iter().take(listings) {
+            let bucket = SimBucket::new();
+            if !listed {
+                bucket.forbid_listing();
+            }
+            let open = async || {
+                let builder = timed(&bucket, "%Y-%m-%d.log").0.daily();
+                let full = (how == "full").then_some(7);
+                let builder = builder.writer(|writer| match full {
+                    Some(limit) => writer
+                        .batch_size(limit)
+                        .max_append_size(limit)
+                        .max_object_size(limit),
+                    None => writer,
+                });
+                builder.open().await.unwrap()
+            };
+            let mut first = open().await;
+            put(&mut first, "one\n").await;
+            end(&bucket.object("2026-03-01.log"));
+            put(&mut first, "two\n").await;
+            end(&bucket.object("2026-03-01-2.log"));
+            put(&mut first, "three\n").await;
+            drop(first);
+
+            // The next process goes on in the newest.
+            let mut second = open().await;
+            put(&mut second, "4\n").await;
+            second.shutdown().await.unwrap();
+
+            let last = match how {
+                "full" => ["three\n", "4\n"],
+                _ => ["three\n4\n", ""],
+            };
+            let texts = [3, 4].map(|n| bucket.object(&format!("2026-03-01-{n}.log")).text());
+            assert_eq!(texts, last, "{how}, listed: {listed}");
+        }
+    }
 }
