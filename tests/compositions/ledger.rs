@@ -223,7 +223,8 @@ pub fn audit(world: &World, scripts: &[Script], expected: Expected) -> Result<()
             })
         });
         must!(
-            known || !imitated.is_empty() || !graves.is_empty(),
+            // What goes on with a record that was begun may be in an object of an earlier number.
+            known || !imitated.is_empty() || !graves.is_empty() || world.hides_the_end(),
             "this is no record: {}",
             show(line)
         );
