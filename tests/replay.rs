@@ -340,7 +340,7 @@ async fn what_a_replay_could_not_keep_is_named_as_missing() {
     let unsent = writer.into_unsent().unwrap();
     let missing = unsent.missing.clone();
     assert_eq!((missing.start, missing.end), (0, unsent.position));
-    assert!(unsent.len() > 0 && missing.end >= 50, "{unsent:?}");
+    assert!(!unsent.chunks.is_empty() && missing.end >= 50, "{unsent:?}");
     assert_eq!(unsent.chunks.concat(), &input[unsent.position as usize..]);
 }
 
