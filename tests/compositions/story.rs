@@ -576,7 +576,9 @@ impl Source {
             // A member has a part of a record that a roll has cut. Of one that took several appends,
             // the object with the first may have been replaced before the last.
             let in_parts = self.options.gzip && !written.earlier.is_empty()
-                || line.len() as u64 > self.options.max_append_size && !world.graves.is_empty();
+                || !world.graves.is_empty()
+                    && (!self.options.keeps_whole()
+                        || line.len() as u64 > self.options.max_append_size);
             must!(
                 there || in_parts,
                 "a receipt tells that {} is at {range:?} of {object}",
