@@ -130,8 +130,9 @@ impl<S: AppendStore> ObjectAppender<S> {
             Ok(Compared::AtEnd) => return Ok(false),
             Ok(Compared::Skip(len)) => self.advance(len),
             Err(differs) => {
-                let landed = self.where_it_differs().await;
-                return Err(self.fail(differs, Some(landed)));
+                // As much as possible is known to be durable then.
+                self.prove_compared().await;
+                return Err(self.fail(differs, None));
             }
         }
         if self.must_read_back() {

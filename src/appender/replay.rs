@@ -15,7 +15,7 @@ use super::retry::Budget;
 use crate::core::batch::Batch;
 use crate::core::crc64::{self, Crc64};
 use crate::core::position::Proven;
-use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Landed, Result};
+use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::store::AppendStore;
 
@@ -37,7 +37,6 @@ pub(crate) struct Replay {
 struct Part {
     len: u64,
     crc: u64,
-    first: u8,
 }
 
 impl Part {
@@ -47,21 +46,15 @@ impl Part {
             true => batch.crc64(),
             false => batch.prefix_crc(len),
         };
-        let first = first_byte(batch).unwrap_or_default();
-        Self { len, crc, first }
+        Self { len, crc }
     }
 
     fn followed_by(self, next: Self) -> Self {
         Self {
             len: self.len + next.len,
             crc: crc64::combine(self.crc, next.crc, next.len),
-            first: self.first,
         }
     }
-}
-
-fn first_byte(batch: &Batch) -> Option<u8> {
-    batch.chunks().first()?.first().copied()
 }
 
 /// The most parts that are kept of what is only compared: more of them become half as many.
@@ -174,8 +167,7 @@ impl<S: AppendStore> ObjectAppender<S> {
         {
             if let Err(error) = self.read_and_compare(&mut budget).await {
                 if matches!(error.kind(), ErrorKind::ReplayDiffers { .. }) {
-                    let landed = error.landed();
-                    return Err(self.fail(error, landed));
+                    return Err(self.fail(error, None));
                 }
                 if let Err(error) = budget.pause(&self.options, &self.counters, error).await {
                     return Err(self.fail(error, None));
@@ -202,7 +194,6 @@ impl<S: AppendStore> ObjectAppender<S> {
             .await?;
         let mut crc = Crc64::new();
         let mut read = 0;
-        let mut differs_at_once = false;
         while let Some(&front) = replay.unverified.front() {
             let next = async { body.next().await.unwrap_or_else(|| Err(shrunk())) };
             let mut chunk = budget
@@ -210,21 +201,10 @@ impl<S: AppendStore> ObjectAppender<S> {
                 .await?;
             progress.advance(chunk.len() as u64);
             let mut part = front;
-            loop {
-                if let (0, Some(first)) = (read, chunk.first()) {
-                    differs_at_once = *first != part.first;
-                }
-                if part.len - read > chunk.len() as u64 {
-                    break;
-                }
+            while part.len - read <= chunk.len() as u64 {
                 crc.update(&chunk.split_to((part.len - read) as usize));
                 if crc.finish() != part.crc {
-                    let landed = match differs_at_once {
-                        true => Landed::No,
-                        // A beginning of it may be there.
-                        false => Landed::InDoubt,
-                    };
-                    return Err(replay.differs().with_landed(landed));
+                    return Err(replay.differs());
                 }
                 self.counters.durable(part.len);
                 replay.verified += part.len;
@@ -240,37 +220,6 @@ impl<S: AppendStore> ObjectAppender<S> {
             crc.update(&chunk);
         }
         Ok(())
-    }
-
-    /// Finds out how much of what was given is there nevertheless, after a comparison by checksum
-    /// has failed, and whether the rest is certainly not.
-    pub(super) async fn where_it_differs(&mut self) -> Landed {
-        let mut budget = Budget::new();
-        if self.lag() > 0
-            && let Err(error) = self.read_and_compare(&mut budget).await
-        {
-            return error.landed().unwrap_or(Landed::InDoubt);
-        }
-        let Some(first) = self.unsettled().and_then(first_byte) else {
-            return Landed::InDoubt;
-        };
-        match self.byte_at(self.given.position, &mut budget).await {
-            Ok(found) if found != first => Landed::No,
-            _ => Landed::InDoubt,
-        }
-    }
-
-    async fn byte_at(&self, position: u64, budget: &mut Budget) -> Result<u8> {
-        let progress = Progress::new();
-        let read = async {
-            let range = position..position + 1;
-            let mut body = self.store.read_range(&self.object, range).await?;
-            let chunk = body.next().await.unwrap_or_else(|| Err(shrunk()))?;
-            chunk.first().copied().ok_or_else(shrunk)
-        };
-        budget
-            .attempt(&self.options, &self.counters, &progress, read)
-            .await
     }
 
     /// Reads back what was only compared, once and although the appender has failed, so that as
@@ -324,8 +273,8 @@ impl<S: AppendStore> ObjectAppender<S> {
                 }
                 Some(false) if self.lag() > 0 => {
                     let differs = replay.differs();
-                    let landed = self.where_it_differs().await;
-                    return Err(self.fail(differs, Some(landed)));
+                    self.prove_compared().await;
+                    return Err(self.fail(differs, None));
                 }
                 Some(false) => Conflict::new(ConflictCause::Replaced, given, found),
                 None => return self.verify().await,

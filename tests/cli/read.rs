@@ -16,6 +16,8 @@ async fn stat_tells_what_the_object_is() {
     append(&emulator, &options, "hello").await.expect(0);
     let stat = run(command(&emulator, ["stat", "--json", TARGET]), "").await;
     let mut stat = stat.expect(0).json();
+    let creator = stat["metadata"]["oss-append-creator"].take();
+    assert_eq!(creator.as_str().map(str::len), Some(32));
     let modified = stat["last_modified"].take();
     let modified = modified.as_str().unwrap();
     assert!(modified.ends_with('Z'), "{modified}");
@@ -33,7 +35,7 @@ async fn stat_tells_what_the_object_is() {
             "sealed": true,
             "last_modified": null,
             "storage_class": "Standard",
-            "metadata": { "origin": "here" },
+            "metadata": { "origin": "here", "oss-append-creator": null },
             "next_append_position": 5,
         })
     );
