@@ -33,6 +33,8 @@ pub struct ObjectOptions {
 
 /// The most bytes of user metadata, names and values together.
 const MAX_META_BYTES: usize = 8 * 1024;
+/// The length of the mark by which a writer recognizes its object.
+const MARK_LEN: usize = 32;
 /// The most tags of an object.
 const MAX_TAGS: usize = 10;
 const MAX_TAG_KEY: usize = 128;
@@ -131,12 +133,19 @@ impl ObjectOptions {
             )));
         }
         self.meta.insert(name, value);
-        self.check_meta()?;
+        self.check_meta(false)?;
         Ok(self)
     }
 
-    pub(crate) fn check_meta(&self) -> Result<()> {
-        let total: usize = self.meta.iter().map(|(n, v)| n.len() + v.len()).sum();
+    /// Checks the length of all metadata, with the mark of a writer if it gets one.
+    pub(crate) fn check_meta(&self, marked: bool) -> Result<()> {
+        let mark = if marked {
+            Self::CREATOR.len() + MARK_LEN
+        } else {
+            0
+        };
+        let given: usize = self.meta.iter().map(|(n, v)| n.len() + v.len()).sum();
+        let total = given + mark;
         if total > MAX_META_BYTES {
             return Err(Error::invalid_input(format!(
                 "user metadata of {total} bytes: at most {MAX_META_BYTES} are allowed, with the \

@@ -22,6 +22,7 @@ use crate::core::position::{Answered, Proven, judge_answer};
 use crate::core::reconcile::{Creator, Question, Sharing, Verdict, by_content, by_head};
 use crate::core::recovery::{Recovery, closes_the_object, recovery};
 use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Landed, Result, TransportCause};
+use crate::options::ObjectOptions;
 use crate::progress::Progress;
 use crate::store::{AppendAnswer, AppendRequest, AppendStore, ObjectInfo};
 
@@ -171,7 +172,7 @@ impl<S: AppendStore> ObjectAppender<S> {
         request.progress = progress.clone();
         request.options = self.options.request.clone();
         if creates {
-            request.create = Some(Arc::clone(&self.options.create));
+            request.create = Some(created_with(&self.options.create, self.mark));
         }
         if pending.budget.attempts > 0 {
             self.counters.retry();
@@ -443,16 +444,16 @@ impl<S: AppendStore> ObjectAppender<S> {
 
     /// Looks at an object that we have just created, if that is asked for: whether it has our mark.
     async fn check_created(&mut self) -> Result<()> {
-        let Some(mark) = self.unchecked_mark.clone() else {
+        let (true, Some(mark)) = (self.unchecked_mark, self.mark) else {
             return Ok(());
         };
         let seen = match self.head(&mut Budget::new()).await {
             Ok(seen) => seen,
             Err(error) => return Err(self.fail(error.with_landed(Landed::Yes), None)),
         };
-        self.unchecked_mark = None;
+        self.unchecked_mark = false;
         let creator = seen.as_ref().and_then(|seen| seen.creator.as_deref());
-        if creator.is_none_or(|creator| creator == &*mark) {
+        if creator.is_none_or(|creator| creator == shown(mark)) {
             return Ok(());
         }
         let found = seen.map(|seen| seen.length);
@@ -487,9 +488,10 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// One look: HEAD, and the range itself where HEAD cannot decide.
     async fn look(&mut self) -> Result<(Option<ObjectInfo>, Verdict)> {
         let sharing = self.sharing();
-        let creator = match (sharing, &self.mark, &self.creator) {
+        let own = self.mark.filter(|_| self.creates()).map(shown);
+        let creator = match (sharing, &own, &self.creator) {
             (Sharing::Replay, ..) => Creator::Anybody,
-            (_, Some(mark), _) if self.creates() => Creator::Us(mark),
+            (_, Some(mark), _) => Creator::Us(mark),
             (.., Some(seen)) => Creator::Seen(seen),
             _ => Creator::Anybody,
         };
@@ -556,7 +558,7 @@ impl<S: AppendStore> ObjectAppender<S> {
             self.counters.append(took.unwrap_or_default());
         }
         if self.creates() && self.options.verify_creator {
-            self.unchecked_mark.clone_from(&self.mark);
+            self.unchecked_mark = true;
         }
         self.given = end;
         self.exists = true;
@@ -564,6 +566,20 @@ impl<S: AppendStore> ObjectAppender<S> {
         self.replay = None;
         self.pending = None;
     }
+}
+
+/// A mark as it is in the metadata.
+fn shown(mark: u128) -> String {
+    format!("{mark:032x}")
+}
+
+/// The properties of a new object, with our mark.
+fn created_with(options: &Arc<ObjectOptions>, mark: Option<u128>) -> Arc<ObjectOptions> {
+    let mut options = Arc::clone(options);
+    if let Some(mark) = mark {
+        Arc::make_mut(&mut options).mark(&shown(mark));
+    }
+    options
 }
 
 /// Whether the object seems to be older than what is known of it: shorter than it was proven to be,

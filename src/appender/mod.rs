@@ -66,12 +66,13 @@ pub struct ObjectAppender<S> {
     /// Whether the object is known to exist.
     exists: bool,
     /// The mark of what we create.
-    mark: Option<Arc<str>>,
+    mark: Option<u128>,
     /// The mark that was seen on the object.
     creator: Option<String>,
     /// The mark of an object that we have created and not looked at yet, if that is asked for.
-    unchecked_mark: Option<Arc<str>>,
-    replay: Option<Replay>,
+    unchecked_mark: bool,
+    /// In a box, since few have one.
+    replay: Option<Box<Replay>>,
     pending: Option<Pending>,
     /// The object has been replaced while the pending batch was in doubt.
     lost: Option<Error>,
@@ -167,7 +168,7 @@ impl<S: AppendStore> ObjectAppender<S> {
     pub fn durable_position(&self) -> u64 {
         self.replay
             .as_ref()
-            .map_or(self.given.position, Replay::verified)
+            .map_or(self.given.position, |replay| replay.verified())
     }
 
     /// The CRC-64 of the object up to [`position`](Self::position), where known.

@@ -66,13 +66,9 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
         let Self {
             store,
             object,
-            mut options,
+            options,
         } = self;
-        let mark = options.mark_creator.then(|| {
-            let mark = format!("{:032x}", fastrand::u128(..));
-            Arc::make_mut(&mut options.create).mark(&mark);
-            Arc::from(mark)
-        });
+        let mark = options.mark_creator.then(|| fastrand::u128(..));
         options
             .check()
             .and_then(|()| check_mode(&options, &object))
@@ -86,7 +82,7 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             exists: false,
             mark,
             creator: None,
-            unchecked_mark: None,
+            unchecked_mark: false,
             replay: None,
             pending: None,
             lost: None,
@@ -171,7 +167,7 @@ impl<S: AppendStore> ObjectAppender<S> {
                     crc: from.crc.or(end.crc.filter(|_| at_end)),
                     ..from
                 };
-                self.replay = Some(Replay::new(from.position, end));
+                self.replay = Some(Box::new(Replay::new(from.position, end)));
             }
             OpenMode::Append | OpenMode::CreateNew => self.given = end,
         }

@@ -77,7 +77,7 @@ impl AppenderOptions {
         if self.verify_creator && !self.mark_creator {
             return refuse("verify_creator needs the mark that mark_creator(false) leaves out");
         }
-        self.create.check_meta()?;
+        self.create.check_meta(self.mark_creator)?;
         if self.max_object_size == 0 {
             return refuse("max_object_size must be at least one byte");
         }

@@ -40,7 +40,7 @@ pub(crate) struct Budget {
     /// Failures since the last progress.
     failures: u32,
     /// What has been mended since the last progress.
-    mended: Vec<Mended>,
+    mended: [Option<Mended>; 3],
     /// Whether time in which nobody was at work has been given back since the last progress.
     thawed: bool,
 }
@@ -52,7 +52,7 @@ impl Budget {
             high_water: 0,
             attempts: 0,
             failures: 0,
-            mended: Vec::new(),
+            mended: [None; 3],
             thawed: false,
         }
     }
@@ -61,7 +61,7 @@ impl Budget {
     pub(crate) fn restart(&mut self) {
         self.since = Instant::now();
         self.failures = 0;
-        self.mended.clear();
+        self.mended = [None; 3];
         self.thawed = false;
     }
 
@@ -162,9 +162,14 @@ impl Budget {
         counters.error(&error);
         match recovery(&error) {
             Recovery::Fail | Recovery::Closed | Recovery::RefusedBetween => return Err(error),
-            Recovery::RetryMended(what) if self.mended.contains(&what) => return Err(error),
             Recovery::RetryMended(what) => {
-                self.mended.push(what);
+                // There is a place for each thing that can be mended.
+                let known = self.mended.contains(&Some(what));
+                let free = self.mended.iter_mut().find(|place| place.is_none());
+                let Some(free) = free.filter(|_| !known) else {
+                    return Err(error);
+                };
+                *free = Some(what);
                 return Ok(());
             }
             Recovery::Retry | Recovery::Mismatch | Recovery::Reconcile => {}

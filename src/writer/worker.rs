@@ -65,8 +65,10 @@ pub(super) fn run<D: Destination>(
     async move {
         let shared = Arc::clone(&lost.shared);
         let buffered = Buffered::new(shared.object.bucket());
-        let working = work(&shared, &mut destination, &mut clock, buffered);
-        match AssertUnwindSafe(working).catch_unwind().await {
+        // Not by a variable, or the worker would keep room for it twice.
+        let worked =
+            AssertUnwindSafe(work(&shared, &mut destination, &mut clock, buffered)).catch_unwind();
+        match worked.await {
             Ok(result) => {
                 if let Err(error) = &result
                     && !is_out_of_reach(error)
