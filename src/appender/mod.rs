@@ -59,7 +59,7 @@ use crate::store::{AppendStore, ObjectPath};
 pub struct ObjectAppender<S> {
     store: S,
     object: ObjectPath,
-    options: AppenderOptions,
+    options: Arc<AppenderOptions>,
     counters: Arc<Counters>,
     /// The end of what was given to us: proven, or in a replay perhaps only compared.
     given: Proven,
@@ -73,7 +73,8 @@ pub struct ObjectAppender<S> {
     unchecked_mark: bool,
     /// In a box, since few have one.
     replay: Option<Box<Replay>>,
-    pending: Option<Pending>,
+    /// In a box, since an idle appender has none.
+    pending: Option<Box<Pending>>,
     /// The object has been replaced while the pending batch was in doubt.
     lost: Option<Error>,
     failed: Option<Error>,
@@ -116,7 +117,7 @@ impl<S: AppendStore> ObjectAppender<S> {
         if batch.is_empty() {
             return Ok(self.receipt(self.given.position, 0));
         }
-        self.pending = Some(Pending::new(batch, self.given.position));
+        self.pending = Some(Box::new(Pending::new(batch, self.given.position)));
         self.settle_pending().await
     }
 
@@ -141,7 +142,7 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// The batch that a dropped or failed `append` left behind, as far as it is not proven to be
     /// in the object.
     pub fn unsettled(&self) -> Option<&Batch> {
-        self.pending.as_ref().map(Pending::batch)
+        self.pending.as_deref().map(Pending::batch)
     }
 
     /// Gives back what was given and is not proven to be in the object, and its position. In a

@@ -20,7 +20,8 @@ use crate::store::{AppendStore, ObjectInfo, ObjectKind, ObjectPath};
 pub struct ObjectAppenderBuilder<S> {
     store: S,
     object: ObjectPath,
-    pub(crate) options: AppenderOptions,
+    /// Shared with the appenders that it opens.
+    pub(crate) options: Arc<AppenderOptions>,
 }
 
 impl<S: AppendStore> ObjectAppenderBuilder<S> {
@@ -28,7 +29,7 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
         Self {
             store,
             object,
-            options: AppenderOptions::default(),
+            options: Arc::default(),
         }
     }
 
@@ -97,7 +98,7 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             .map_err(|error| context(error, &appender.object))?;
         appender.take_up(seen);
         if appender.options.mode == OpenMode::CreateNew {
-            appender.pending = Some(Pending::new(Batch::from(""), 0));
+            appender.pending = Some(Box::new(Pending::new(Batch::from(""), 0)));
             appender.settle().await?;
         }
         Ok(appender)

@@ -85,7 +85,7 @@ impl AppenderOptions {
     }
 }
 
-/// The setters for a builder that keeps its [`AppenderOptions`] in the named field path.
+/// The setters for a builder that keeps an `Arc` of its [`AppenderOptions`] in the named field path.
 macro_rules! appender_option_setters {
     ($($field:ident).+) => {
         /// Fails with a [`Conflict`](crate::ErrorKind::Conflict) if the object exists, and creates
@@ -98,7 +98,7 @@ macro_rules! appender_option_setters {
         /// between the look and the first append goes unnoticed: who may write is decided by the
         /// first bytes, but the object may have the other's properties.
         pub fn create_new(mut self) -> Self {
-            self.$($field).+.mode = $crate::appender::options::OpenMode::CreateNew;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::appender::options::OpenMode::CreateNew;
             self
         }
 
@@ -113,7 +113,7 @@ macro_rules! appender_option_setters {
         /// it is opened, and a checkpoint of another object
         /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
         pub fn replay(mut self, from: $crate::Checkpoint) -> Self {
-            self.$($field).+.mode = $crate::appender::options::OpenMode::Replay(from);
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::appender::options::OpenMode::Replay(from);
             self
         }
 
@@ -126,13 +126,13 @@ macro_rules! appender_option_setters {
         /// bytes at the same position cannot be told apart then, so let each record name its
         /// writer.
         pub fn shared(mut self, shared: bool) -> Self {
-            self.$($field).+.shared = shared;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).shared = shared;
             self
         }
 
         /// The properties of the object if this creates it.
         pub fn object_options(mut self, options: $crate::ObjectOptions) -> Self {
-            self.$($field).+.create = ::std::sync::Arc::new(options);
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).create = ::std::sync::Arc::new(options);
             self
         }
 
@@ -150,7 +150,7 @@ macro_rules! appender_option_setters {
         /// position as the first, is told that they are durable. They are there once. Open an
         /// object by one writer at a time, or by [`shared`](Self::shared) ones.
         pub fn mark_creator(mut self, mark: bool) -> Self {
-            self.$($field).+.mark_creator = mark;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).mark_creator = mark;
             self
         }
 
@@ -158,13 +158,13 @@ macro_rules! appender_option_setters {
         /// each. It finds somebody else's empty object, at the beginning of which OSS lets us
         /// append: that is a [`Conflict`](crate::ErrorKind::Conflict). Default: off.
         pub fn verify_creator(mut self, verify: bool) -> Self {
-            self.$($field).+.verify_creator = verify;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).verify_creator = verify;
             self
         }
 
         /// What is sent with each append.
         pub fn request_options(mut self, options: $crate::RequestOptions) -> Self {
-            self.$($field).+.request = options;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).request = options;
             self
         }
 
@@ -172,14 +172,14 @@ macro_rules! appender_option_setters {
         /// is never cut. Default: 30 s. An [`OssClient`](crate::OssClient) has a limit of this kind
         /// too; the shorter one counts.
         pub fn attempt_timeout(mut self, timeout: ::std::time::Duration) -> Self {
-            self.$($field).+.attempt_timeout = timeout;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).attempt_timeout = timeout;
             self
         }
 
         /// Fails for good when there has been no progress for this long, however often was retried
         /// until then. Default: 120 s.
         pub fn delivery_timeout(mut self, timeout: ::std::time::Duration) -> Self {
-            self.$($field).+.delivery_timeout = timeout;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).delivery_timeout = timeout;
             self
         }
 
@@ -187,7 +187,7 @@ macro_rules! appender_option_setters {
         /// OSS asks for by `Retry-After` or `x-oss-qos-delay-time` is waited at least, up to 60 s.
         /// The end of the writer (`shutdown`, a dropped log guard) ends such a wait.
         pub fn backoff(mut self, backoff: $crate::Backoff) -> Self {
-            self.$($field).+.backoff = backoff;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).backoff = backoff;
             self
         }
 
@@ -196,7 +196,7 @@ macro_rules! appender_option_setters {
         /// 5,000,000,000, the smaller of the two limits that OSS documents
         /// (<https://www.alibabacloud.com/help/en/oss/developer-reference/appendobject>).
         pub fn max_object_size(mut self, bytes: u64) -> Self {
-            self.$($field).+.max_object_size = bytes;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).max_object_size = bytes;
             self
         }
     };

@@ -97,7 +97,7 @@ pub(super) fn start<S: AppendStore>(
     let mut options = builder.options().map_err(context)?;
     let compression = builder.compression_used();
     let mut appender = builder.appender();
-    appender.options.ending = options.ending.clone();
+    Arc::make_mut(&mut appender.options).ending = options.ending.clone();
     appender.options.check().map_err(context)?;
     if appender.options.mode != OpenMode::Append {
         return Err(context(Error::invalid_input(

@@ -261,8 +261,9 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         let compression = self.writer.compression_used();
         let sequence = self.writer.object().clone();
         let mut appender = self.writer.appender();
-        appender.options.settles_in_place = true;
-        appender.options.ending = options.ending.clone();
+        let appender_options = Arc::make_mut(&mut appender.options);
+        appender_options.settles_in_place = true;
+        appender_options.ending = options.ending.clone();
         appender.options.check()?;
         if appender.options.mode != OpenMode::Append {
             return Err(Error::invalid_input(

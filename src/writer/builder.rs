@@ -194,7 +194,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         };
         let compression = self.compression;
         let mut appender = self.appender();
-        appender.options.ending = options.ending.clone();
+        Arc::make_mut(&mut appender.options).ending = options.ending.clone();
         let appender = appender.open().await?;
         let start = match compression {
             Some(_) => 0,
@@ -222,14 +222,15 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     /// Each request waits for one of `turns`.
     #[cfg(feature = "keyed")]
     pub(crate) fn pass_through(&mut self, turns: Arc<tokio::sync::Semaphore>) {
-        self.appender.options.gate = Some(Arc::new(Gate::new(turns)));
+        Arc::make_mut(&mut self.appender.options).gate = Some(Arc::new(Gate::new(turns)));
     }
 
     /// The object's appender.
     pub(crate) fn appender(self) -> ObjectAppenderBuilder<S> {
         let mut appender = self.appender;
         if let Some(compression) = self.compression {
-            let create = Arc::make_mut(&mut appender.options.create);
+            let options = Arc::make_mut(&mut appender.options);
+            let create = Arc::make_mut(&mut options.create);
             create
                 .content_encoding
                 .get_or_insert_with(|| compression.encoding().into());

@@ -40,9 +40,8 @@ pub struct Written {
     /// several.
     pub range: Range<u64>,
     /// The parts of the record before `range`, in order. Empty unless a roll has split the record
-    /// between objects: of an [unaligned](crate::RollingWriterBuilder::unaligned) sequence, or
-    /// because an object took no more appends in the midst of a record longer than
-    /// `max_append_size`.
+    /// between objects: of a sequence that is `unaligned`, or because an object took no more
+    /// appends in the midst of a record longer than `max_append_size`.
     pub earlier: Vec<WrittenPart>,
     /// The CRC-64 of the object up to the end of the record, with compression of the member; only
     /// if it was [asked for](Receipt::with_crc64) in time, and known.

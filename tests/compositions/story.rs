@@ -131,8 +131,10 @@ async fn play(plan: &Plan, first: &Process) -> Result<bool, String> {
     let mut world = first.world();
     world.end();
     let alone = plan.processes.len() == 1;
+    // What is left of an earlier life may land behind the end that the next one has seen.
+    let may_grow = plan.options.shared && plan.processes.iter().any(|lives| lives.len() > 1);
     let size = match &plan.options.kind {
-        Kind::Rolling(rolling) if alone && !plan.options.gzip => rolling.roll_size,
+        Kind::Rolling(rolling) if alone && !plan.options.gzip && !may_grow => rolling.roll_size,
         _ => None,
     };
     let expected = Expected {
@@ -398,8 +400,9 @@ impl Source {
         };
         let world = open.store.world();
         let plain = matches!(self.options.kind, Kind::Plain);
-        // Else it may be cut by a roll, or by whoever has destroyed its beginning.
-        let together = record.whole || plain && world.graves.is_empty();
+        // Else it may be cut by a roll, or by whoever has destroyed its beginning or copied it.
+        let meddled = !world.graves.is_empty() || !world.imitated.is_empty();
+        let together = record.whole || plain && !meddled;
         must!(
             self.options.gzip || !together || world.held(last),
             "a sync succeeded without {}",
@@ -526,9 +529,11 @@ impl Source {
         let may_be_there = unsent.in_doubt > 0 || position > durable;
         let compared = Bytes::copy_from_slice(&self.script.text[durable..position]);
         let replay_from = unsent.position - compared.len() as u64;
+        // If it failed while it was given again what the life before had given back.
+        let not_given = Bytes::copy_from_slice(&self.script.text[given..]);
         Ok(Next::Recipe {
             checkpoint: may_be_there.then(|| Checkpoint::new(object(), replay_from)),
-            chunks: [vec![compared], unsent.chunks].concat(),
+            chunks: [vec![compared], unsent.chunks, vec![not_given]].concat(),
             from: durable,
         })
     }
