@@ -375,6 +375,41 @@ async fn what_the_object_has_of_what_was_only_compared_is_durable() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whatever_ends_a_replay_what_the_object_has_of_it_is_durable() {
+    // Found where the object ends.
+    let store = SimStore::holding(&format!("{}theirs", &INPUT[..20]));
+    let replay = Checkpoint::start(object());
+    let mut appender = appender(&store)
+        .replay(replay.clone())
+        .open()
+        .await
+        .unwrap();
+    let pieces = INPUT.as_bytes().chunks(5);
+    for piece in pieces.clone().take(5) {
+        appender.append(piece).await.unwrap();
+    }
+    assert_eq!(appender.durable_position(), 0);
+    let error = appender.append(&INPUT[25..]).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::ReplayDiffers { .. }));
+    assert_eq!(appender.durable_position(), 20);
+
+    // Found where the source ends.
+    let mut writer = writer(&store)
+        .replay(replay)
+        .batch_size(5)
+        .open()
+        .await
+        .unwrap();
+    for piece in pieces.take(4) {
+        writer.write_all(piece).await.unwrap();
+    }
+    let error = ours(writer.shutdown().await.unwrap_err());
+    assert!(matches!(error.kind(), ErrorKind::ReplayTooShort { .. }));
+    assert_eq!(writer.durable_position(), 20);
+    assert!(writer.into_unsent().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replay_ends_well_only_if_the_object_is_what_was_written() {
     for (now, cause) in [
         (None, ConflictCause::Gone),

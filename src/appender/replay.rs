@@ -271,11 +271,6 @@ impl<S: AppendStore> ObjectAppender<S> {
                     self.compared_to_its_end();
                     return Ok(());
                 }
-                Some(false) if self.lag() > 0 => {
-                    let differs = replay.differs();
-                    self.prove_compared().await;
-                    return Err(self.fail(differs, None));
-                }
                 Some(false) => Conflict::new(ConflictCause::Replaced, given, found),
                 None => return self.verify().await,
             },
