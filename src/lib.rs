@@ -98,6 +98,7 @@ mod progress;
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 mod rolling;
 mod store;
+mod wire;
 mod writer;
 
 pub use crate::appender::checkpoint::Checkpoint;

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::clock::Clock;
 use super::endpoint::{Addressing, Destination, EndpointKind};
 use super::observed::Observations;
 use super::pace::Pace;
 use super::renewal::Mismatch;
-use super::transport::{Identity, Proxy, Transport, timer};
+use super::transport::{Identity, Proxy, Transport};
 use super::{Inner, OssClient};
 use crate::credentials::{CredentialsProvider, EnvironmentCredentials};
 use crate::error::{Error, Result};
+use crate::wire::clock::Clock;
+use crate::wire::plain::timer;
 
 const USER_AGENT: &str = concat!("oss-append/", env!("CARGO_PKG_VERSION"));
 

@@ -1,16 +1,15 @@
-//! From what went wrong on the wire to [`Error`]: OSS's error answers, and the ways in which a
-//! request does not get through.
+//! From OSS's error answers to [`ServiceError`].
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use http::HeaderMap;
 use jiff::Timestamp;
 
-use super::clock;
-use super::document::{Hidden, document_in_header, parse_document};
+use super::document::{document_in_header, parse_document};
 use super::response::{decimal, header_text};
-use crate::error::{Error, ServiceError, TransportCause};
+use crate::error::ServiceError;
+use crate::wire::dates;
+use crate::wire::hidden::Hidden;
 
 /// The most bytes of an error document that are read.
 pub(super) const MAX_DOCUMENT: usize = 64 * 1024;
@@ -72,7 +71,7 @@ pub(super) fn refusal(
             && error.message == "Invalid signing date in Authorization header.");
     let server_time = || {
         let element = document.server_time.and_then(|time| time.parse().ok());
-        element.or_else(|| clock::parse_http_date(&text("date")?))
+        element.or_else(|| dates::parse_http_date(&text("date")?))
     };
     Refusal {
         clock_refused: about_time.then(server_time).flatten(),
@@ -112,7 +111,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
         if let Some(seconds) = decimal(&text) {
             return Some(Duration::from_secs(seconds).min(MAX_WAIT));
         }
-        let until = clock::parse_http_date(&text)?;
+        let until = dates::parse_http_date(&text)?;
         let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
         Some(wait.min(MAX_WAIT))
     });
@@ -125,67 +124,10 @@ pub(super) fn qos_delay(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_millis(millis).min(MAX_WAIT))
 }
 
-/// A request that got no complete answer.
-pub(crate) fn transport(error: reqwest::Error) -> Error {
-    let server = error.url().map(server);
-    // The URL of a presigned request is a secret.
-    let error = error.without_url();
-    let reason = match server {
-        Some(server) => format!("{server}: {}", innermost(&error)),
-        None => innermost(&error),
-    };
-    let cause = if error.is_connect() {
-        match refused_certificate(&error) {
-            true => TransportCause::Tls,
-            false => TransportCause::Connect,
-        }
-    } else if error.is_timeout() {
-        TransportCause::Timeout
-    } else if error.is_builder() {
-        return Error::invalid_input(format!("the request could not be made: {reason}"));
-    } else {
-        TransportCause::Broken
-    };
-    Error::transport(cause, reason).with_source(error)
-}
-
-/// Nothing moved for as long as the timeout allows.
-pub(super) fn stalled(idle: Duration) -> Error {
-    Error::transport(
-        TransportCause::Timeout,
-        format!("nothing moved for {:.1} s", idle.as_secs_f64()),
-    )
-}
-
-/// Host and port of a URL.
-fn server(url: &reqwest::Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
-}
-
-fn innermost(error: &reqwest::Error) -> String {
-    causes(error).last().unwrap_or(error).to_string()
-}
-
-fn refused_certificate(error: &reqwest::Error) -> bool {
-    // The TLS library is the build's choice: its errors are known by their text alone.
-    causes(error).any(|cause| cause.to_string().to_lowercase().contains("certificate"))
-}
-
-fn causes<'a>(
-    error: &'a reqwest::Error,
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> + use<'a> {
-    std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| {
-        StdError::source(*error)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use base64::Engine as _;
     use base64::prelude::BASE64_STANDARD;
     use http::HeaderValue;

@@ -7,10 +7,10 @@ use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use md5::{Digest as _, Md5};
 
-use super::sign;
 use crate::core::batch::Batch;
 use crate::error::{Error, Result};
 use crate::options::{ObjectOptions, RequestOptions};
+use crate::wire::encoding::encode_strict;
 
 pub(super) const AUTHORIZATION: &str = "authorization";
 pub(super) const CONTENT_TYPE: &str = "content-type";
@@ -64,13 +64,7 @@ impl Headers {
         let tags: Vec<String> = options
             .tags
             .iter()
-            .map(|(key, value)| {
-                format!(
-                    "{}={}",
-                    sign::encode_strict(key),
-                    sign::encode_strict(value)
-                )
-            })
+            .map(|(key, value)| format!("{}={}", encode_strict(key), encode_strict(value)))
             .collect();
         self.set_given("x-oss-tagging", Some(&tags.join("&")));
     }

@@ -7,12 +7,12 @@ use percent_encoding::percent_decode_str;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::clock;
-use super::document::clean;
 use super::operations::list::{ListedObject, ObjectListing};
 use super::response::{Answer, MAX_LENGTH, decimal};
 use crate::error::Result;
 use crate::store::ObjectKind;
+use crate::wire::dates;
+use crate::wire::hidden::clean;
 
 /// The most bytes of a document. A page of 1,000 of the longest keys, url-encoded, has less than
 /// half of it.
@@ -167,8 +167,8 @@ impl Page {
                 length: entry.length.ok_or("it has an object without a size")?,
                 kind: ObjectKind::named(clean(&entry.kind.unwrap_or_default())),
                 etag: entry.etag.map(|etag| clean(&etag)),
-                last_modified: entry.last_modified.as_deref().and_then(clock::iso_time),
-                sealed_time: entry.sealed_time.as_deref().and_then(clock::iso_time),
+                last_modified: entry.last_modified.as_deref().and_then(dates::iso_time),
+                sealed_time: entry.sealed_time.as_deref().and_then(dates::iso_time),
                 storage_class: entry.storage_class.map(|class| clean(&class)),
             })
         });
@@ -221,7 +221,7 @@ fn url_decode(text: &str) -> Parsed<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::sign::encode_strict;
+    use crate::wire::encoding::encode_strict;
     use proptest::prelude::*;
 
     fn document(entries: &str) -> String {

@@ -7,13 +7,12 @@
 
 mod body;
 mod builder;
-pub(crate) mod clock;
-pub(crate) mod document;
+mod document;
 mod endpoint;
-pub(crate) mod failure;
+mod failure;
 mod headers;
 mod listing;
-pub(crate) mod observed;
+mod observed;
 mod operations;
 mod pace;
 mod presign;
@@ -22,7 +21,7 @@ mod request;
 mod response;
 pub(crate) mod sign;
 mod store;
-pub(crate) mod transport;
+mod transport;
 mod url;
 
 use std::fmt;
@@ -48,6 +47,7 @@ use crate::core::batch::Batch;
 use crate::credentials::CredentialsProvider;
 use crate::error::Result;
 use crate::store::ObjectPath;
+use crate::wire::clock::Clock;
 
 /// A client of Alibaba Cloud OSS. Cheap to clone: clones share connections, credentials and the
 /// correction of the clock.
@@ -95,7 +95,7 @@ struct Inner {
     http: reqwest::Client,
     endpoint: endpoint::Endpoint,
     credentials: Arc<dyn CredentialsProvider>,
-    clock: clock::Clock,
+    clock: Clock,
     mismatch: renewal::Mismatch,
     observations: observed::Observations,
     pace: Option<Arc<pace::Pace>>,

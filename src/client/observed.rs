@@ -7,7 +7,7 @@ use http::HeaderValue;
 use http::header::DATE;
 use jiff::Timestamp;
 
-use super::clock::parse_http_date;
+use crate::wire::clock::clock_ahead;
 
 /// What the last answer told of the connection and the clock, given by
 /// [`OssClient::observed`](super::OssClient::observed).
@@ -55,10 +55,4 @@ impl Observations {
     fn lock(&self) -> MutexGuard<'_, Option<Seen>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How many seconds the sender of an answer with this header `Date` is ahead of `now`.
-pub(crate) fn clock_ahead(date: &HeaderValue, now: Timestamp) -> Option<i64> {
-    let date = parse_http_date(date.to_str().ok()?)?;
-    Some(date.as_second() - now.as_second())
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::OssClient;
-use super::clock;
 use super::request::{Context, credentials};
 use super::sign::{self, ALGORITHM, CanonicalRequest, Signer, UNSIGNED_PAYLOAD};
 use crate::error::{Error, Result};
 use crate::store::ObjectPath;
+use crate::wire::dates;
 
 /// The longest life of a presigned URL.
 const MAX_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -73,7 +73,7 @@ impl OssClient {
             }
             let credentials = credentials(self).await?;
             let time = self.inner.clock.signing_time(Timestamp::now()).time;
-            let datetime = clock::iso8601_basic(time);
+            let datetime = dates::iso8601_basic(time);
             let signer = Signer {
                 access_key_id: credentials.access_key_id(),
                 access_key_secret: credentials.access_key_secret(),

@@ -10,8 +10,6 @@ use reqwest::Url;
 
 use super::OssClient;
 use super::body::BatchBody;
-use super::clock::{self, SigningTime};
-use super::document::Hidden;
 use super::failure;
 use super::headers::{self, Headers};
 use super::pace::Pace;
@@ -23,6 +21,10 @@ use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::store::ObjectPath;
+use crate::wire::clock::SigningTime;
+use crate::wire::dates;
+use crate::wire::failure::{stalled, transport};
+use crate::wire::hidden::Hidden;
 
 /// What an error names: the operation, and what it was done to.
 #[derive(Clone, Debug)]
@@ -132,8 +134,8 @@ impl<'a> Call<'a> {
         let response = progress
             .guard(idle, client.inner.http.execute(request))
             .await
-            .ok_or_else(|| failure::stalled(idle))?
-            .map_err(failure::transport)?;
+            .ok_or_else(|| stalled(idle))?
+            .map_err(transport)?;
         client
             .inner
             .observations
@@ -154,7 +156,7 @@ impl<'a> Call<'a> {
                 signature,
             });
         }
-        let hidden = Hidden::of(&credentials, &signature);
+        let hidden = credentials.hidden(&signature);
         Err(refused(client, response, &credentials, &hidden, signed).await)
     }
 
@@ -165,7 +167,7 @@ impl<'a> Call<'a> {
         signed: SigningTime,
     ) -> Result<reqwest::Request> {
         let inner = &*client.inner;
-        let datetime = clock::iso8601_basic(signed.time);
+        let datetime = dates::iso8601_basic(signed.time);
         if inner.requester_pays {
             self.headers.set_requester_pays();
         }
@@ -264,8 +266,8 @@ async fn refused(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::clock::Clock;
     use crate::credentials::StaticCredentials;
+    use crate::wire::clock::Clock;
 
     #[test]
     fn what_is_sent_is_what_is_signed() {

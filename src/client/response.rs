@@ -9,11 +9,10 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::{BoxStream, Stream, StreamExt as _};
 use http::HeaderMap;
 
-use super::document::Hidden;
-use super::failure;
 use super::request::Context;
 use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind, Result, TransportCause};
+use crate::wire::failure::{stalled, transport};
 
 /// The most bytes of a body that nobody wants, read so that its connection can be used again.
 const MAX_DRAINED: usize = 64 * 1024;
@@ -75,7 +74,11 @@ impl Answer {
 
     /// A header's value, fit for an error or a log.
     pub(super) fn shown(&self, name: &str) -> Option<String> {
-        Some(Hidden::of(&self.credentials, &self.signature).show(&self.text(name)?))
+        Some(
+            self.credentials
+                .hidden(&self.signature)
+                .show(&self.text(name)?),
+        )
     }
 
     /// The id of the request, fit for a log.
@@ -97,8 +100,8 @@ impl Answer {
         let mut body = BytesMut::new();
         loop {
             match tokio::time::timeout(idle, self.response.chunk()).await {
-                Err(_) => return Err(failure::stalled(idle)),
-                Ok(Err(error)) => return Err(failure::transport(error)),
+                Err(_) => return Err(stalled(idle)),
+                Ok(Err(error)) => return Err(transport(error)),
                 Ok(Ok(None)) => return Ok(body.freeze()),
                 Ok(Ok(Some(chunk))) if chunk.len() > limit - body.len() => {
                     return Err(self.bad(format!("it has more than {limit} bytes")));
@@ -225,8 +228,8 @@ impl ObjectBody {
 
 async fn next_chunk(response: &mut reqwest::Response, left: u64, idle: Duration) -> Result<Bytes> {
     match tokio::time::timeout(idle, response.chunk()).await {
-        Err(_) => Err(failure::stalled(idle)),
-        Ok(Err(error)) => Err(failure::transport(error)),
+        Err(_) => Err(stalled(idle)),
+        Ok(Err(error)) => Err(transport(error)),
         Ok(Ok(Some(chunk))) => Ok(chunk),
         Ok(Ok(None)) => Err(Error::transport(
             TransportCause::Broken,

@@ -6,35 +6,16 @@
 use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit, Mac};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+use crate::wire::encoding::{encode_path, encode_strict};
 
 /// The algorithm's name, as it stands in `Authorization` and in the string to sign.
 pub(crate) const ALGORITHM: &str = "OSS4-HMAC-SHA256";
 
 /// The only payload hash that OSS's SDKs use.
 pub(crate) const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
-
-/// Everything but `A-Za-z0-9-._~` is escaped.
-const STRICT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
-/// As [`STRICT`], but `/` stays.
-const PATH: &AsciiSet = &STRICT.remove(b'/');
-
-/// Percent-encodes for a query, where `/` is escaped too.
-pub(crate) fn encode_strict(text: &str) -> String {
-    utf8_percent_encode(text, STRICT).to_string()
-}
-
-/// Percent-encodes a path, where `/` stays.
-pub(crate) fn encode_path(text: &str) -> String {
-    utf8_percent_encode(text, PATH).to_string()
-}
 
 /// The canonical URI of a service (`/`), a bucket (`/bucket/`) or an object, from the decoded names.
 pub(crate) fn canonical_uri(bucket: Option<&str>, key: Option<&str>) -> String {

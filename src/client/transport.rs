@@ -7,20 +7,12 @@ use zeroize::Zeroizing;
 
 use super::endpoint::Endpoint;
 use crate::error::{Error, Result};
+use crate::wire::plain::{plain_client, timer};
 
 /// An object has up to 8 KiB of user metadata, each entry a header of its own.
 const MAX_HEADERS: usize = 1024;
 
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
-
-/// A time that never comes: longer than any program runs, and short enough to be added to the
-/// present.
-const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-
-/// The duration that a timer is set to for this one, which may be too long for the clock.
-pub(super) fn timer(duration: Duration) -> Duration {
-    duration.min(NEVER)
-}
 
 #[derive(Clone)]
 pub(super) struct Transport {
@@ -183,20 +175,6 @@ impl Identity {
              client's own first, and a key in a PEM block of type PRIVATE KEY (PKCS #8)",
         )
     }
-}
-
-/// Sends each request once, by HTTP/1.1, and gives its answer as it is.
-pub(crate) fn plain_client() -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .http1_only()
-        // Another crate of the program may switch these on, and the bytes would not be those sent.
-        .no_gzip()
-        .no_brotli()
-        .no_zstd()
-        .no_deflate()
 }
 
 fn refused(what: &str, error: reqwest::Error) -> Error {

@@ -3,8 +3,8 @@
 use reqwest::Url;
 
 use super::endpoint::{Addressing, Endpoint};
-use super::sign;
 use crate::error::{Error, Result};
+use crate::wire::encoding::{encode_path, encode_strict};
 
 impl Endpoint {
     /// The URL of an object, or of a bucket where `key` is `None`. `query` is canonical.
@@ -50,9 +50,9 @@ impl Endpoint {
 /// address another object: a key with such a segment becomes one segment, by escaping its slashes.
 fn escape_key(key: &str) -> String {
     if key.split('/').any(|segment| matches!(segment, "." | "..")) {
-        sign::encode_strict(key)
+        encode_strict(key)
     } else {
-        sign::encode_path(key)
+        encode_path(key)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 use super::Credentials;
-use crate::client::clock;
+use crate::wire::dates;
 
 /// A key as a service or a program writes it: `AccessKeyId` and so on, or `access_key_id` and so on
 /// as the command line of Alibaba Cloud has it.
@@ -72,7 +72,7 @@ impl KeyDocument {
 impl Moment {
     fn time(&self) -> Option<SystemTime> {
         match self {
-            Self::Text(text) => clock::iso_time(text),
+            Self::Text(text) => dates::iso_time(text),
             Self::Seconds(seconds) => {
                 let seconds = Duration::from_secs((*seconds).try_into().ok()?);
                 SystemTime::UNIX_EPOCH.checked_add(seconds)

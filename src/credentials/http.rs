@@ -14,12 +14,11 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::Credentials;
-use crate::client::clock::MATERIAL_SECONDS;
-use crate::client::document::Hidden;
-use crate::client::failure;
-use crate::client::observed::clock_ahead;
-use crate::client::transport::plain_client;
 use crate::error::{Error, ErrorKind, Result, TransportCause};
+use crate::wire::clock::{MATERIAL_SECONDS, clock_ahead};
+use crate::wire::failure;
+use crate::wire::hidden::Hidden;
+use crate::wire::plain::plain_client;
 
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 * 1024;

@@ -62,6 +62,7 @@ use futures::future::BoxFuture;
 use zeroize::Zeroizing;
 
 use crate::error::Result;
+use crate::wire::hidden::Hidden;
 
 #[cfg(feature = "credentials")]
 #[cfg_attr(docsrs, doc(cfg(feature = "credentials")))]
@@ -177,6 +178,15 @@ impl Credentials {
         self.access_key_id() == other.access_key_id()
             && self.access_key_secret() == other.access_key_secret()
             && self.session_token() == other.session_token()
+    }
+
+    /// What an answer may repeat of a request with this signature, and nothing shows.
+    pub(crate) fn hidden<'a>(&'a self, signature: &'a str) -> Hidden<'a> {
+        Hidden::new([
+            self.access_key_secret(),
+            self.session_token().unwrap_or_default(),
+            signature,
+        ])
     }
 
     /// When the key expires, if it is known to.

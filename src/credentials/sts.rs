@@ -11,9 +11,9 @@ use super::Credentials;
 use super::document::{KeyDocument, Needs};
 use super::http::{Http, server_url};
 use super::variables::Variables;
-use crate::client::document::Hidden;
-use crate::client::sign::encode_strict;
 use crate::error::{Error, Result};
+use crate::wire::encoding::encode_strict;
+use crate::wire::hidden::Hidden;
 
 /// The content type of a form.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";

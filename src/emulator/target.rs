@@ -263,7 +263,7 @@ mod tests {
 
         #[test]
         fn a_key_is_what_was_escaped(key: String, strictly: bool) {
-            use crate::client::sign::{encode_path, encode_strict};
+            use crate::wire::encoding::{encode_path, encode_strict};
             let escaped = if strictly { encode_strict(&key) } else { encode_path(&key) };
             let found = Target::parse("127.0.0.1", &format!("/known/{escaped}"), |_| true).unwrap();
             prop_assert_eq!(found.key.unwrap_or_default(), key);

@@ -8,7 +8,6 @@ use std::time::SystemTime;
 use http::Method;
 
 use crate::client::OssClient;
-use crate::client::clock::system_time;
 use crate::client::failure::qos_delay;
 use crate::client::request::{Call, Context};
 use crate::core::batch::Batch;
@@ -16,6 +15,7 @@ use crate::error::Result;
 use crate::options::{ObjectOptions, RequestOptions};
 use crate::progress::Progress;
 use crate::store::{AppendAnswer, AppendRequest, ObjectPath};
+use crate::wire::dates::system_time;
 
 /// One append, made by [`OssClient::append_object`].
 ///

@@ -8,12 +8,12 @@ use std::time::SystemTime;
 use http::Method;
 
 use crate::client::OssClient;
-use crate::client::clock::system_time;
 use crate::client::request::{Call, Context};
 use crate::client::response::Answer;
 use crate::error::Result;
 use crate::options::ObjectOptions;
 use crate::store::{ObjectInfo, ObjectKind, ObjectPath};
+use crate::wire::dates::system_time;
 
 /// A question for an object's properties, made by [`OssClient::head_object`].
 ///

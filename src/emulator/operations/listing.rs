@@ -4,13 +4,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::{Call, buckets};
-use crate::client::sign::encode_strict;
 use crate::emulator::answer::Answer;
 use crate::emulator::clock;
 use crate::emulator::object::Properties;
 use crate::emulator::refusal::Refusal;
 use crate::emulator::shared::Shared;
 use crate::emulator::xml::Document;
+use crate::wire::encoding::encode_strict;
 
 /// What a listing asks for, in either version.
 #[derive(Debug)]

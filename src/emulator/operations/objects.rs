@@ -226,7 +226,7 @@ pub(super) fn delete_multiple(
         if deleted && !quiet {
             document.open("Deleted");
             match url {
-                true => document.text("Key", crate::client::sign::encode_strict(&key)),
+                true => document.text("Key", crate::wire::encoding::encode_strict(&key)),
                 false => document.text("Key", &key),
             };
             document.close("Deleted");

@@ -1,0 +1,23 @@
+//! Percent-encoding, as signatures and forms of Alibaba Cloud want it.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Everything but `A-Za-z0-9-._~` is escaped.
+const STRICT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// As [`STRICT`], but `/` stays.
+const PATH: &AsciiSet = &STRICT.remove(b'/');
+
+/// Percent-encodes for a query, where `/` is escaped too.
+pub(crate) fn encode_strict(text: &str) -> String {
+    utf8_percent_encode(text, STRICT).to_string()
+}
+
+/// Percent-encodes a path, where `/` stays.
+pub(crate) fn encode_path(text: &str) -> String {
+    utf8_percent_encode(text, PATH).to_string()
+}

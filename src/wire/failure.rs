@@ -1,0 +1,64 @@
+//! The ways in which a request does not get through.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use crate::error::{Error, TransportCause};
+
+/// A request that got no complete answer.
+pub(crate) fn transport(error: reqwest::Error) -> Error {
+    let server = error.url().map(server);
+    // The URL of a presigned request is a secret.
+    let error = error.without_url();
+    let reason = match server {
+        Some(server) => format!("{server}: {}", innermost(&error)),
+        None => innermost(&error),
+    };
+    let cause = if error.is_connect() {
+        match refused_certificate(&error) {
+            true => TransportCause::Tls,
+            false => TransportCause::Connect,
+        }
+    } else if error.is_timeout() {
+        TransportCause::Timeout
+    } else if error.is_builder() {
+        return Error::invalid_input(format!("the request could not be made: {reason}"));
+    } else {
+        TransportCause::Broken
+    };
+    Error::transport(cause, reason).with_source(error)
+}
+
+/// Nothing moved for as long as the timeout allows.
+pub(crate) fn stalled(idle: Duration) -> Error {
+    Error::transport(
+        TransportCause::Timeout,
+        format!("nothing moved for {:.1} s", idle.as_secs_f64()),
+    )
+}
+
+/// Host and port of a URL.
+fn server(url: &reqwest::Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    causes(error).last().unwrap_or(error).to_string()
+}
+
+fn refused_certificate(error: &reqwest::Error) -> bool {
+    // The TLS library is the build's choice: its errors are known by their text alone.
+    causes(error).any(|cause| cause.to_string().to_lowercase().contains("certificate"))
+}
+
+fn causes<'a>(
+    error: &'a reqwest::Error,
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> + use<'a> {
+    std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| {
+        StdError::source(*error)
+    })
+}
