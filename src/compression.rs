@@ -4,9 +4,9 @@ use std::future::Future;
 
 use jiff::Timestamp;
 
-use crate::core::batch::Batch;
-use crate::core::position::Proven;
 use crate::error::{Error, Landed, Result};
+use crate::values::batch::Batch;
+use crate::values::proven::Proven;
 use crate::writer::destination::{Destination, RollReason, Room};
 use crate::writer::receipt::{Member, Place};
 

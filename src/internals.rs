@@ -2,12 +2,13 @@
 
 use crate::client::OssClient;
 use crate::client::sign::{CanonicalRequest, Signer, UNSIGNED_PAYLOAD};
-use crate::core::batch::Batch;
-use crate::core::position::Proven;
-use crate::core::reconcile::{Creator, Question, Sharing, Verdict, by_head};
 use crate::credentials::Credentials;
+use crate::engine::reconcile::{Creator, Question, Sharing, Verdict, by_head};
 use crate::error::Result;
-use crate::store::{AppendRequest, ObjectInfo};
+use crate::store::request::AppendRequest;
+use crate::values::batch::Batch;
+use crate::values::info::ObjectInfo;
+use crate::values::proven::Proven;
 
 /// Signs an append with `secret` by V4: the value of `Authorization`.
 pub fn sign_append(secret: &str) -> String {

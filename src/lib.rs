@@ -63,7 +63,6 @@
     )
 )]
 
-mod appender;
 mod callback;
 pub mod client;
 #[cfg_attr(
@@ -71,11 +70,12 @@ pub mod client;
     allow(unreachable_pub, reason = "public with the feature")
 )]
 mod compression;
-mod core;
 pub mod credentials;
+mod drive;
 #[cfg(feature = "emulator")]
 #[cfg_attr(docsrs, doc(cfg(feature = "emulator")))]
 pub mod emulator;
+mod engine;
 mod error;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -92,26 +92,22 @@ pub mod metrics;
 #[cfg(not(feature = "metrics"))]
 #[allow(unreachable_pub, reason = "public with the feature")]
 mod metrics;
-mod options;
-mod progress;
 #[cfg(feature = "rolling")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 mod rolling;
 mod store;
+mod values;
 mod wire;
 mod writer;
 
-pub use crate::appender::checkpoint::Checkpoint;
-pub use crate::appender::stats::AppendStats;
-pub use crate::appender::{AppendReceipt, ObjectAppender, ObjectAppenderBuilder};
 pub use crate::client::{OssClient, OssClientBuilder};
 #[cfg(feature = "compression")]
 #[cfg_attr(docsrs, doc(cfg(feature = "compression")))]
 pub use crate::compression::Compression;
-pub use crate::core::backoff::Backoff;
-pub use crate::core::batch::Batch;
-pub use crate::core::crc64;
-pub use crate::core::flush::FlushMode;
+pub use crate::drive::stats::AppendStats;
+pub use crate::drive::{AppendReceipt, ObjectAppender, ObjectAppenderBuilder};
+pub use crate::engine::backoff::Backoff;
+pub use crate::engine::flush::FlushMode;
 pub use crate::error::{
     Conflict, ConflictCause, Error, ErrorKind, Landed, Result, ServiceError, TransportCause,
 };
@@ -124,17 +120,23 @@ pub use crate::log::{
     Dropped, LogEvent, LogGuard, LogReport, LogStats, LogWriter, OssLogAppender,
     OssLogAppenderBuilder, WhenFull,
 };
-pub use crate::options::{Encryption, ObjectAcl, ObjectOptions, RequestOptions, StorageClass};
-pub use crate::progress::Progress;
 #[cfg(feature = "rolling")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 pub use crate::rolling::{
     FinishedObject, KeyNames, KeyTemplate, RollingStats, RollingWriter, RollingWriterBuilder,
 };
-pub use crate::store::{
-    AppendAnswer, AppendRequest, AppendStore, KeyPage, ListedKey, ObjectInfo, ObjectKind,
-    ObjectPath,
+pub use crate::store::AppendStore;
+pub use crate::store::listing::{KeyPage, ListedKey};
+pub use crate::store::options::{
+    Encryption, ObjectAcl, ObjectOptions, RequestOptions, StorageClass,
 };
+pub use crate::store::request::{AppendAnswer, AppendRequest};
+pub use crate::values::batch::Batch;
+pub use crate::values::checkpoint::Checkpoint;
+pub use crate::values::crc64;
+pub use crate::values::info::{ObjectInfo, ObjectKind};
+pub use crate::values::path::{ObjectPath, ObjectPathError};
+pub use crate::values::progress::Progress;
 #[cfg(feature = "rolling")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 pub use crate::writer::destination::RollReason;

@@ -12,8 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::pace::Pace;
-use crate::core::batch::Batch;
-use crate::progress::Progress;
+use crate::values::batch::Batch;
+use crate::values::progress::Progress;
 
 /// The most bytes of one frame. A frame is the unit of progress, so it is small against what a
 /// slow link moves within a timeout.

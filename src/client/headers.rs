@@ -7,9 +7,9 @@ use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use md5::{Digest as _, Md5};
 
-use crate::core::batch::Batch;
 use crate::error::{Error, Result};
-use crate::options::{ObjectOptions, RequestOptions};
+use crate::store::options::{ObjectOptions, RequestOptions};
+use crate::values::batch::Batch;
 use crate::wire::encoding::encode_strict;
 
 pub(super) const AUTHORIZATION: &str = "authorization";
@@ -142,7 +142,7 @@ impl Headers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Encryption, ObjectAcl, StorageClass};
+    use crate::store::options::{Encryption, ObjectAcl, StorageClass};
 
     fn created(key: &str, options: &ObjectOptions) -> HeaderMap {
         let mut headers = Headers::default();

@@ -10,7 +10,7 @@ use quick_xml::events::Event;
 use super::operations::list::{ListedObject, ObjectListing};
 use super::response::{Answer, MAX_LENGTH, decimal};
 use crate::error::Result;
-use crate::store::ObjectKind;
+use crate::values::info::ObjectKind;
 use crate::wire::dates;
 use crate::wire::hidden::clean;
 

@@ -43,10 +43,10 @@ pub use operations::put::{PutObjectRequest, PutObjectResult};
 pub use presign::PresignMethod;
 pub use response::ObjectBody;
 
-use crate::core::batch::Batch;
 use crate::credentials::CredentialsProvider;
 use crate::error::Result;
-use crate::store::ObjectPath;
+use crate::values::batch::Batch;
+use crate::values::path::ObjectPath;
 use crate::wire::clock::Clock;
 
 /// A client of Alibaba Cloud OSS. Cheap to clone: clones share connections, credentials and the
@@ -193,7 +193,7 @@ impl OssClient {
     /// Builds and signs the HTTP request of an append: how many headers it has.
     pub(crate) fn build_append(
         &self,
-        request: &crate::store::AppendRequest,
+        request: &crate::store::request::AppendRequest,
         credentials: &crate::credentials::Credentials,
     ) -> Result<usize> {
         let signed = self.inner.clock.signing_time(jiff::Timestamp::now());

@@ -8,7 +8,7 @@ use super::OssClient;
 use super::request::{Context, credentials};
 use super::sign::{self, ALGORITHM, CanonicalRequest, Signer, UNSIGNED_PAYLOAD};
 use crate::error::{Error, Result};
-use crate::store::ObjectPath;
+use crate::values::path::ObjectPath;
 use crate::wire::dates;
 
 /// The longest life of a presigned URL.

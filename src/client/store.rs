@@ -12,9 +12,11 @@ use super::operations::get::GetObjectRequest;
 use super::operations::head::{HeadObjectRequest, ObjectMeta};
 use super::operations::list::{ListObjectsRequest, ListedObject};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{
-    AppendAnswer, AppendRequest, AppendStore, KeyPage, ObjectInfo, ObjectKind, ObjectPath,
-};
+use crate::store::AppendStore;
+use crate::store::listing::KeyPage;
+use crate::store::request::{AppendAnswer, AppendRequest};
+use crate::values::info::{ObjectInfo, ObjectKind};
+use crate::values::path::ObjectPath;
 
 impl AppendStore for OssClient {
     async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {

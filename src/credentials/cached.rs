@@ -14,7 +14,7 @@ use tracing::instrument::WithSubscriber as _;
 
 use super::{Credentials, CredentialsProvider};
 use crate::callback::caught;
-use crate::core::backoff::Backoff;
+use crate::engine::backoff::Backoff;
 use crate::error::{Error, Result};
 
 /// The least time before the expiry at which a key is renewed; of a short-lived one a quarter of

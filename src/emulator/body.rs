@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use md5::{Digest, Md5};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::crc64::Crc64;
+use crate::values::crc64::Crc64;
 
 /// From this size on a body goes to a file, if there is a directory to put it in.
 const SPOOL_FROM: u64 = 16 * 1024 * 1024;

@@ -19,7 +19,7 @@ use super::storage::Storage;
 use super::wire::Bandwidth;
 use super::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, REGION};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::check_bucket;
+use crate::values::path::check_bucket;
 
 /// The options of an [`Emulator`], from [`Emulator::builder`].
 #[must_use = "a builder does nothing until `start`"]

@@ -85,8 +85,9 @@ use self::shared::Shared;
 use crate::client::{OssClient, OssClientBuilder};
 use crate::credentials::{Credentials, StaticCredentials};
 use crate::error::{Error, Result, ServiceError};
-use crate::options::ObjectOptions;
-use crate::store::{ObjectInfo, ObjectKind, ObjectPath};
+use crate::store::options::ObjectOptions;
+use crate::values::info::{ObjectInfo, ObjectKind};
+use crate::values::path::ObjectPath;
 
 /// The access key id that works unless others are configured.
 pub const ACCESS_KEY_ID: &str = "emulator-id";

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use percent_encoding::percent_decode_str;
 
 use super::refusal::Refusal;
-use crate::store::check_bucket;
+use crate::values::path::check_bucket;
 
 /// The longest key in bytes.
 const MAX_KEY: usize = 1023;

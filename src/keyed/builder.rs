@@ -14,7 +14,8 @@ use super::template::FieldTemplate;
 use super::writer::KeyedWriter;
 use crate::error::{Error, Result};
 use crate::rolling::RollingWriterBuilder;
-use crate::store::{AppendStore, ObjectPath, check_bucket};
+use crate::store::AppendStore;
+use crate::values::path::{ObjectPath, check_bucket};
 use crate::writer::OssAppendWriterBuilder;
 use crate::writer::observer::Observer;
 
@@ -256,7 +257,7 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
             on_failed,
         } = self;
         let context = |error: Error| error.with_operation("open");
-        check_bucket(&bucket).map_err(context)?;
+        check_bucket(&bucket).map_err(|error| context(error.into()))?;
         for (name, value) in [
             ("max_open", limits.max_open as u64),
             ("max_concurrent_appends", max_concurrent_appends as u64),

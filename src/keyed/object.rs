@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::appender::options::OpenMode;
-use crate::appender::stats::Counters;
-use crate::appender::{ObjectAppender, ObjectAppenderBuilder};
-use crate::core::batch::Batch;
-use crate::core::position::Proven;
+use crate::drive::options::OpenMode;
+use crate::drive::stats::Counters;
+use crate::drive::{ObjectAppender, ObjectAppenderBuilder};
 use crate::error::{Error, Result};
 use crate::store::AppendStore;
+use crate::values::batch::Batch;
+use crate::values::proven::Proven;
 use crate::writer::buffer::Records;
 use crate::writer::destination::{Destination, Room};
 use crate::writer::observer::Observer;

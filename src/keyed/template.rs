@@ -5,7 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::error::{Error, Result};
 use crate::rolling::KeyTemplate;
 use crate::rolling::template::{Piece, hash, host, parse_with_fields};
-use crate::store::check_key;
+use crate::values::path::check_key;
 
 /// What stays as it is in a value: letters, digits and these.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
@@ -54,7 +54,7 @@ impl FieldTemplate {
         let sample = template.fill(|_| Ok("x"))?;
         let checked = match rolling {
             true => KeyTemplate::new(sample).map(drop),
-            false => check_key(&sample),
+            false => check_key(&sample).map_err(Error::from),
         };
         match checked {
             Ok(()) => Ok(template),

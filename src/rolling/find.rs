@@ -1,10 +1,11 @@
 //! Which objects of a period there are already.
 
-use crate::appender::retry::Budget;
-use crate::appender::stats::Counters;
+use crate::drive::retry::Budget;
+use crate::drive::stats::Counters;
 use crate::error::{Error, Result};
-use crate::progress::Progress;
-use crate::store::{AppendStore, ObjectPath};
+use crate::store::AppendStore;
+use crate::values::path::ObjectPath;
+use crate::values::progress::Progress;
 
 use super::roller::Plan;
 use super::template::KeyNames;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
-use crate::store::ObjectPath;
+use crate::values::path::ObjectPath;
 use crate::writer::destination::RollReason;
 use crate::writer::worker::panicked;
 

@@ -2,9 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::appender::checkpoint::Checkpoint;
-use crate::core::position::Proven;
-use crate::store::ObjectPath;
+use crate::values::checkpoint::Checkpoint;
+use crate::values::path::ObjectPath;
+use crate::values::proven::Proven;
 
 #[derive(Debug, Default)]
 pub(super) struct Progress(Mutex<Standing>);

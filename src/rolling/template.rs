@@ -11,10 +11,10 @@ use jiff::fmt::strtime::{BrokenDownTime, Config};
 use jiff::tz::{Offset, TimeZone};
 use uuid::Uuid;
 
-use crate::core::crc64;
-use crate::core::period::Periods;
+use crate::engine::period::Periods;
 use crate::error::{Error, Result};
-use crate::store::check_key;
+use crate::values::crc64;
+use crate::values::path::check_key;
 
 /// A pattern for the keys of a sequence of objects, such as `app/%Y-%m-%d/{host}-{seq:6}.log`.
 ///
@@ -163,7 +163,7 @@ impl KeyTemplate {
         let of = |names: KeyNames| {
             let number = if names.is_numbered() { u64::MAX } else { 1 };
             let key = check_key(&names.key(number));
-            key.err().map(|error| error.kind().to_string())
+            key.err().map(|error| error.to_string())
         };
         let uuid = Uuid::nil().to_string();
         moments

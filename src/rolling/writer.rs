@@ -11,9 +11,9 @@ use tokio::io::AsyncWrite;
 
 use super::builder::{Prepared, RollingWriterBuilder};
 use super::progress::{Progress, Standing};
-use crate::appender::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::store::AppendStore;
+use crate::values::checkpoint::Checkpoint;
 use crate::writer::destination::RollReason;
 use crate::writer::{DurablePositions, OssAppendWriter, Receipt, Unsent, WriterStats};
 

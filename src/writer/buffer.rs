@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::core::flush::Time;
+use crate::engine::flush::Time;
 
 /// The smallest and the largest segment. They grow with what is buffered, so that a writer with a
 /// trickle stays small and one with a flood allocates seldom.

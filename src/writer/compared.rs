@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::core::batch::Batch;
+use crate::values::batch::Batch;
 
 /// The last bytes that were only compared. If the replay fails, they can be given back; those before
 /// them the source has to supply again.

@@ -5,11 +5,11 @@ use std::future::{Future, ready};
 use jiff::Timestamp;
 
 use super::receipt::Place;
-use crate::appender::{AppendReceipt, ObjectAppender};
-use crate::core::batch::Batch;
-use crate::core::position::Proven;
+use crate::drive::{AppendReceipt, ObjectAppender};
 use crate::error::{Error, Result};
 use crate::store::AppendStore;
+use crate::values::batch::Batch;
+use crate::values::proven::Proven;
 
 /// Takes batches, one at a time, and makes each durable exactly once.
 pub(crate) trait Destination: Send + 'static {

@@ -22,10 +22,13 @@ use shuttle::{Config, Runner};
 use tokio::io::AsyncWriteExt;
 
 use super::OssAppendWriter;
-use crate::core::crc64;
-use crate::core::flush::FlushMode;
+use crate::engine::flush::FlushMode;
 use crate::error::{Error, ErrorKind, Result, ServiceError};
-use crate::store::{AppendAnswer, AppendRequest, AppendStore, ObjectInfo, ObjectPath};
+use crate::store::AppendStore;
+use crate::store::request::{AppendAnswer, AppendRequest};
+use crate::values::crc64;
+use crate::values::info::ObjectInfo;
+use crate::values::path::ObjectPath;
 
 /// Runs every schedule that departs at most `bound` times from the plain one: a task runs until it
 /// waits for another, then the next one does. To pass over two tasks counts as two departures.

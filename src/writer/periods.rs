@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::core::period::Periods;
+use crate::engine::period::Periods;
 
 /// The longest that is slept before the clock is asked again: it may have been set, or the machine
 /// have been suspended.

@@ -8,12 +8,12 @@ use std::task::Poll;
 
 use super::shared::{Phase, Shared};
 use super::writer::Waiting;
-use crate::appender::checkpoint::Checkpoint;
-use crate::core::batch::Batch;
-use crate::core::crc64::Crc64;
-use crate::core::position::Proven;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::ObjectPath;
+use crate::values::batch::Batch;
+use crate::values::checkpoint::Checkpoint;
+use crate::values::crc64::Crc64;
+use crate::values::path::ObjectPath;
+use crate::values::proven::Proven;
 
 /// A promise that one record will be durable, given by
 /// [`OssAppendWriter::enqueue`](crate::OssAppendWriter::enqueue).

@@ -23,12 +23,12 @@ use super::receipt::Places;
 use super::stats::WriterStats;
 use super::sync::{Mutex, MutexGuard, Notify};
 use super::unsent::Unsent;
-use crate::appender::stats::Counters;
-use crate::core::batch::Batch;
-use crate::core::flush::{FlushTargets, Time};
-use crate::core::position::Proven;
+use crate::drive::stats::Counters;
+use crate::engine::flush::{FlushTargets, Time};
 use crate::error::{Error, ErrorKind, Landed, Result};
-use crate::store::ObjectPath;
+use crate::values::batch::Batch;
+use crate::values::path::ObjectPath;
+use crate::values::proven::Proven;
 
 #[derive(Debug)]
 pub(super) struct Shared {

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::destination::{Destination, RollReason, Room};
 use super::receipt::Place;
-use crate::core::batch::Batch;
-use crate::core::position::Proven;
 use crate::error::{Error, Result};
+use crate::values::batch::Batch;
+use crate::values::proven::Proven;
 
 /// A destination whose requests take memory only while they are under way. Otherwise a worker keeps
 /// room for the largest of them as long as it lives, some kilobytes with HTTP.

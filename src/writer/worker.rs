@@ -14,13 +14,13 @@ use tokio::runtime::Handle;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
-use crate::appender::gate::Unused;
 use crate::compression::{Compressed, Compression};
-use crate::core::batch::Batch;
-use crate::core::flush::Time;
-use crate::core::schedule::{Step, Waiting};
+use crate::drive::gate::Unused;
+use crate::engine::flush::Time;
+use crate::engine::schedule::{Step, Waiting};
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::metrics::{self, Buffered};
+use crate::values::batch::Batch;
 
 use super::buffer::reclaim;
 use super::destination::{Destination, RollReason, Room};

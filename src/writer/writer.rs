@@ -24,13 +24,14 @@ use super::sync::MutexGuard;
 use super::unsent::Unsent;
 use super::watermark::DurablePositions;
 use super::worker;
-use crate::appender::checkpoint::Checkpoint;
-use crate::appender::stats::Counters;
 use crate::compression::Compression;
-use crate::core::flush::FlushMode;
-use crate::core::position::Proven;
+use crate::drive::stats::Counters;
+use crate::engine::flush::FlushMode;
 use crate::error::{Error, Result};
-use crate::store::{AppendStore, ObjectPath};
+use crate::store::AppendStore;
+use crate::values::checkpoint::Checkpoint;
+use crate::values::path::ObjectPath;
+use crate::values::proven::Proven;
 
 /// Streams bytes into one OSS object: a tokio [`AsyncWrite`] that gathers what is written, appends
 /// it when a batch is large or old enough, and makes sure that every byte lands exactly once and

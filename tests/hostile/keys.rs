@@ -79,7 +79,7 @@ fn an_object_lands_under_exactly_its_key_or_is_refused() {
                 let object = match ObjectPath::new("bucket", &key) {
                     Ok(object) => object,
                     Err(error) => {
-                        is_refused(&error);
+                        is_refused(&error.into());
                         continue;
                     }
                 };

@@ -225,7 +225,8 @@ mod tests {
     #[test]
     fn bad_input_is_2() {
         assert_eq!(code(&Error::invalid_input("x")), USAGE);
-        assert_eq!(code(&"oss://b".parse::<ObjectPath>().unwrap_err()), USAGE);
+        let malformed = "oss://b".parse::<ObjectPath>().unwrap_err();
+        assert_eq!(code(&malformed.into()), USAGE);
     }
 
     #[test]

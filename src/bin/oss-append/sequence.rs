@@ -136,7 +136,7 @@ impl Template {
     }
 
     fn object(&self, names: &KeyNames, number: u64) -> Result<ObjectPath, Error> {
-        ObjectPath::new(&self.bucket, names.key(number))
+        Ok(ObjectPath::new(&self.bucket, names.key(number))?)
     }
 
     /// The highest number that is in use; by trying, the end of an unbroken sequence from 1 on.

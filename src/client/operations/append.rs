@@ -10,11 +10,12 @@ use http::Method;
 use crate::client::OssClient;
 use crate::client::failure::qos_delay;
 use crate::client::request::{Call, Context};
-use crate::core::batch::Batch;
 use crate::error::Result;
-use crate::options::{ObjectOptions, RequestOptions};
-use crate::progress::Progress;
-use crate::store::{AppendAnswer, AppendRequest, ObjectPath};
+use crate::store::options::{ObjectOptions, RequestOptions};
+use crate::store::request::{AppendAnswer, AppendRequest};
+use crate::values::batch::Batch;
+use crate::values::path::ObjectPath;
+use crate::values::progress::Progress;
 use crate::wire::dates::system_time;
 
 /// One append, made by [`OssClient::append_object`].

@@ -7,7 +7,7 @@ use http::Method;
 use crate::client::OssClient;
 use crate::client::request::{Call, Context};
 use crate::error::Result;
-use crate::store::check_bucket;
+use crate::values::path::check_bucket;
 
 /// The creation of a bucket, made by [`OssClient::create_bucket`].
 #[derive(Clone, Debug)]

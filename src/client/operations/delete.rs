@@ -7,7 +7,7 @@ use http::Method;
 use crate::client::OssClient;
 use crate::client::request::{Call, Context};
 use crate::error::Result;
-use crate::store::ObjectPath;
+use crate::values::path::ObjectPath;
 
 /// One removal, made by [`OssClient::delete_object`].
 #[derive(Clone, Debug)]

@@ -12,8 +12,8 @@ use crate::client::OssClient;
 use crate::client::request::{Call, Context};
 use crate::client::response::{Answer, MAX_LENGTH, ObjectBody, decimal};
 use crate::error::{Error, Result};
-use crate::options::RequestOptions;
-use crate::store::ObjectPath;
+use crate::store::options::RequestOptions;
+use crate::values::path::ObjectPath;
 
 /// One read, made by [`OssClient::get_object`].
 ///

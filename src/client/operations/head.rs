@@ -11,8 +11,9 @@ use crate::client::OssClient;
 use crate::client::request::{Call, Context};
 use crate::client::response::Answer;
 use crate::error::Result;
-use crate::options::ObjectOptions;
-use crate::store::{ObjectInfo, ObjectKind, ObjectPath};
+use crate::store::options::ObjectOptions;
+use crate::values::info::{ObjectInfo, ObjectKind};
+use crate::values::path::ObjectPath;
 use crate::wire::dates::system_time;
 
 /// A question for an object's properties, made by [`OssClient::head_object`].

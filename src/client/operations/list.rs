@@ -10,7 +10,9 @@ use crate::client::OssClient;
 use crate::client::listing;
 use crate::client::request::{Call, Context};
 use crate::error::{Error, Result};
-use crate::store::{ListedKey, ObjectKind, ObjectPath, check_bucket};
+use crate::store::listing::ListedKey;
+use crate::values::info::ObjectKind;
+use crate::values::path::{ObjectPath, check_bucket};
 
 /// The most keys of one answer.
 const MAX_KEYS: u16 = 1000;

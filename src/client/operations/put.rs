@@ -6,11 +6,11 @@ use http::Method;
 
 use crate::client::OssClient;
 use crate::client::request::{Call, Context};
-use crate::core::batch::Batch;
 use crate::error::Result;
-use crate::options::{ObjectOptions, RequestOptions};
-use crate::progress::Progress;
-use crate::store::ObjectPath;
+use crate::store::options::{ObjectOptions, RequestOptions};
+use crate::values::batch::Batch;
+use crate::values::path::ObjectPath;
+use crate::values::progress::Progress;
 
 /// One write of a whole object, made by [`OssClient::put_object`].
 ///

@@ -9,7 +9,7 @@ use crate::emulator::refusal::Refusal;
 use crate::emulator::shared::Shared;
 use crate::emulator::storage::BucketProperties;
 use crate::emulator::xml::Document;
-use crate::store::check_bucket;
+use crate::values::path::check_bucket;
 
 /// The owner of everything.
 pub(super) const OWNER: &str = "1000000000000000";

@@ -17,7 +17,7 @@ use crate::emulator::shared::Shared;
 use crate::emulator::target::Target;
 use crate::emulator::xml::Document;
 use crate::emulator::{clock, storage::Reading};
-use crate::store::ObjectPath;
+use crate::values::path::ObjectPath;
 
 /// The most objects that one request deletes.
 const MOST_DELETED: usize = 1000;

@@ -73,7 +73,7 @@ impl FromStr for Prefix {
 
 impl Prefix {
     fn object(&self, name: &str) -> Result<ObjectPath, Error> {
-        ObjectPath::new(&self.bucket, format!("{}{name}", self.prefix))
+        Ok(ObjectPath::new(&self.bucket, format!("{}{name}", self.prefix))?)
     }
 }
 

@@ -6,12 +6,12 @@ use tokio::time::Instant;
 
 use super::ObjectAppender;
 use super::retry::Budget;
-use crate::core::batch::Batch;
-use crate::core::reconcile::{Creator, Question, Sharing, Verdict, by_head};
-use crate::core::recovery::{Recovery, recovery};
+use crate::engine::reconcile::{Creator, Question, Sharing, Verdict, by_head};
+use crate::engine::recovery::{Recovery, recovery};
 use crate::error::{Error, ErrorKind, Landed, Result};
-use crate::progress::Progress;
 use crate::store::AppendStore;
+use crate::values::batch::Batch;
+use crate::values::progress::Progress;
 
 /// How long it is tried to seal an object, within the delivery timeout: what comes next waits for
 /// that, and nothing is lost without the seal.

@@ -12,12 +12,12 @@ use futures::StreamExt;
 use super::ObjectAppender;
 use super::attempt::shrunk;
 use super::retry::Budget;
-use crate::core::batch::Batch;
-use crate::core::crc64::{self, Crc64};
-use crate::core::position::Proven;
 use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Result};
-use crate::progress::Progress;
 use crate::store::AppendStore;
+use crate::values::batch::Batch;
+use crate::values::crc64::{self, Crc64};
+use crate::values::progress::Progress;
+use crate::values::proven::Proven;
 
 /// A replay, until the first append of our own is proven. Until then an append of a crashed
 /// predecessor may still land.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::checkpoint::Checkpoint;
 use super::gate::Gate;
-use crate::core::backoff::Backoff;
+use crate::engine::backoff::Backoff;
 use crate::error::{Error, Result};
-use crate::options::{ObjectOptions, RequestOptions};
+use crate::store::options::{ObjectOptions, RequestOptions};
+use crate::values::checkpoint::Checkpoint;
 
 /// The most bytes of an object: the documents say both 5 GB and 5 GiB, this is the smaller.
 pub(crate) const MAX_OBJECT_SIZE: u64 = 5_000_000_000;
@@ -98,7 +98,7 @@ macro_rules! appender_option_setters {
         /// between the look and the first append goes unnoticed: who may write is decided by the
         /// first bytes, but the object may have the other's properties.
         pub fn create_new(mut self) -> Self {
-            ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::appender::options::OpenMode::CreateNew;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::drive::options::OpenMode::CreateNew;
             self
         }
 
@@ -113,7 +113,7 @@ macro_rules! appender_option_setters {
         /// it is opened, and a checkpoint of another object
         /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
         pub fn replay(mut self, from: $crate::Checkpoint) -> Self {
-            ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::appender::options::OpenMode::Replay(from);
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::drive::options::OpenMode::Replay(from);
             self
         }
 

@@ -1,7 +1,7 @@
 //! Checkpoints: durable points from which a later process goes on.
 
-use crate::core::position::Proven;
-use crate::store::ObjectPath;
+use crate::values::path::ObjectPath;
+use crate::values::proven::Proven;
 
 /// A durable point of an object, from which a replay may start. Keep it where the source's offset
 /// is kept, and open the object with [`replay`](crate::OssAppendWriterBuilder::replay) to go on

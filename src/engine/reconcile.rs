@@ -10,10 +10,10 @@
 
 use std::ops::Range;
 
-use super::batch::Batch;
-use super::position::Proven;
 use crate::error::{Conflict, ConflictCause, ErrorKind, Landed};
-use crate::store::{ObjectInfo, ObjectKind};
+use crate::values::batch::Batch;
+use crate::values::info::{ObjectInfo, ObjectKind};
+use crate::values::proven::Proven;
 
 /// Who else may append to the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,7 +269,7 @@ fn fail_foreign(expected: u64, found: u64, landed: Landed) -> Verdict {
 mod tests {
     //! One test a row of the table.
     use super::*;
-    use crate::core::crc64;
+    use crate::values::crc64;
 
     const P: u64 = 6;
     const PREFIX: &str = "hello ";

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::gate::{Gate, in_turn};
 use super::options::AppenderOptions;
 use super::stats::Counters;
-use crate::core::recovery::{Mended, Recovery, recovery};
+use crate::engine::recovery::{Mended, Recovery, recovery};
 use crate::error::{Error, ErrorKind, Result, TransportCause};
-use crate::progress::Progress;
+use crate::values::progress::Progress;
 
 /// The least time that an attempt gets to show a sign of life when the budget is nearly spent.
 const LAST_CHANCE: Duration = Duration::from_secs(1);

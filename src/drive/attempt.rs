@@ -17,14 +17,17 @@ use super::options::AppenderOptions;
 use super::replay::Compared;
 use super::retry::{Budget, MAX_ASKED, wait};
 use super::{AppendReceipt, ObjectAppender};
-use crate::core::batch::{Batch, Sum};
-use crate::core::position::{Answered, Proven, judge_answer};
-use crate::core::reconcile::{Creator, Question, Sharing, Verdict, by_content, by_head};
-use crate::core::recovery::{Recovery, closes_the_object, recovery};
+use crate::engine::answer::{Answered, judge_answer};
+use crate::engine::reconcile::{Creator, Question, Sharing, Verdict, by_content, by_head};
+use crate::engine::recovery::{Recovery, closes_the_object, recovery};
 use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Landed, Result, TransportCause};
-use crate::options::ObjectOptions;
-use crate::progress::Progress;
-use crate::store::{AppendAnswer, AppendRequest, AppendStore, ObjectInfo};
+use crate::store::AppendStore;
+use crate::store::options::ObjectOptions;
+use crate::store::request::{AppendAnswer, AppendRequest};
+use crate::values::batch::{Batch, Sum};
+use crate::values::info::ObjectInfo;
+use crate::values::progress::Progress;
+use crate::values::proven::Proven;
 
 /// How often an object is looked at again that seems to be older than what is proven of it, as a
 /// cache on the way may show it; and how long to wait before the first of these times.

@@ -8,11 +8,13 @@ use super::options::{AppenderOptions, OpenMode, appender_option_setters};
 use super::replay::Replay;
 use super::retry::Budget;
 use super::stats::Counters;
-use crate::core::batch::Batch;
-use crate::core::position::Proven;
 use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Result};
-use crate::progress::Progress;
-use crate::store::{AppendStore, ObjectInfo, ObjectKind, ObjectPath};
+use crate::store::AppendStore;
+use crate::values::batch::Batch;
+use crate::values::info::{ObjectInfo, ObjectKind};
+use crate::values::path::ObjectPath;
+use crate::values::progress::Progress;
+use crate::values::proven::Proven;
 
 /// Options for opening an [`ObjectAppender`].
 #[derive(Clone, Debug)]

@@ -2,7 +2,6 @@
 //! really happened.
 
 mod attempt;
-pub(crate) mod checkpoint;
 pub(crate) mod gate;
 mod open;
 pub(crate) mod options;
@@ -17,15 +16,16 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use self::attempt::Pending;
-use self::checkpoint::Checkpoint;
 pub use self::open::ObjectAppenderBuilder;
 use self::options::AppenderOptions;
 use self::replay::Replay;
 use self::stats::{AppendStats, Counters};
-use crate::core::batch::Batch;
-use crate::core::position::Proven;
 use crate::error::{Error, Landed, Result};
-use crate::store::{AppendStore, ObjectPath};
+use crate::store::AppendStore;
+use crate::values::batch::Batch;
+use crate::values::checkpoint::Checkpoint;
+use crate::values::path::ObjectPath;
+use crate::values::proven::Proven;
 
 /// Appends to one object, each call at once and without a buffer, so that every byte is in it
 /// exactly once and in order.

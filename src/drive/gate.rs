@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::progress::Progress;
+use crate::values::progress::Progress;
 
 /// How long a request keeps its turn while nothing of it moves.
 const STALLED: Duration = Duration::from_secs(5);

@@ -1,0 +1,99 @@
+//! How an object differs from what was proven of it.
+
+use std::fmt;
+
+/// How the object differs from what was proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Conflict {
+    /// What happened to the object.
+    pub cause: ConflictCause,
+    /// The length that the object should have had.
+    pub expected: u64,
+    /// The length that it has, where known.
+    pub found: Option<u64>,
+}
+
+impl Conflict {
+    /// A conflict by its cause, with the expected and the found length.
+    pub fn new(cause: ConflictCause, expected: u64, found: Option<u64>) -> Self {
+        Self {
+            cause,
+            expected,
+            found,
+        }
+    }
+}
+
+/// What somebody else did to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConflictCause {
+    /// Appended to it.
+    Foreign,
+    /// Removed it.
+    Gone,
+    /// Replaced it: the proven content is not there any more.
+    Replaced,
+    /// Created it before us, although a new object was asked for.
+    Exists,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            cause,
+            expected,
+            found,
+        } = self;
+        match cause {
+            ConflictCause::Foreign if *found == Some(*expected) => write!(
+                f,
+                "another writer has appended to the object: its length is {expected}, as it should \
+                 be, but with bytes that are not ours"
+            ),
+            ConflictCause::Foreign => write!(
+                f,
+                "another writer has appended to the object: its length should be {expected} and \
+                 is {}",
+                OrUnknown(*found)
+            ),
+            ConflictCause::Gone => {
+                write!(f, "the object of {expected} bytes has been removed")
+            }
+            ConflictCause::Replaced => write!(
+                f,
+                "the object has been replaced: its first {expected} bytes are not those that were \
+                 proven, its length is {}",
+                OrUnknown(*found)
+            ),
+            ConflictCause::Exists => f.write_str("the object exists already"),
+        }
+    }
+}
+
+/// A number that may not be known.
+pub(super) struct OrUnknown(pub(super) Option<u64>);
+
+impl fmt::Display for OrUnknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(number) => number.fmt(f),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_append_of_the_same_length_does_not_read_like_a_contradiction() {
+        assert_eq!(
+            Conflict::new(ConflictCause::Foreign, 6, Some(6)).to_string(),
+            "another writer has appended to the object: its length is 6, as it should be, but with \
+             bytes that are not ours"
+        );
+    }
+}

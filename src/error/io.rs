@@ -1,0 +1,70 @@
+//! [`Error`] as an `io::Error`, which is what the methods of `AsyncWrite` give.
+
+use std::io;
+
+use super::Error;
+use super::conflict::ConflictCause;
+use super::kind::{ErrorKind, TransportCause};
+
+impl Error {
+    /// The error of this crate inside an `io::Error` that an `AsyncWrite` method returned.
+    pub fn from_io(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    fn io_kind(&self) -> io::ErrorKind {
+        match self.kind() {
+            ErrorKind::Service(answer) => match answer.status {
+                401 | 403 => io::ErrorKind::PermissionDenied,
+                404 => io::ErrorKind::NotFound,
+                400 => io::ErrorKind::InvalidInput,
+                _ => io::ErrorKind::Other,
+            },
+            ErrorKind::Conflict(conflict) => match conflict.cause {
+                ConflictCause::Foreign => io::ErrorKind::ResourceBusy,
+                ConflictCause::Gone => io::ErrorKind::NotFound,
+                ConflictCause::Replaced => io::ErrorKind::StaleNetworkFileHandle,
+                ConflictCause::Exists => io::ErrorKind::AlreadyExists,
+            },
+            ErrorKind::NotAppendable { .. } => io::ErrorKind::Unsupported,
+            ErrorKind::Sealed => io::ErrorKind::ReadOnlyFilesystem,
+            ErrorKind::ObjectFull { .. } => io::ErrorKind::FileTooLarge,
+            ErrorKind::Checksum { .. }
+            | ErrorKind::ReplayDiffers { .. }
+            | ErrorKind::ReplayTooShort { .. }
+            | ErrorKind::BadAnswer { .. } => io::ErrorKind::InvalidData,
+            ErrorKind::Credentials { .. } => io::ErrorKind::PermissionDenied,
+            ErrorKind::InvalidInput { .. } => io::ErrorKind::InvalidInput,
+            ErrorKind::Transport { cause, .. } => match cause {
+                TransportCause::Connect => io::ErrorKind::NotConnected,
+                TransportCause::Tls => io::ErrorKind::InvalidData,
+                TransportCause::Timeout => io::ErrorKind::TimedOut,
+                TransportCause::Broken => io::ErrorKind::ConnectionReset,
+            },
+            ErrorKind::RetriesExhausted { .. } => io::ErrorKind::TimedOut,
+            ErrorKind::Closed | ErrorKind::WorkerLost => io::ErrorKind::BrokenPipe,
+            ErrorKind::TooManyFailedKeys { .. } => io::ErrorKind::QuotaExceeded,
+            ErrorKind::Reader { kind } => *kind,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        Self::new(error.io_kind(), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::service::ServiceError;
+
+    #[test]
+    fn an_io_error_gives_the_error_back() {
+        let io = io::Error::from(Error::service(ServiceError::new(403, "AccessDenied")));
+        assert_eq!(io.kind(), io::ErrorKind::PermissionDenied);
+        let ours = Error::from_io(&io).unwrap();
+        assert_eq!(ours.service_error().unwrap().code, "AccessDenied");
+    }
+}

@@ -1,0 +1,227 @@
+//! What went wrong: the kinds that a caller acts on.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use super::conflict::{Conflict, OrUnknown};
+use super::service::ServiceError;
+
+/// The kinds of [`Error`](crate::Error) that a caller acts on differently.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// OSS answered with an error that is none of the kinds below.
+    Service(ServiceError),
+    /// The object is not what it was proven to be: somebody else appended to it, replaced it,
+    /// removed it, or created it first.
+    Conflict(Conflict),
+    /// The object exists and is no appendable object. Holds OSS's object type.
+    NotAppendable {
+        /// The value of `x-oss-object-type`, where known.
+        object_type: Option<String>,
+    },
+    /// The object is sealed and takes no more appends.
+    Sealed,
+    /// The append was refused before it was sent: it would pass the configured object size.
+    ObjectFull {
+        /// The configured limit in bytes.
+        limit: u64,
+        /// The object's length in bytes.
+        length: u64,
+        /// The length of the refused append in bytes.
+        batch: u64,
+    },
+    /// OSS accepted an append, but its answer proves that the object does not hold what was sent.
+    Checksum {
+        /// The next position that the answer should have named.
+        expected_position: u64,
+        /// The next position that the answer named.
+        found_position: u64,
+        /// The CRC-64 that the answer should have named, where known.
+        expected_crc64: Option<u64>,
+        /// The CRC-64 that the answer named.
+        found_crc64: Option<u64>,
+    },
+    /// What was written in a replay is not what the object already holds. Found before anything
+    /// was appended, unless [`Error::landed`](crate::Error::landed) is in doubt.
+    ReplayDiffers {
+        /// Where the replay began.
+        start: u64,
+        /// The object's length: somewhere before it the contents differ.
+        end: u64,
+    },
+    /// The replay ended before the object does.
+    ReplayTooShort {
+        /// Where the written bytes end.
+        given: u64,
+        /// The object's length.
+        object: u64,
+    },
+    /// No credentials could be had.
+    Credentials {
+        /// What was tried and why it failed.
+        reason: String,
+        /// Asking again later may help: their source could not be reached, was busy, or failed on
+        /// its side.
+        temporary: bool,
+    },
+    /// A key, option, header value or call was refused before anything was sent.
+    InvalidInput {
+        /// What is wrong with it and what would be right.
+        reason: String,
+    },
+    /// The request did not get through, or no complete answer came back.
+    Transport {
+        /// In which way it failed.
+        cause: TransportCause,
+        /// One line about it.
+        reason: String,
+    },
+    /// An answer that the protocol does not allow, such as a success without its next position.
+    BadAnswer {
+        /// The HTTP status of the answer.
+        status: u16,
+        /// What is wrong with it.
+        reason: String,
+        /// The request id, if the answer had one.
+        request_id: Option<String>,
+    },
+    /// Retrying did not help within the delivery timeout. The last failure is the source.
+    RetriesExhausted {
+        /// How many requests were made for this batch.
+        attempts: u32,
+        /// How long there was no progress.
+        stalled: Duration,
+    },
+    /// The writer was shut down before this call.
+    Closed,
+    /// The tokio runtime that ran the writer's worker ended before the writer did, or the worker, or
+    /// a callback that it called, panicked. Then the source has the panic's text.
+    WorkerLost,
+    /// So many keys of a keyed writer have failed that it opens no more, until some are forgiven.
+    /// The error of one of them is the source.
+    TooManyFailedKeys {
+        /// How many keys have failed.
+        keys: usize,
+    },
+    /// The reader given to `copy_from` failed. Its error is the source.
+    Reader {
+        /// The kind of the reader's error.
+        kind: io::ErrorKind,
+    },
+}
+
+/// In which way a request failed to get through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportCause {
+    /// No connection could be made, so nothing was sent.
+    Connect,
+    /// The server's certificate was refused, so nothing was sent.
+    Tls,
+    /// Nothing moved for as long as the timeout allows.
+    Timeout,
+    /// The connection broke, or the answer could not be read to its end.
+    Broken,
+}
+
+/// Whether the bytes of a failed append are in the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Landed {
+    /// They are in the object: this has been proven.
+    Yes,
+    /// They are not in the object, and no request that could still put them there is under way.
+    No,
+    /// It could not be found out.
+    InDoubt,
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(answer) => answer.fmt(f),
+            Self::Conflict(conflict) => conflict.fmt(f),
+            Self::NotAppendable { object_type } => {
+                f.write_str("the object is not appendable")?;
+                match object_type {
+                    Some(object_type) => write!(f, " (its type is {object_type})"),
+                    None => Ok(()),
+                }
+            }
+            Self::Sealed => f.write_str("the object is sealed and takes no more appends"),
+            Self::ObjectFull {
+                limit,
+                length,
+                batch,
+            } => write!(
+                f,
+                "the object is full: {length} bytes and {batch} more pass the limit of {limit}; \
+                 go on in a new object"
+            ),
+            Self::Checksum {
+                expected_position,
+                found_position,
+                expected_crc64,
+                found_crc64,
+            } => {
+                f.write_str("the object does not hold what was sent: ")?;
+                if expected_position != found_position {
+                    write!(
+                        f,
+                        "its next position should be {expected_position} and is {found_position}"
+                    )
+                } else {
+                    write!(
+                        f,
+                        "its CRC-64 should be {} and is {}",
+                        OrUnknown(*expected_crc64),
+                        OrUnknown(*found_crc64)
+                    )
+                }
+            }
+            Self::ReplayDiffers { start, end } => write!(
+                f,
+                "what was written is not what the object holds between {start} and {end}"
+            ),
+            Self::ReplayTooShort { given, object } => write!(
+                f,
+                "the replay ended at {given}, but the object has {object} bytes"
+            ),
+            Self::Credentials { reason, .. } => write!(f, "no credentials: {reason}"),
+            Self::InvalidInput { reason } => f.write_str(reason),
+            Self::Transport { reason, .. } => f.write_str(reason),
+            Self::BadAnswer {
+                status,
+                reason,
+                request_id,
+            } => {
+                write!(f, "the answer ({status}) is not one of OSS: {reason}")?;
+                match request_id {
+                    Some(id) => write!(f, " (request id {id})"),
+                    None => Ok(()),
+                }
+            }
+            Self::RetriesExhausted { attempts, stalled } => write!(
+                f,
+                "gave up after {attempts} {} and {:.1} s without progress",
+                if *attempts == 1 {
+                    "attempt"
+                } else {
+                    "attempts"
+                },
+                stalled.as_secs_f64()
+            ),
+            Self::Closed => f.write_str("the writer has been shut down"),
+            Self::WorkerLost => f.write_str(
+                "the writer's worker was lost: its tokio runtime has ended, or it panicked",
+            ),
+            Self::TooManyFailedKeys { keys } => write!(
+                f,
+                "{keys} keys have failed, and no more are opened until some are forgiven"
+            ),
+            Self::Reader { .. } => f.write_str("the reader failed"),
+        }
+    }
+}

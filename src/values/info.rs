@@ -1,0 +1,51 @@
+//! What an object is at one moment.
+
+/// What an object is at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectInfo {
+    /// The length in bytes.
+    pub length: u64,
+    /// The CRC-64 of the whole object, if known.
+    pub crc64: Option<u64>,
+    /// Whether it is an appendable object.
+    pub kind: ObjectKind,
+    /// Whether it has been sealed.
+    pub sealed: bool,
+    /// Who created it: the value of the user metadata [`ObjectOptions::CREATOR`], if the store
+    /// keeps metadata and the object has it.
+    pub creator: Option<String>,
+}
+
+impl ObjectInfo {
+    /// An appendable object that is not sealed.
+    pub fn appendable(length: u64, crc64: Option<u64>) -> Self {
+        Self {
+            length,
+            crc64,
+            kind: ObjectKind::Appendable,
+            sealed: false,
+            creator: None,
+        }
+    }
+}
+
+/// The type of an object, by `x-oss-object-type`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ObjectKind {
+    /// Made by AppendObject: can be appended to.
+    Appendable,
+    /// Any other type, by OSS's name for it, such as `Normal`.
+    Other(String),
+}
+
+impl ObjectKind {
+    /// The type that OSS calls so.
+    pub(crate) fn named(name: String) -> Self {
+        match name.eq_ignore_ascii_case("Appendable") {
+            true => Self::Appendable,
+            false => Self::Other(name),
+        }
+    }
+}

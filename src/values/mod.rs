@@ -1,0 +1,10 @@
+//! The values that everything else is about. They know neither errors of requests nor stores nor
+//! clients.
+
+pub(crate) mod batch;
+pub(crate) mod checkpoint;
+pub mod crc64;
+pub(crate) mod info;
+pub(crate) mod path;
+pub(crate) mod progress;
+pub(crate) mod proven;
