@@ -65,11 +65,6 @@
 
 mod callback;
 pub mod client;
-#[cfg_attr(
-    not(feature = "compression"),
-    allow(unreachable_pub, reason = "public with the feature")
-)]
-mod compression;
 pub mod credentials;
 mod drive;
 #[cfg(feature = "emulator")]
@@ -95,18 +90,15 @@ mod metrics;
 #[cfg(feature = "rolling")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 mod rolling;
+mod stage;
 mod store;
 mod values;
 mod wire;
 mod writer;
 
 pub use crate::client::{OssClient, OssClientBuilder};
-#[cfg(feature = "compression")]
-#[cfg_attr(docsrs, doc(cfg(feature = "compression")))]
-pub use crate::compression::Compression;
 pub use crate::drive::stats::AppendStats;
 pub use crate::drive::{AppendReceipt, ObjectAppender, ObjectAppenderBuilder};
-pub use crate::engine::backoff::Backoff;
 pub use crate::engine::flush::FlushMode;
 pub use crate::error::{
     Conflict, ConflictCause, Error, ErrorKind, Landed, Result, ServiceError, TransportCause,
@@ -125,21 +117,25 @@ pub use crate::log::{
 pub use crate::rolling::{
     FinishedObject, KeyNames, KeyTemplate, RollingStats, RollingWriter, RollingWriterBuilder,
 };
+#[cfg(feature = "compression")]
+#[cfg_attr(docsrs, doc(cfg(feature = "compression")))]
+pub use crate::stage::compression::Compression;
+#[cfg(feature = "rolling")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
+pub use crate::stage::destination::RollReason;
 pub use crate::store::AppendStore;
 pub use crate::store::listing::{KeyPage, ListedKey};
 pub use crate::store::options::{
     Encryption, ObjectAcl, ObjectOptions, RequestOptions, StorageClass,
 };
 pub use crate::store::request::{AppendAnswer, AppendRequest};
+pub use crate::values::backoff::Backoff;
 pub use crate::values::batch::Batch;
 pub use crate::values::checkpoint::Checkpoint;
 pub use crate::values::crc64;
 pub use crate::values::info::{ObjectInfo, ObjectKind};
 pub use crate::values::path::{ObjectPath, ObjectPathError};
 pub use crate::values::progress::Progress;
-#[cfg(feature = "rolling")]
-#[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
-pub use crate::writer::destination::RollReason;
 pub use crate::writer::{
     CopyProgress, DurablePositions, LazyOssAppendWriter, OssAppendWriter, OssAppendWriterBuilder,
     Receipt, Unsent, WriterStats, Written, WrittenPart,

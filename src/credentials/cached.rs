@@ -14,8 +14,8 @@ use tracing::instrument::WithSubscriber as _;
 
 use super::{Credentials, CredentialsProvider};
 use crate::callback::caught;
-use crate::engine::backoff::Backoff;
 use crate::error::{Error, Result};
+use crate::values::backoff::Backoff;
 
 /// The least time before the expiry at which a key is renewed; of a short-lived one a quarter of
 /// its life.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::gate::Gate;
-use crate::engine::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::store::options::{ObjectOptions, RequestOptions};
+use crate::values::backoff::Backoff;
 use crate::values::checkpoint::Checkpoint;
 
 /// The most bytes of an object: the documents say both 5 GB and 5 GiB, this is the smaller.
@@ -112,7 +112,7 @@ macro_rules! appender_option_setters {
         /// gone, or too short for the checkpoint, is a [`Conflict`](crate::ErrorKind::Conflict) when
         /// it is opened, and a checkpoint of another object
         /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
-        pub fn replay(mut self, from: $crate::Checkpoint) -> Self {
+        pub fn replay(mut self, from: $crate::values::checkpoint::Checkpoint) -> Self {
             ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::drive::options::OpenMode::Replay(from);
             self
         }
@@ -131,7 +131,7 @@ macro_rules! appender_option_setters {
         }
 
         /// The properties of the object if this creates it.
-        pub fn object_options(mut self, options: $crate::ObjectOptions) -> Self {
+        pub fn object_options(mut self, options: $crate::store::options::ObjectOptions) -> Self {
             ::std::sync::Arc::make_mut(&mut self.$($field).+).create = ::std::sync::Arc::new(options);
             self
         }
@@ -163,7 +163,7 @@ macro_rules! appender_option_setters {
         }
 
         /// What is sent with each append.
-        pub fn request_options(mut self, options: $crate::RequestOptions) -> Self {
+        pub fn request_options(mut self, options: $crate::store::options::RequestOptions) -> Self {
             ::std::sync::Arc::make_mut(&mut self.$($field).+).request = options;
             self
         }
@@ -186,7 +186,7 @@ macro_rules! appender_option_setters {
         /// How long to wait between attempts. Default: base 100 ms, max 10 s, full jitter. What
         /// OSS asks for by `Retry-After` or `x-oss-qos-delay-time` is waited at least, up to 60 s.
         /// The end of the writer (`shutdown`, a dropped log guard) ends such a wait.
-        pub fn backoff(mut self, backoff: $crate::Backoff) -> Self {
+        pub fn backoff(mut self, backoff: $crate::values::backoff::Backoff) -> Self {
             ::std::sync::Arc::make_mut(&mut self.$($field).+).backoff = backoff;
             self
         }

@@ -71,7 +71,7 @@ impl Received {
     pub(super) fn from_bytes(bytes: Bytes, want_md5: bool) -> Self {
         Self {
             length: bytes.len() as u64,
-            crc64: crate::crc64::checksum(&bytes),
+            crc64: crate::values::crc64::checksum(&bytes),
             md5: want_md5.then(|| Md5::digest(&bytes).into()),
             content: Content::Memory(vec![bytes]),
         }

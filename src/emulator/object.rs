@@ -74,7 +74,7 @@ impl Properties {
 
     /// Accounts for an append of `length` bytes with checksum `crc64`.
     pub(super) fn grow(&mut self, length: u64, crc64: u64, now: Timestamp) {
-        self.crc64 = crate::crc64::combine(self.crc64, crc64, length);
+        self.crc64 = crate::values::crc64::combine(self.crc64, crc64, length);
         self.length += length;
         self.modified = now;
         // Opaque, as OSS's tags of appendable objects are: 32 digits, of which the last 8 are 0.

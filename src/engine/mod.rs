@@ -1,7 +1,6 @@
 //! The pure rules: no IO, no clock, no tokio. Time and randomness come in as arguments.
 
 pub(crate) mod answer;
-pub(crate) mod backoff;
 pub(crate) mod flush;
 pub(crate) mod period;
 pub(crate) mod reconcile;

@@ -300,7 +300,7 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
                 }
                 Kind::Rolling(configure) => {
                     let builder = RollingWriterBuilder::new(store, bucket.clone(), name);
-                    configure(key, builder).start_key(gate, observer, &on)
+                    object::start_sequence(configure(key, builder), gate, observer, &on)
                 }
             }
         });

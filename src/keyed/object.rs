@@ -11,13 +11,14 @@ use crate::drive::options::OpenMode;
 use crate::drive::stats::Counters;
 use crate::drive::{ObjectAppender, ObjectAppenderBuilder};
 use crate::error::{Error, Result};
+use crate::rolling::RollingWriterBuilder;
+use crate::stage::destination::{Destination, Room};
+use crate::stage::place::Place;
 use crate::store::AppendStore;
 use crate::values::batch::Batch;
 use crate::values::proven::Proven;
 use crate::writer::buffer::Records;
-use crate::writer::destination::{Destination, Room};
 use crate::writer::observer::Observer;
-use crate::writer::receipt::Place;
 use crate::writer::{OssAppendWriter, OssAppendWriterBuilder};
 
 struct KeyObject<S> {
@@ -80,20 +81,20 @@ impl<S: AppendStore> Destination for KeyObject<S> {
     }
 }
 
-pub(crate) const SEALED_KEY: &str =
+const SEALED_KEY: &str =
     "seal_on_shutdown is not for keys: one that comes again could not be written to";
 
 /// Starts the bare writer of a key, with all that it does told to `observer` and each request
 /// through `gate`. Makes no request before there is something to append.
 pub(super) fn start<S: AppendStore>(
-    mut builder: OssAppendWriterBuilder<Arc<S>>,
+    builder: OssAppendWriterBuilder<Arc<S>>,
     gate: Arc<Semaphore>,
     observer: Arc<dyn Observer>,
     runtime: &Handle,
 ) -> Result<OssAppendWriter> {
     let object = builder.object().clone();
     let context = |error: Error| error.with_operation("open").with_object(&object);
-    builder.pass_through(gate);
+    let builder = builder.pass_through(gate);
     let mut options = builder.options().map_err(context)?;
     let compression = builder.compression_used();
     let mut appender = builder.appender();
@@ -123,5 +124,34 @@ pub(super) fn start<S: AppendStore>(
         destination,
         compression.map(|compression| (compression, u64::MAX)),
         None,
+    ))
+}
+
+/// The same for a key with a sequence of objects.
+pub(super) fn start_sequence<S: AppendStore>(
+    builder: RollingWriterBuilder<S>,
+    gate: Arc<Semaphore>,
+    observer: Arc<dyn Observer>,
+    runtime: &Handle,
+) -> Result<OssAppendWriter> {
+    let mut prepared = builder
+        .writer(|writer| writer.pass_through(gate))
+        .prepare()?;
+    if prepared.options.seal {
+        return Err(Error::invalid_input(SEALED_KEY)
+            .with_operation("open")
+            .with_object(&prepared.sequence));
+    }
+    prepared.options.observer = Some(observer);
+    prepared.options.keep_memory = Duration::ZERO;
+    Ok(OssAppendWriter::start(
+        runtime,
+        prepared.sequence,
+        prepared.options,
+        prepared.counters,
+        prepared.records,
+        prepared.roller,
+        prepared.compression,
+        prepared.clock,
     ))
 }

@@ -10,22 +10,17 @@ use super::progress::Progress;
 use super::roller::{Plan, Roller};
 use super::template::KeyTemplate;
 use super::writer::RollingWriter;
-use crate::compression::{Compression, incompressible};
 use crate::drive::options::OpenMode;
 use crate::drive::stats::Counters;
 use crate::engine::period::Periods;
 use crate::error::{Error, Result};
+use crate::stage::compression::{Compression, incompressible};
+use crate::stage::destination::Destination;
 use crate::store::AppendStore;
 use crate::values::path::ObjectPath;
 use crate::writer::OssAppendWriterBuilder;
 use crate::writer::buffer::Records;
-use crate::writer::destination::Destination;
 use crate::writer::periods::{PeriodClock, WallClock};
-#[cfg(feature = "keyed")]
-use {
-    crate::keyed::object::SEALED_KEY, crate::writer::OssAppendWriter,
-    crate::writer::observer::Observer, tokio::sync::Semaphore,
-};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -218,37 +213,8 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         self.prepare().map(RollingWriter::start)
     }
 
-    /// Starts the bare writer of a key, with all that it does told to `observer` and each request
-    /// through `gate`.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn start_key(
-        mut self,
-        gate: Arc<Semaphore>,
-        observer: Arc<dyn Observer>,
-        runtime: &tokio::runtime::Handle,
-    ) -> Result<OssAppendWriter> {
-        self.writer.pass_through(gate);
-        let mut prepared = self.prepare()?;
-        if prepared.options.seal {
-            return Err(Error::invalid_input(SEALED_KEY)
-                .with_operation("open")
-                .with_object(&prepared.sequence));
-        }
-        prepared.options.observer = Some(observer);
-        prepared.options.keep_memory = Duration::ZERO;
-        Ok(OssAppendWriter::start(
-            runtime,
-            prepared.sequence,
-            prepared.options,
-            prepared.counters,
-            prepared.records,
-            prepared.roller,
-            prepared.compression,
-            prepared.clock,
-        ))
-    }
-
-    fn prepare(self) -> Result<Prepared<S>> {
+    /// Checks the options, and sets up what a writer is started with.
+    pub(crate) fn prepare(self) -> Result<Prepared<S>> {
         let sequence = self.writer.object().clone();
         self.check()
             .map_err(|error| error.with_operation("open").with_object(&sequence))
@@ -331,16 +297,16 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
 }
 
 /// What a writer is started with.
-pub(super) struct Prepared<S> {
-    pub(super) runtime: tokio::runtime::Handle,
-    pub(super) sequence: ObjectPath,
-    pub(super) can_roll: bool,
-    pub(super) roller: Roller<S>,
+pub(crate) struct Prepared<S> {
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) sequence: ObjectPath,
+    pub(crate) can_roll: bool,
+    pub(crate) roller: Roller<S>,
     /// With the most bytes that always fit in an object.
-    pub(super) compression: Option<(Compression, u64)>,
-    pub(super) clock: Option<PeriodClock>,
-    pub(super) options: crate::writer::builder::WriterOptions,
-    pub(super) records: Records,
-    pub(super) counters: Arc<Counters>,
-    pub(super) progress: Arc<Progress>,
+    pub(crate) compression: Option<(Compression, u64)>,
+    pub(crate) clock: Option<PeriodClock>,
+    pub(crate) options: crate::writer::builder::WriterOptions,
+    pub(crate) records: Records,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) progress: Arc<Progress>,
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
+use crate::stage::destination::RollReason;
 use crate::values::path::ObjectPath;
-use crate::writer::destination::RollReason;
 use crate::writer::worker::panicked;
 
 /// An object that a [`RollingWriter`](crate::RollingWriter) has finished: everything that it wrote

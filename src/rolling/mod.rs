@@ -1,10 +1,10 @@
 //! A sequence of objects, rolled by size and time.
 
-mod builder;
+pub(crate) mod builder;
 mod find;
 mod finished;
-mod progress;
-mod roller;
+pub(crate) mod progress;
+pub(crate) mod roller;
 pub(crate) mod template;
 mod writer;
 

@@ -7,7 +7,7 @@ use crate::values::path::ObjectPath;
 use crate::values::proven::Proven;
 
 #[derive(Debug, Default)]
-pub(super) struct Progress(Mutex<Standing>);
+pub(crate) struct Progress(Mutex<Standing>);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Standing {

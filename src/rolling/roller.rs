@@ -17,16 +17,16 @@ use super::template::{KeyNames, KeyTemplate};
 use crate::drive::retry::wait;
 use crate::drive::stats::Counters;
 use crate::drive::{ObjectAppender, ObjectAppenderBuilder};
-use crate::engine::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::metrics;
+use crate::stage::destination::{Appending, Destination, RollReason, Room};
+use crate::stage::place::Place;
 use crate::store::AppendStore;
+use crate::values::backoff::Backoff;
 use crate::values::batch::Batch;
 use crate::values::path::ObjectPath;
 use crate::values::proven::Proven;
-use crate::writer::destination::{Appending, Destination, RollReason, Room};
 use crate::writer::periods::WallClock;
-use crate::writer::receipt::Place;
 
 /// The most objects in a row that are passed over before that is taken for a failure.
 const MOST_PASSED: usize = 10_000;
@@ -56,7 +56,7 @@ pub(super) struct Plan<S> {
     pub(super) appender: ObjectAppenderBuilder<Arc<S>>,
 }
 
-pub(super) struct Roller<S> {
+pub(crate) struct Roller<S> {
     plan: Plan<S>,
     counters: Arc<Counters>,
     progress: Arc<Progress>,

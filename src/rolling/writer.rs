@@ -12,9 +12,9 @@ use tokio::io::AsyncWrite;
 use super::builder::{Prepared, RollingWriterBuilder};
 use super::progress::{Progress, Standing};
 use crate::error::{Error, Result};
+use crate::stage::destination::RollReason;
 use crate::store::AppendStore;
 use crate::values::checkpoint::Checkpoint;
-use crate::writer::destination::RollReason;
 use crate::writer::{DurablePositions, OssAppendWriter, Receipt, Unsent, WriterStats};
 
 /// Streams records into a sequence of objects: a tokio [`AsyncWrite`] and a `Sink` of `Bytes` that

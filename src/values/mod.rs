@@ -1,6 +1,7 @@
 //! The values that everything else is about. They know neither errors of requests nor stores nor
 //! clients.
 
+pub(crate) mod backoff;
 pub(crate) mod batch;
 pub(crate) mod checkpoint;
 pub mod crc64;

@@ -11,13 +11,13 @@ use super::observer::Observer;
 use super::shared::Shared;
 use super::worker;
 use super::writer::OssAppendWriter;
-use crate::compression::Compression;
 use crate::drive::gate::Gate;
 use crate::drive::options::{OpenMode, appender_option_setters};
 use crate::drive::{ObjectAppender, ObjectAppenderBuilder};
 use crate::engine::flush::FlushMode;
 use crate::engine::schedule::Schedule;
 use crate::error::{Error, Result};
+use crate::stage::compression::Compression;
 use crate::store::AppendStore;
 use crate::values::path::ObjectPath;
 
@@ -222,8 +222,9 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
 
     /// Each request waits for one of `turns`.
     #[cfg(feature = "keyed")]
-    pub(crate) fn pass_through(&mut self, turns: Arc<tokio::sync::Semaphore>) {
+    pub(crate) fn pass_through(mut self, turns: Arc<tokio::sync::Semaphore>) -> Self {
         Arc::make_mut(&mut self.appender.options).gate = Some(Arc::new(Gate::new(turns)));
+        self
     }
 
     /// The object's appender.

@@ -6,7 +6,6 @@ pub(crate) mod buffer;
 pub(crate) mod builder;
 mod compared;
 mod copy;
-pub(crate) mod destination;
 #[cfg(test)]
 mod handoff;
 mod lazy;

@@ -9,6 +9,7 @@ use std::task::Poll;
 use super::shared::{Phase, Shared};
 use super::writer::Waiting;
 use crate::error::{Error, ErrorKind, Result};
+use crate::stage::place::Place;
 use crate::values::batch::Batch;
 use crate::values::checkpoint::Checkpoint;
 use crate::values::crc64::Crc64;
@@ -128,46 +129,6 @@ impl Drop for Receipt {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.places.forget(&self.range, self.crc64);
-    }
-}
-
-/// A run of bytes that are together in one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) object: ObjectPath,
-    /// Where the run begins there.
-    pub(crate) position: u64,
-    pub(crate) len: u64,
-    /// The CRC-64 of the object before it, where known.
-    pub(crate) before: Option<u64>,
-    /// What the run was compressed to, if it was.
-    pub(crate) member: Option<Member>,
-}
-
-/// A compressed run, as it is in the object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Member {
-    pub(crate) len: u64,
-    /// The CRC-64 of the object up to its end, where known.
-    pub(crate) crc64: Option<u64>,
-}
-
-impl Place {
-    /// Where the run's byte `at` is, as well as that can be told: what is compressed begins with
-    /// its member.
-    fn begin(&self, at: u64) -> u64 {
-        match self.member {
-            Some(_) => self.position,
-            None => self.position + at,
-        }
-    }
-
-    /// Where the run's first `len` bytes end, with the member if it is one.
-    fn end(&self, len: u64) -> u64 {
-        match &self.member {
-            Some(member) => self.position + member.len,
-            None => self.position + len,
-        }
     }
 }
 

@@ -4,9 +4,9 @@ use std::future::Future;
 
 use jiff::Timestamp;
 
-use super::destination::{Destination, RollReason, Room};
-use super::receipt::Place;
 use crate::error::{Error, Result};
+use crate::stage::destination::{Destination, RollReason, Room};
+use crate::stage::place::Place;
 use crate::values::batch::Batch;
 use crate::values::proven::Proven;
 

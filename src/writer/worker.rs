@@ -14,21 +14,23 @@ use tokio::runtime::Handle;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
-use crate::compression::{Compressed, Compression};
 use crate::drive::gate::Unused;
 use crate::engine::flush::Time;
 use crate::engine::schedule::{Step, Waiting};
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::metrics::{self, Buffered};
+use crate::stage::compressed::Compressed;
+use crate::stage::compression::Compression;
 use crate::values::batch::Batch;
 
 use super::buffer::reclaim;
-use super::destination::{Destination, RollReason, Room};
 use super::periods::PeriodClock;
-use super::receipt::{Place, checksums};
+use super::receipt::checksums;
 use super::shared::{Phase, Shared, State};
 use super::slim::Slim;
 use super::sync::MutexGuard;
+use crate::stage::destination::{Destination, RollReason, Room};
+use crate::stage::place::Place;
 
 /// What the worker does next.
 enum Job {

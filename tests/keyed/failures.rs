@@ -132,7 +132,9 @@ async fn a_key_that_keeps_trying_has_what_was_in_doubt_once() {
         .fault(Fault::late())
         .fail_head(service(403, "AccessDenied"));
     let receipt = put(&writer, "a", "one\n").await;
-    tokio::time::sleep(SEC / 2).await;
+    while object.appends().is_empty() {
+        tokio::time::sleep(SEC / 100).await;
+    }
     object.land_late();
     assert_eq!(receipt.written().await.unwrap().range, 0..4);
     put(&writer, "a", "two\n").await.written().await.unwrap();

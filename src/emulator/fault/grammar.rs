@@ -7,8 +7,8 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 use super::{Action, ErrorAnswer, Fault, Late};
-use crate::Error;
 use crate::emulator::operation::Operation;
+use crate::error::Error;
 
 impl Fault {
     /// The textual form of a fault, as `oss-append emulator --help` shows it.

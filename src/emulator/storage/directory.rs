@@ -268,7 +268,7 @@ fn read_json<T: Serialize + DeserializeOwned>(path: &Path) -> io::Result<T> {
 }
 
 fn checksum(value: &impl Serialize) -> io::Result<u64> {
-    Ok(crate::crc64::checksum(&serde_json::to_vec(value)?))
+    Ok(crate::values::crc64::checksum(&serde_json::to_vec(value)?))
 }
 
 fn invalid(path: &Path, reason: impl Display) -> io::Error {

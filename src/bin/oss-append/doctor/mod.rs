@@ -73,7 +73,10 @@ impl FromStr for Prefix {
 
 impl Prefix {
     fn object(&self, name: &str) -> Result<ObjectPath, Error> {
-        Ok(ObjectPath::new(&self.bucket, format!("{}{name}", self.prefix))?)
+        Ok(ObjectPath::new(
+            &self.bucket,
+            format!("{}{name}", self.prefix),
+        )?)
     }
 }
 

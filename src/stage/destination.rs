@@ -4,7 +4,7 @@ use std::future::{Future, ready};
 
 use jiff::Timestamp;
 
-use super::receipt::Place;
+use super::place::Place;
 use crate::drive::{AppendReceipt, ObjectAppender};
 use crate::error::{Error, Result};
 use crate::store::AppendStore;
