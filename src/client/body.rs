@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::pace::Pace;
-use crate::values::batch::Batch;
+use crate::values::batch::{Batch, BatchCursor};
 use crate::values::progress::Progress;
 
 /// The most bytes of one frame. A frame is the unit of progress, so it is small against what a
@@ -25,10 +25,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A body of exactly known length over the chunks of a [`Batch`].
 #[derive(Debug)]
 pub(crate) struct BatchBody {
-    batch: Batch,
-    chunk: usize,
-    offset: usize,
-    left: u64,
+    rest: BatchCursor,
     progress: Progress,
     pace: Option<Arc<Pace>>,
     /// When the next frame may go, once its time is reserved.
@@ -44,32 +41,29 @@ struct Turn {
 impl BatchBody {
     pub(crate) fn new(batch: Batch, progress: Progress, pace: Option<Arc<Pace>>) -> Self {
         Self {
-            chunk: 0,
-            offset: 0,
-            left: batch.len(),
-            batch,
+            rest: batch.cursor(),
             progress,
             pace,
             turn: None,
         }
     }
 
-    /// The end of the next frame in its chunk.
-    fn frame_end(&self) -> Option<usize> {
-        let chunk = self.batch.chunks().get(self.chunk)?;
+    /// The most bytes of the next frame.
+    fn most(&self) -> usize {
         let most = self.pace.as_ref().map_or(MAX_FRAME, |pace| pace.frame());
-        Some(chunk.len().min(self.offset + most.min(MAX_FRAME)))
+        most.min(MAX_FRAME)
     }
 
     /// Waits until the next frame may go.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (Some(pace), Some(end)) = (&self.pace, self.frame_end()) else {
+        let len = self.rest.chunk().len().min(self.most());
+        let Some(pace) = self.pace.as_ref().filter(|_| len > 0) else {
             return Poll::Ready(());
         };
         let turn = match &mut self.turn {
             Some(turn) => turn,
             None => {
-                let begins = pace.reserve(end - self.offset);
+                let begins = pace.reserve(len);
                 let sleep = Box::pin(sleep_until(begins.min(Instant::now() + LOOK)));
                 self.turn.insert(Turn { begins, sleep })
             }
@@ -86,20 +80,6 @@ impl BatchBody {
             turn.sleep.as_mut().reset(turn.begins.min(now + LOOK));
         }
     }
-
-    fn next_frame(&mut self) -> Option<Bytes> {
-        let end = self.frame_end()?;
-        let chunk = self.batch.chunks().get(self.chunk)?;
-        let frame = chunk.slice(self.offset..end);
-        if end == chunk.len() {
-            self.chunk += 1;
-            self.offset = 0;
-        } else {
-            self.offset = end;
-        }
-        self.left -= frame.len() as u64;
-        Some(frame)
-    }
 }
 
 impl Body for BatchBody {
@@ -111,18 +91,19 @@ impl Body for BatchBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         ready!(self.poll_turn(cx));
-        Poll::Ready(self.next_frame().map(|frame| {
+        let most = self.most();
+        Poll::Ready(self.rest.next_piece(most).map(|frame| {
             self.progress.advance(frame.len() as u64);
             Ok(Frame::data(frame))
         }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        !self.rest.has_remaining()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        SizeHint::with_exact(self.rest.remaining() as u64)
     }
 }
 

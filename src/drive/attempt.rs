@@ -524,7 +524,7 @@ impl<S: AppendStore> ObjectAppender<S> {
             .attempt(&self.options, &self.counters, &progress, request)
             .await?;
         let mut left = range.end - range.start;
-        let mut ours = Cursor::new(&pending.batch);
+        let mut ours = pending.batch.cursor();
         let mut equal = true;
         while left > 0 && equal {
             let next = async { body.next().await.unwrap_or_else(|| Err(shrunk())) };
@@ -662,60 +662,5 @@ fn refusal(cause: Option<Error>) -> Error {
     match cause {
         Some(cause) => error.with_source(cause),
         None => error,
-    }
-}
-
-/// Compares a batch with bytes that come in other pieces.
-struct Cursor<'a> {
-    batch: &'a Batch,
-    chunk: usize,
-    offset: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn new(batch: &'a Batch) -> Self {
-        Self {
-            batch,
-            chunk: 0,
-            offset: 0,
-        }
-    }
-
-    fn matches(&mut self, mut bytes: &[u8]) -> bool {
-        while !bytes.is_empty() {
-            let Some(chunk) = self.batch.chunks().get(self.chunk) else {
-                return false;
-            };
-            let own = &chunk[self.offset..];
-            let len = own.len().min(bytes.len());
-            if own[..len] != bytes[..len] {
-                return false;
-            }
-            bytes = &bytes[len..];
-            self.offset += len;
-            if self.offset == chunk.len() {
-                (self.chunk, self.offset) = (self.chunk + 1, 0);
-            }
-        }
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-
-    #[test]
-    fn content_is_compared_across_pieces() {
-        let batch: Batch = ["ab", "cde", "f"].into_iter().map(Bytes::from).collect();
-        let pieces = |pieces: &[&str]| {
-            let mut cursor = Cursor::new(&batch);
-            pieces.iter().all(|piece| cursor.matches(piece.as_bytes()))
-        };
-        assert!(pieces(&["abcdef"]));
-        assert!(pieces(&["a", "bcd", "ef"]));
-        assert!(!pieces(&["a", "bXd", "ef"]));
-        assert!(!pieces(&["abcdefg"]));
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::crc64;
 
@@ -52,14 +52,22 @@ impl Batch {
 
     /// What there is to do before [`crc64`](Self::crc64) is known, for those who have other work
     /// in between; `None` if it is known.
-    pub(crate) fn sum(&self) -> Option<Sum<'_>> {
+    pub(crate) fn sum(&self) -> Option<Sum> {
         let unknown = self.shared.crc.get().is_none();
         unknown.then(|| Sum {
-            batch: self,
+            rest: self.cursor(),
             crc: crc64::Crc64::new(),
+        })
+    }
+
+    /// A walk over the bytes from the first one on.
+    pub(crate) fn cursor(&self) -> BatchCursor {
+        BatchCursor {
+            left: self.len(),
+            batch: self.clone(),
             chunk: 0,
             offset: 0,
-        })
+        }
     }
 
     /// The pieces, none of them empty.
@@ -77,68 +85,144 @@ impl Batch {
     /// The CRC-64 of the first `len` bytes.
     pub(crate) fn prefix_crc(&self, len: u64) -> u64 {
         let mut crc = crc64::Crc64::new();
-        let mut left = len;
-        for chunk in self.chunks() {
-            let take = left.min(chunk.len() as u64);
-            crc.update(&chunk[..take as usize]);
-            left -= take;
+        let mut cursor = self.cursor();
+        cursor.truncate(len);
+        while cursor.has_remaining() {
+            let piece = cursor.chunk();
+            crc.update(piece);
+            cursor.advance(piece.len());
         }
         crc.finish()
     }
 
     /// The first `len` bytes of the batch.
     pub(crate) fn prefix(&self, len: u64) -> Self {
-        let mut left = len;
-        let chunks = self.chunks().iter().map_while(|chunk| {
-            let take = left.min(chunk.len() as u64);
-            left -= take;
-            (take > 0).then(|| chunk.slice(..take as usize))
-        });
-        chunks.collect()
+        let mut cursor = self.cursor();
+        cursor.truncate(len);
+        cursor.collect()
     }
 
     /// The batch without its first `len` bytes.
     pub(crate) fn skip(&self, len: u64) -> Self {
-        let mut left = len;
-        self.chunks()
-            .iter()
-            .map(|chunk| {
-                let cut = left.min(chunk.len() as u64);
-                left -= cut;
-                chunk.slice(cut as usize..)
-            })
-            .collect()
+        let mut cursor = self.cursor();
+        cursor.go_past(len);
+        cursor.collect()
+    }
+}
+
+/// A walk over the bytes of a batch, without copying. As an iterator it gives the pieces that are
+/// left.
+#[derive(Clone, Debug)]
+pub(crate) struct BatchCursor {
+    batch: Batch,
+    /// Where the next byte is.
+    chunk: usize,
+    offset: usize,
+    /// How many bytes come yet.
+    left: u64,
+}
+
+impl BatchCursor {
+    /// Ends the walk after at most `len` bytes more.
+    pub(crate) fn truncate(&mut self, len: u64) {
+        self.left = self.left.min(len);
+    }
+
+    /// Goes past at most `len` bytes.
+    fn go_past(&mut self, len: u64) {
+        let mut left = len.min(self.left);
+        while left > 0 {
+            let piece = self
+                .chunk()
+                .len()
+                .min(left.try_into().unwrap_or(usize::MAX));
+            self.advance(piece);
+            left -= piece as u64;
+        }
+    }
+
+    /// The next bytes that are together, at most `most` of them.
+    pub(crate) fn next_piece(&mut self, most: usize) -> Option<Bytes> {
+        let len = self.chunk().len().min(most);
+        let chunk = self.batch.chunks().get(self.chunk).filter(|_| len > 0)?;
+        let piece = chunk.slice(self.offset..self.offset + len);
+        self.advance(len);
+        Some(piece)
+    }
+
+    /// Whether `bytes` come next. Goes past them if they do.
+    pub(crate) fn matches(&mut self, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            let own = self.chunk();
+            let len = own.len().min(bytes.len());
+            if len == 0 || own[..len] != bytes[..len] {
+                return false;
+            }
+            bytes = &bytes[len..];
+            self.advance(len);
+        }
+        true
+    }
+}
+
+impl Buf for BatchCursor {
+    fn remaining(&self) -> usize {
+        usize::try_from(self.left).unwrap_or(usize::MAX)
+    }
+
+    fn chunk(&self) -> &[u8] {
+        let chunk = self.batch.chunks().get(self.chunk);
+        let rest = chunk.map_or(&[][..], |chunk| &chunk[self.offset..]);
+        &rest[..rest.len().min(self.remaining())]
+    }
+
+    fn advance(&mut self, count: usize) {
+        let mut count = count;
+        self.left = (self.left.checked_sub(count as u64)).expect("no more than what is left");
+        while let Some(chunk) = self.batch.chunks().get(self.chunk) {
+            let rest = chunk.len() - self.offset;
+            if count < rest {
+                self.offset += count;
+                return;
+            }
+            count -= rest;
+            (self.chunk, self.offset) = (self.chunk + 1, 0);
+        }
+    }
+}
+
+impl Iterator for BatchCursor {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        self.next_piece(usize::MAX)
     }
 }
 
 /// A checksum that is computed a part at a time.
-pub(crate) struct Sum<'a> {
-    batch: &'a Batch,
+pub(crate) struct Sum {
+    rest: BatchCursor,
     crc: crc64::Crc64,
-    /// What comes next.
-    chunk: usize,
-    offset: usize,
 }
 
-impl Sum<'_> {
+impl Sum {
     /// The most bytes of a part: they take some microseconds.
     pub(crate) const PART: usize = 128 * 1024;
 
     /// Adds the next part. True once the checksum is known.
     pub(crate) fn add_part(&mut self) -> bool {
         let mut left = Self::PART;
-        while let Some(chunk) = self.batch.chunks().get(self.chunk) {
-            let take = left.min(chunk.len() - self.offset);
-            self.crc.update(&chunk[self.offset..self.offset + take]);
-            left -= take;
-            self.offset += take;
-            if self.offset < chunk.len() {
-                return false;
-            }
-            self.chunk += 1;
-            self.offset = 0;
+        while left > 0 && self.rest.has_remaining() {
+            let piece = self.rest.chunk();
+            let len = piece.len().min(left);
+            self.crc.update(&piece[..len]);
+            self.rest.advance(len);
+            left -= len;
         }
-        let _ = self.batch.shared.crc.set(self.crc.finish());
+        if self.rest.has_remaining() {
+            return false;
+        }
+        let _ = self.rest.batch.shared.crc.set(self.crc.finish());
         true
     }
 }
@@ -204,6 +288,19 @@ mod tests {
         assert_eq!(shown, "Batch { len: 3, crc64: 3231342946509354535 }");
     }
 
+    #[test]
+    fn content_is_compared_across_pieces() {
+        let batch: Batch = ["ab", "cde", "f"].into_iter().map(Bytes::from).collect();
+        let pieces = |pieces: &[&str]| {
+            let mut cursor = batch.cursor();
+            pieces.iter().all(|piece| cursor.matches(piece.as_bytes()))
+        };
+        assert!(pieces(&["abcdef"]));
+        assert!(pieces(&["a", "bcd", "ef"]));
+        assert!(!pieces(&["a", "bXd", "ef"]));
+        assert!(!pieces(&["abcdefg"]));
+    }
+
     proptest! {
         #[test]
         fn prefix_and_rest_make_the_whole(parts: Vec<Vec<u8>>, at: prop::sample::Index) {
@@ -222,6 +319,13 @@ mod tests {
             let rest = batch.skip(cut as u64);
             prop_assert_eq!(rest.chunks().concat(), &whole[cut..]);
             prop_assert_eq!(rest.crc64(), crc64::checksum(&whole[cut..]));
+
+            let mut cursor = batch.cursor();
+            prop_assert!(cursor.matches(&whole[..cut]));
+            prop_assert_eq!(cursor.remaining(), whole.len() - cut);
+            prop_assert!(!cursor.clone().matches(&[&whole[cut..], b"x"].concat()));
+            prop_assert_eq!(cursor.copy_to_bytes(whole.len() - cut), &whole[cut..]);
+            prop_assert_eq!(cursor.next_piece(1), None);
         }
     }
 }

@@ -269,6 +269,7 @@ pub(super) fn checksums(batch: &Batch, start: u64, before: u64, ends: &[u64]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stage::place::Member;
 
     fn member(position: u64, len: u64) -> Place {
         Place {
