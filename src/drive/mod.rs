@@ -1,26 +1,26 @@
 //! `ObjectAppender`: one object, unbuffered. It retries, and after every failure finds out what
 //! really happened.
 
-mod attempt;
+pub(crate) mod attempt;
 pub(crate) mod gate;
 mod open;
 pub(crate) mod options;
-pub(crate) mod replay;
-pub(crate) mod retry;
-mod seal;
+mod run;
 pub(crate) mod stats;
+pub(crate) mod wait;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use self::attempt::Pending;
 pub use self::open::ObjectAppenderBuilder;
 use self::options::AppenderOptions;
-use self::replay::Replay;
 use self::stats::{AppendStats, Counters};
-use crate::error::{Error, Landed, Result};
+use crate::engine::flush::Time;
+use crate::engine::machine::{Engine, Goal};
+use crate::engine::replay::Ended;
+use crate::error::{Error, Result};
 use crate::store::AppendStore;
 use crate::values::batch::Batch;
 use crate::values::checkpoint::Checkpoint;
@@ -58,28 +58,11 @@ use crate::values::proven::Proven;
 #[derive(Debug)]
 pub struct ObjectAppender<S> {
     store: S,
-    object: ObjectPath,
     options: Arc<AppenderOptions>,
     counters: Arc<Counters>,
-    /// The end of what was given to us: proven, or in a replay perhaps only compared.
-    given: Proven,
-    /// Whether the object is known to exist.
-    exists: bool,
-    /// The mark of what we create.
-    mark: Option<u128>,
-    /// The mark that was seen on the object.
-    creator: Option<String>,
-    /// The mark of an object that we have created and not looked at yet, if that is asked for.
-    unchecked_mark: bool,
-    /// In a box, since few have one.
-    replay: Option<Box<Replay>>,
-    /// In a box, since an idle appender has none.
-    pending: Option<Box<Pending>>,
-    /// The object has been replaced while the pending batch was in doubt.
-    lost: Option<Error>,
-    failed: Option<Error>,
-    /// OSS asked us to send nothing before this time.
-    not_before: Option<Instant>,
+    engine: Engine,
+    /// The time from which the engine counts.
+    origin: Instant,
 }
 
 /// Where the bytes of one [`append`](ObjectAppender::append) are in the object.
@@ -115,9 +98,9 @@ impl<S: AppendStore> ObjectAppender<S> {
         self.settle().await?;
         let batch = batch.into();
         if batch.is_empty() {
-            return Ok(self.receipt(self.given.position, 0));
+            return Ok(self.receipt(self.position(), 0));
         }
-        self.pending = Some(Box::new(Pending::new(batch, self.given.position)));
+        self.engine.offer(batch, self.now());
         self.settle_pending().await
     }
 
@@ -130,51 +113,137 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// # Cancel safety
     /// Safe to drop and to call again.
     pub async fn settle(&mut self) -> Result<Option<AppendReceipt>> {
-        if let Some(error) = &self.failed {
+        if let Some(error) = self.engine.failed() {
             return Err(error.clone());
         }
-        if self.pending.is_none() {
+        if self.engine.pending().is_none() {
             return Ok(None);
         }
         self.settle_pending().await.map(Some)
     }
 
+    async fn settle_pending(&mut self) -> Result<AppendReceipt> {
+        let settled = self.run(Goal::Settle).await?;
+        let (start, len) = settled.batch.unwrap_or((self.position(), 0));
+        Ok(self.receipt(start, len))
+    }
+
+    /// Proves everything given so far, by reading back what the replay has only compared by
+    /// checksum and not yet to its end. Outside of a replay there is nothing to prove.
+    ///
+    /// # Errors
+    /// [`ReplayDiffers`](crate::ErrorKind::ReplayDiffers) if the object holds something else; else
+    /// as [`append`](Self::append).
+    ///
+    /// # Cancel safety
+    /// Safe: what was proven stays proven, the rest is read again by the next call.
+    pub async fn verify(&mut self) -> Result<()> {
+        self.settle().await?;
+        self.run(Goal::Verify).await.map(drop)
+    }
+
+    /// Reads back what was only compared, once and although the appender has failed, so that as
+    /// much as possible of it is known to be durable.
+    pub(crate) async fn prove_compared(&mut self) {
+        if self.lag() > 0 {
+            let _ = self.run(Goal::Prove).await;
+        }
+    }
+
+    /// Ends a replay: the object must end where the written bytes do, and be what is known of it.
+    /// Outside of a replay there is nothing to do.
+    ///
+    /// # Errors
+    /// [`ReplayTooShort`](crate::ErrorKind::ReplayTooShort) if the object goes on; a
+    /// [`Conflict`](crate::ErrorKind::Conflict) if it is gone, or was replaced; else as
+    /// [`verify`](Self::verify).
+    ///
+    /// # Cancel safety
+    /// Safe to drop and to call again.
+    pub async fn end_replay(&mut self) -> Result<()> {
+        self.settle().await?;
+        let Some(length) = self.engine.replayed() else {
+            return Ok(());
+        };
+        // An append of the predecessor may have landed since the object was opened.
+        let seen = match self.run(Goal::Look(length)).await {
+            Ok(looked) => looked.seen,
+            Err(error) => return Err(self.fail(error)),
+        };
+        match self.engine.end_replay(seen) {
+            Ended::Well(more) => {
+                self.counters.durable(more);
+                Ok(())
+            }
+            Ended::Verify => self.verify().await,
+            Ended::Badly(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// Seals the object at its present length. Sealing it again succeeds; an object that was never
+    /// created is left alone.
+    ///
+    /// Needs the permission `oss:SealAppendObject`, and the account must be allowed to seal
+    /// (<https://www.alibabacloud.com/help/en/oss/developer-reference/sealappendobject>).
+    ///
+    /// # Errors
+    /// [`Conflict`](crate::ErrorKind::Conflict) if the object is not as long as it should be;
+    /// [`Service`](crate::ErrorKind::Service) with the code `OperationNotSupported` if sealing is
+    /// not enabled. The appended bytes stay durable either way.
+    ///
+    /// # Cancel safety
+    /// Safe: the object may have been sealed, and the next call finds that out.
+    pub async fn seal(&mut self) -> Result<()> {
+        self.end_replay().await?;
+        match self.engine.exists() {
+            true => self.run(Goal::Seal).await.map(drop),
+            false => Ok(()),
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> Error {
+        let error = self.engine.failure(error, None);
+        self.counters.error(&error);
+        error
+    }
+
+    fn now(&self) -> Time {
+        self.origin.elapsed()
+    }
+
     /// The batch that a dropped or failed `append` left behind, as far as it is not proven to be
     /// in the object.
     pub fn unsettled(&self) -> Option<&Batch> {
-        self.pending.as_deref().map(Pending::batch)
+        self.engine.pending()
     }
 
     /// Gives back what was given and is not proven to be in the object, and its position. In a
     /// replay, bytes from [`durable_position`](Self::durable_position) up to there have been
     /// compared with the object and not been proven; the source has to supply them again.
     pub fn into_unsent(self) -> Option<(u64, Batch)> {
-        let position = self.given.position;
-        self.pending
-            .map(|pending| (position, pending.batch().clone()))
+        let batch = self.engine.pending()?.clone();
+        Some((self.position(), batch))
     }
 
     /// The object.
     pub fn object(&self) -> &ObjectPath {
-        &self.object
+        self.engine.object()
     }
 
     /// The position of the next append: the object's length as far as we know it.
     pub fn position(&self) -> u64 {
-        self.given.position
+        self.engine.given().position
     }
 
     /// Up to here the object is proven to hold what was given. Behind
     /// [`position`](Self::position) only in a replay.
     pub fn durable_position(&self) -> u64 {
-        self.replay
-            .as_ref()
-            .map_or(self.given.position, |replay| replay.verified())
+        self.engine.durable_position()
     }
 
     /// The CRC-64 of the object up to [`position`](Self::position), where known.
     pub fn crc64(&self) -> Option<u64> {
-        self.given.crc
+        self.engine.given().crc
     }
 
     /// The end of what is proven: [`durable_position`](Self::durable_position), with the CRC-64 of
@@ -182,12 +251,12 @@ impl<S: AppendStore> ObjectAppender<S> {
     ///
     /// [replay]: ObjectAppenderBuilder::replay
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::at(self.object.clone(), self.proven())
+        Checkpoint::at(self.object().clone(), self.proven())
     }
 
     pub(crate) fn proven(&self) -> Proven {
         match self.durable_position() {
-            durable if durable == self.given.position => self.given,
+            durable if durable == self.position() => self.engine.given(),
             durable => Proven::unknown(durable),
         }
     }
@@ -206,55 +275,29 @@ impl<S: AppendStore> ObjectAppender<S> {
         AppendReceipt {
             range: start..end,
             // Behind our bytes in a shared object may be those of others.
-            crc64: self.given.crc.filter(|_| self.given.position == end),
+            crc64: self.crc64().filter(|_| self.position() == end),
             durable: self.durable_position() >= end,
         }
     }
 
     /// Whether this replays what a predecessor has written, of which a request may still land.
     pub(crate) fn is_replaying(&self) -> bool {
-        self.replay.is_some()
+        self.engine.replay().is_some()
     }
 
     /// Goes on after [`resume`](Self::resume) with the append that had failed, of `len` bytes.
     pub(crate) async fn complete(&mut self, len: u64) -> Result<AppendReceipt> {
         let settled = self.settle().await?;
-        Ok(settled.unwrap_or_else(|| self.receipt(self.given.position - len, len)))
+        Ok(settled.unwrap_or_else(|| self.receipt(self.position() - len, len)))
+    }
+
+    /// How many bytes have been compared and not been proven.
+    pub(crate) fn lag(&self) -> u64 {
+        self.engine.lag()
     }
 
     /// Takes a failure back: the next call goes on with the pending batch, which settles its fate.
     pub(crate) fn resume(&mut self) {
-        self.failed = None;
-        if let Some(pending) = &mut self.pending {
-            pending.resume();
-        }
-    }
-
-    /// Fails for good. `landed` is that of the pending batch, if it is known better than by what
-    /// was sent for it.
-    fn fail(&mut self, error: Error, landed: Option<Landed>) -> Error {
-        let mut error = error
-            .with_operation("append")
-            .with_object(&self.object)
-            .with_position(self.given.position);
-        if let Some(pending) = &self.pending {
-            let by_requests = match self.replay.is_some() || pending.is_in_doubt() {
-                true => Landed::InDoubt,
-                false => Landed::No,
-            };
-            let landed = landed.unwrap_or(by_requests);
-            error = error.with_landed(landed);
-            if landed == Landed::Yes {
-                let durable = self.durable_position();
-                self.given = self.given.after(pending.batch());
-                self.counters.durable(self.durable_position() - durable);
-                self.pending = None;
-            }
-        } else if let Some(landed) = landed {
-            error = error.with_landed(landed);
-        }
-        self.counters.error(&error);
-        self.failed = Some(error.clone());
-        error
+        self.engine.resume();
     }
 }

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::ObjectAppender;
-use super::attempt::{LOOKS_AGAIN, Pending, is_stale, look_again};
 use super::options::{AppenderOptions, OpenMode, appender_option_setters};
-use super::replay::Replay;
-use super::retry::Budget;
 use super::stats::Counters;
+use crate::engine::machine::{Engine, Goal};
 use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Result};
 use crate::store::AppendStore;
 use crate::values::batch::Batch;
 use crate::values::info::{ObjectInfo, ObjectKind};
 use crate::values::path::ObjectPath;
-use crate::values::progress::Progress;
-use crate::values::proven::Proven;
 
 /// Options for opening an [`ObjectAppender`].
 #[derive(Clone, Debug)]
@@ -71,36 +69,31 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             object,
             options,
         } = self;
-        let mark = options.mark_creator.then(|| fastrand::u128(..));
+        let mark = options
+            .mark_creator
+            .then(|| fastrand::u128(..).to_be_bytes());
         options
             .check()
             .and_then(|()| check_mode(&options, &object))
             .map_err(|error| error.with_operation("open").with_object(&object))?;
         let mut appender = ObjectAppender {
             store,
-            object,
             options,
             counters,
-            given: Proven::EMPTY,
-            exists: false,
-            mark,
-            creator: None,
-            unchecked_mark: false,
-            replay: None,
-            pending: None,
-            lost: None,
-            failed: None,
-            not_before: None,
+            engine: Engine::new(object, mark),
+            origin: Instant::now(),
         };
-        let context = |error: Error, object| error.with_operation("open").with_object(object);
-        let seen = appender
-            .head(&mut Budget::new())
-            .await
-            .and_then(|seen| check_open(&appender.options, seen))
-            .map_err(|error| context(error, &appender.object))?;
-        appender.take_up(seen);
+        let looked = appender.run(Goal::Look(0)).await;
+        let seen = looked
+            .and_then(|looked| check_open(&appender.options, looked.seen))
+            .map_err(|error| error.with_operation("open").with_object(appender.object()))?;
+        let replay = match &appender.options.mode {
+            OpenMode::Replay(from) => Some(from.proven()),
+            OpenMode::Append | OpenMode::CreateNew => None,
+        };
+        appender.engine.opened(seen, replay);
         if appender.options.mode == OpenMode::CreateNew {
-            appender.pending = Some(Box::new(Pending::new(Batch::from(""), 0)));
+            appender.engine.offer(Batch::from(""), appender.now());
             appender.settle().await?;
         }
         Ok(appender)
@@ -152,54 +145,4 @@ fn check_open(options: &AppenderOptions, seen: Option<ObjectInfo>) -> Result<Opt
         return Err(Error::new(ErrorKind::Sealed));
     }
     Ok(seen)
-}
-
-impl<S: AppendStore> ObjectAppender<S> {
-    fn take_up(&mut self, seen: Option<ObjectInfo>) {
-        self.exists = seen.is_some();
-        self.creator = seen.as_ref().and_then(|seen| seen.creator.clone());
-        let end = seen.map_or(Proven::EMPTY, |seen| Proven {
-            position: seen.length,
-            crc: seen.crc64.or((seen.length == 0).then_some(0)),
-        });
-        match &self.options.mode {
-            OpenMode::Replay(from) => {
-                let from = from.proven();
-                let at_end = end.position == from.position;
-                self.given = Proven {
-                    crc: from.crc.or(end.crc.filter(|_| at_end)),
-                    ..from
-                };
-                self.replay = Some(Box::new(Replay::new(from.position, end)));
-            }
-            OpenMode::Append | OpenMode::CreateNew => self.given = end,
-        }
-    }
-
-    /// Looks at the object, with retries, until it is at least `length` bytes long. One that seems
-    /// to be shorter, as a cache on the way may show it, is looked at again.
-    pub(super) async fn head_of(&self, length: u64) -> Result<Option<ObjectInfo>> {
-        for time in 0..LOOKS_AGAIN {
-            let seen = self.head(&mut Budget::new()).await?;
-            if !is_stale(length, None, seen.as_ref()) {
-                return Ok(seen);
-            }
-            look_again(time, &self.options).await;
-        }
-        self.head(&mut Budget::new()).await
-    }
-
-    /// Looks at the object, with retries.
-    pub(super) async fn head(&self, budget: &mut Budget) -> Result<Option<ObjectInfo>> {
-        loop {
-            let request = self.store.head(&self.object);
-            match budget
-                .attempt(&self.options, &self.counters, &Progress::new(), request)
-                .await
-            {
-                Ok(seen) => return Ok(seen),
-                Err(error) => budget.pause(&self.options, &self.counters, error).await?,
-            }
-        }
-    }
 }

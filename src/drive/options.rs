@@ -1,18 +1,14 @@
 //! The options of an appender, which the writer's builder offers too.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::gate::Gate;
+use crate::engine::rules::Rules;
 use crate::error::{Error, Result};
 use crate::store::options::{ObjectOptions, RequestOptions};
-use crate::values::backoff::Backoff;
 use crate::values::checkpoint::Checkpoint;
-
-/// The most bytes of an object: the documents say both 5 GB and 5 GiB, this is the smaller.
-pub(crate) const MAX_OBJECT_SIZE: u64 = 5_000_000_000;
 
 /// How the object is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,22 +21,13 @@ pub(crate) enum OpenMode {
 #[derive(Clone, Debug)]
 pub(crate) struct AppenderOptions {
     pub(crate) mode: OpenMode,
-    pub(crate) shared: bool,
+    pub(crate) rules: Rules,
     pub(crate) create: Arc<ObjectOptions>,
     pub(crate) request: RequestOptions,
-    pub(crate) attempt_timeout: Duration,
-    pub(crate) delivery_timeout: Duration,
-    pub(crate) backoff: Backoff,
-    pub(crate) max_object_size: u64,
     /// Each request waits for its turn.
     pub(crate) gate: Option<Arc<Gate>>,
     /// Mark the objects that are created.
     pub(crate) mark_creator: bool,
-    /// Look at each object that was created, whether it has our mark.
-    pub(crate) verify_creator: bool,
-    /// A batch that is in doubt is sent to where it may still land, even if the object has been
-    /// replaced: nothing else settles where it is.
-    pub(crate) settles_in_place: bool,
     /// Cancelled when the writer has been told to end: waits are cut short then.
     pub(crate) ending: CancellationToken,
 }
@@ -49,17 +36,11 @@ impl Default for AppenderOptions {
     fn default() -> Self {
         Self {
             mode: OpenMode::Append,
-            shared: false,
+            rules: Rules::default(),
             create: Arc::default(),
             request: RequestOptions::default(),
-            attempt_timeout: Duration::from_secs(30),
-            delivery_timeout: Duration::from_secs(120),
-            backoff: Backoff::default(),
-            max_object_size: MAX_OBJECT_SIZE,
             gate: None,
             mark_creator: true,
-            verify_creator: false,
-            settles_in_place: false,
             ending: CancellationToken::new(),
         }
     }
@@ -68,20 +49,14 @@ impl Default for AppenderOptions {
 impl AppenderOptions {
     pub(crate) fn check(&self) -> Result<()> {
         let refuse = |reason: &str| Err(Error::invalid_input(reason));
-        if self.shared && self.mode != OpenMode::Append {
+        if self.rules.shared && self.mode != OpenMode::Append {
             return refuse("a shared object can only be opened for append, not new or in replay");
         }
-        if self.attempt_timeout.is_zero() || self.delivery_timeout.is_zero() {
-            return refuse("attempt_timeout and delivery_timeout must be longer than zero");
-        }
-        if self.verify_creator && !self.mark_creator {
+        if self.rules.verify_creator && !self.mark_creator {
             return refuse("verify_creator needs the mark that mark_creator(false) leaves out");
         }
-        self.create.check_meta(self.mark_creator)?;
-        if self.max_object_size == 0 {
-            return refuse("max_object_size must be at least one byte");
-        }
-        Ok(())
+        self.rules.check()?;
+        self.create.check_meta(self.mark_creator)
     }
 }
 
@@ -126,7 +101,7 @@ macro_rules! appender_option_setters {
         /// bytes at the same position cannot be told apart then, so let each record name its
         /// writer.
         pub fn shared(mut self, shared: bool) -> Self {
-            ::std::sync::Arc::make_mut(&mut self.$($field).+).shared = shared;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).rules.shared = shared;
             self
         }
 
@@ -158,7 +133,7 @@ macro_rules! appender_option_setters {
         /// each. It finds somebody else's empty object, at the beginning of which OSS lets us
         /// append: that is a [`Conflict`](crate::ErrorKind::Conflict). Default: off.
         pub fn verify_creator(mut self, verify: bool) -> Self {
-            ::std::sync::Arc::make_mut(&mut self.$($field).+).verify_creator = verify;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).rules.verify_creator = verify;
             self
         }
 
@@ -172,14 +147,14 @@ macro_rules! appender_option_setters {
         /// is never cut. Default: 30 s. An [`OssClient`](crate::OssClient) has a limit of this kind
         /// too; the shorter one counts.
         pub fn attempt_timeout(mut self, timeout: ::std::time::Duration) -> Self {
-            ::std::sync::Arc::make_mut(&mut self.$($field).+).attempt_timeout = timeout;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).rules.attempt_timeout = timeout;
             self
         }
 
         /// Fails for good when there has been no progress for this long, however often was retried
         /// until then. Default: 120 s.
         pub fn delivery_timeout(mut self, timeout: ::std::time::Duration) -> Self {
-            ::std::sync::Arc::make_mut(&mut self.$($field).+).delivery_timeout = timeout;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).rules.delivery_timeout = timeout;
             self
         }
 
@@ -187,7 +162,7 @@ macro_rules! appender_option_setters {
         /// OSS asks for by `Retry-After` or `x-oss-qos-delay-time` is waited at least, up to 60 s.
         /// The end of the writer (`shutdown`, a dropped log guard) ends such a wait.
         pub fn backoff(mut self, backoff: $crate::values::backoff::Backoff) -> Self {
-            ::std::sync::Arc::make_mut(&mut self.$($field).+).backoff = backoff;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).rules.backoff = backoff;
             self
         }
 
@@ -196,7 +171,7 @@ macro_rules! appender_option_setters {
         /// 5,000,000,000, the smaller of the two limits that OSS documents
         /// (<https://www.alibabacloud.com/help/en/oss/developer-reference/appendobject>).
         pub fn max_object_size(mut self, bytes: u64) -> Self {
-            ::std::sync::Arc::make_mut(&mut self.$($field).+).max_object_size = bytes;
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).rules.max_object_size = bytes;
             self
         }
     };

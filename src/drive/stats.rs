@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use crate::engine::machine::Told;
 use crate::error::Error;
 use crate::metrics;
 
@@ -54,24 +55,43 @@ impl Counters {
         }
     }
 
-    pub(crate) fn durable(&self, bytes: u64) {
+    /// Counts what an engine has told.
+    pub(super) fn count(&self, told: Told) {
+        if told.reconciles {
+            self.reconcile();
+        }
+        if told.retried {
+            self.retry();
+        }
+        if told.durable > 0 {
+            self.durable(told.durable);
+        }
+        if let Some(took) = told.appended {
+            self.append(took);
+        }
+        if let Some(error) = told.error {
+            self.error(&error);
+        }
+    }
+
+    pub(super) fn durable(&self, bytes: u64) {
         self.durable.fetch_add(bytes, Ordering::Relaxed);
         metrics::durable_bytes(&self.bucket, bytes);
     }
 
     /// An append was proven, so long after its first attempt.
-    pub(crate) fn append(&self, took: Duration) {
+    fn append(&self, took: Duration) {
         self.appends.fetch_add(1, Ordering::Relaxed);
         metrics::append(&self.bucket, took);
         self.last().success = Some(SystemTime::now());
     }
 
-    pub(crate) fn retry(&self) {
+    fn retry(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
         metrics::retry(&self.bucket);
     }
 
-    pub(crate) fn reconcile(&self) {
+    fn reconcile(&self) {
         self.reconciles.fetch_add(1, Ordering::Relaxed);
         metrics::reconcile(&self.bucket);
     }

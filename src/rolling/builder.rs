@@ -229,7 +229,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         let sequence = self.writer.object().clone();
         let mut appender = self.writer.appender();
         let appender_options = Arc::make_mut(&mut appender.options);
-        appender_options.settles_in_place = true;
+        appender_options.rules.settles_in_place = true;
         appender_options.ending = options.ending.clone();
         appender.options.check()?;
         if appender.options.mode != OpenMode::Append {
@@ -241,8 +241,8 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             Some(every) => Some(Periods::new(every, self.utc_offset)?),
             None => None,
         };
-        let shared = appender.options.shared;
-        let limit = appender.options.max_object_size;
+        let shared = appender.options.rules.shared;
+        let limit = appender.options.rules.max_object_size;
         let roll_size = self.roll_size.unwrap_or(limit - limit / 64);
         if roll_size == 0 || roll_size > limit {
             return Err(Error::invalid_input(format!(
@@ -272,7 +272,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             // Where there is no other key, the object's limit is the end.
             roll_size: if by_size { roll_size } else { u64::MAX },
             seal: self.seal,
-            keep_trying: self.keep_trying.then_some(appender.options.backoff),
+            keep_trying: self.keep_trying.then_some(appender.options.rules.backoff),
             on_finished: self.on_finished,
             clock: self.clock.clone(),
             compressed: compression.is_some(),

@@ -1,11 +1,10 @@
 //! Which objects of a period there are already.
 
-use crate::drive::retry::Budget;
+use crate::drive::attempt::ask;
 use crate::drive::stats::Counters;
 use crate::error::{Error, Result};
 use crate::store::AppendStore;
 use crate::values::path::ObjectPath;
-use crate::values::progress::Progress;
 
 use super::roller::Plan;
 use super::template::KeyNames;
@@ -36,7 +35,7 @@ async fn listed<S: AppendStore>(
     let mut newest = None;
     let mut after = None;
     loop {
-        let page = asking(plan, counters, || {
+        let page = ask(&plan.appender.options, counters, || {
             let after = after.as_deref();
             plan.store.list(&plan.bucket, &prefix, after)
         });
@@ -62,7 +61,10 @@ async fn tried<S: AppendStore>(
 ) -> Result<Option<u64>> {
     let exists = async |number| {
         let object = ObjectPath::new(&plan.bucket, names.key(number))?;
-        let seen = asking(plan, counters, || plan.store.head(&object)).await;
+        let seen = ask(&plan.appender.options, counters, || {
+            plan.store.head(&object)
+        })
+        .await;
         seen.map(|seen| seen.is_some())
             .map_err(|error| error.with_operation("head").with_object(&object))
     };
@@ -82,28 +84,6 @@ async fn tried<S: AppendStore>(
         }
     }
     Ok(Some(there))
-}
-
-/// Asks until there is an answer, as patiently as for an append.
-async fn asking<S, T, F>(
-    plan: &Plan<S>,
-    counters: &Counters,
-    mut request: impl FnMut() -> F,
-) -> Result<T>
-where
-    F: Future<Output = Result<T>>,
-{
-    let options = &plan.appender.options;
-    let mut budget = Budget::new();
-    loop {
-        match budget
-            .attempt(options, counters, &Progress::new(), request())
-            .await
-        {
-            Ok(answer) => return Ok(answer),
-            Err(error) => budget.pause(options, counters, error).await?,
-        }
-    }
 }
 
 fn is_forbidden(error: &Error) -> bool {

@@ -14,8 +14,8 @@ use super::find::newest;
 use super::finished::{FinishedObject, OnFinished};
 use super::progress::Progress;
 use super::template::{KeyNames, KeyTemplate};
-use crate::drive::retry::wait;
 use crate::drive::stats::Counters;
+use crate::drive::wait::wait;
 use crate::drive::{ObjectAppender, ObjectAppenderBuilder};
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::metrics;
@@ -103,7 +103,7 @@ impl<S: AppendStore> Roller<S> {
     }
 
     fn is_shared(&self) -> bool {
-        self.plan.appender.options.shared
+        self.plan.appender.options.rules.shared
     }
 
     /// Opens the object of `place`.

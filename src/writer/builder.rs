@@ -189,7 +189,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         options: WriterOptions,
     ) -> Result<(OssAppendWriter, impl Future<Output = ()> + Send + use<S>)> {
         let object = self.object().clone();
-        let records = match self.appender.options.shared {
+        let records = match self.appender.options.rules.shared {
             true => Records::Writes,
             false => Records::Bytes,
         };

@@ -1,0 +1,364 @@
+//! Replay: what is written again is compared with what the object holds, and skipped.
+//!
+//! What was only compared is not durable: the comparison by checksum is complete where the object
+//! ended when it was looked at. It is proven there, or by reading it back, or it stays unproven and
+//! the writer says so. Until the first append of our own is proven, a request of the predecessor
+//! may still land.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::flush::Time;
+use super::machine::{Action, Engine, Goal, Stage, Step, Then};
+use super::rules::Rules;
+use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Result};
+use crate::values::batch::Batch;
+use crate::values::crc64::{self, Crc64};
+use crate::values::info::ObjectInfo;
+use crate::values::proven::Proven;
+
+/// A replay, until the first append of our own is proven. Until then an append of a crashed
+/// predecessor may still land.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    start: u64,
+    /// The object's end, as last seen: up to here is compared.
+    until: Proven,
+    /// Up to here the object is proven to hold what was given.
+    verified: u64,
+    /// What was given beyond `verified`.
+    unverified: VecDeque<Part>,
+}
+
+/// Bytes that were compared and not proven.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    len: u64,
+    crc: u64,
+}
+
+impl Part {
+    /// The first `len` bytes of `batch`.
+    fn of(batch: &Batch, len: u64) -> Self {
+        let crc = match len == batch.len() {
+            true => batch.crc64(),
+            false => batch.prefix_crc(len),
+        };
+        Self { len, crc }
+    }
+
+    fn followed_by(self, next: Self) -> Self {
+        Self {
+            len: self.len + next.len,
+            crc: crc64::combine(self.crc, next.crc, next.len),
+        }
+    }
+}
+
+/// The most parts that are kept of what is only compared: more of them become half as many.
+const MAX_PARTS: usize = 64;
+
+impl Replay {
+    pub(crate) fn new(start: u64, until: Proven) -> Self {
+        Self {
+            start,
+            until,
+            verified: start,
+            unverified: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn verified(&self) -> u64 {
+        self.verified
+    }
+
+    /// The object has grown: compare up to its new end.
+    pub(crate) fn extend(&mut self, until: Proven) {
+        self.until = until;
+    }
+
+    /// Keeps what is known of bytes that are only compared.
+    fn push(&mut self, part: Part) {
+        if self.unverified.len() == MAX_PARTS {
+            let parts = Vec::from(std::mem::take(&mut self.unverified));
+            let pairs = parts.chunks(2);
+            let joined = pairs.filter_map(|pair| pair.iter().copied().reduce(Part::followed_by));
+            self.unverified = joined.collect();
+        }
+        self.unverified.push_back(part);
+    }
+
+    fn differs(&self) -> Error {
+        Error::new(ErrorKind::ReplayDiffers {
+            start: self.start,
+            end: self.until.position,
+        })
+    }
+}
+
+/// How a comparison by checksum went.
+pub(crate) enum Compared {
+    /// Nothing to compare: the object ends here.
+    AtEnd,
+    /// These first bytes of the batch are in the object already, if its content is ours.
+    Skip(u64),
+}
+
+/// How far the parts that were only compared have been read back.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    crc: Crc64,
+    /// How many bytes of the first part.
+    read: u64,
+}
+
+/// How an end of a replay is to be judged.
+pub(crate) enum Ended {
+    /// So many bytes more are proven by that.
+    Well(u64),
+    /// What was compared has to be read back.
+    Verify,
+    Badly(Error),
+}
+
+impl Engine {
+    /// Compares the beginning of `batch` with the object, as far as that reaches.
+    pub(super) fn compare(&mut self, batch: &Batch) -> Result<Compared> {
+        let Some(replay) = &mut self.replay else {
+            return Ok(Compared::AtEnd);
+        };
+        let left = replay.until.position - self.given.position;
+        if left == 0 {
+            return Ok(Compared::AtEnd);
+        }
+        let take = left.min(batch.len());
+        let next = self.given.after_prefix(batch, take);
+        let complete = match take == left {
+            true => next.has_crc(replay.until.crc),
+            false => None,
+        };
+        match complete {
+            Some(false) => return Err(replay.differs()),
+            Some(true) => {
+                let more = next.position - replay.verified;
+                replay.verified = next.position;
+                replay.unverified.clear();
+                self.told_mut(|told| told.durable += more);
+            }
+            None => replay.push(Part::of(batch, take)),
+        }
+        self.given = next;
+        Ok(Compared::Skip(take))
+    }
+
+    /// Whether what was compared can only be proven by reading it back.
+    pub(super) fn must_read_back(&self) -> bool {
+        self.replay.as_ref().is_some_and(|replay| {
+            !replay.unverified.is_empty()
+                && (self.given.crc.is_none() || replay.until.crc.is_none())
+        })
+    }
+
+    /// Reads back what was only compared, until all of it is proven.
+    pub(super) fn read_back(&mut self) -> Option<Action> {
+        let unverified = self.replay.as_ref().filter(|r| !r.unverified.is_empty());
+        if let Some(replay) = unverified {
+            return Some(Action::Read(replay.verified..self.given.position));
+        }
+        if let Some(replay) = &self.replay
+            && replay.until.position == self.given.position
+        {
+            self.given.crc = self.given.crc.or(replay.until.crc);
+        }
+        self.back_to_the_goal();
+        None
+    }
+
+    fn back_to_the_goal(&mut self) {
+        let Some(job) = &mut self.job else { return };
+        job.stage = Stage::Main;
+        job.step = match job.goal {
+            Goal::Verify | Goal::Prove => Step::Done(Ok(())),
+            _ => Step::Next,
+        };
+    }
+
+    /// Reads back what was only compared, in one attempt.
+    pub(super) fn prove(&mut self) -> Option<Action> {
+        match &self.replay {
+            Some(replay) if self.lag() > 0 => {
+                Some(Action::Read(replay.verified..self.given.position))
+            }
+            _ => {
+                self.proved();
+                None
+            }
+        }
+    }
+
+    /// The attempt to prove what was compared is over.
+    fn proved(&mut self) {
+        let Some(job) = &mut self.job else { return };
+        match std::mem::replace(&mut job.stage, Stage::Main) {
+            Stage::Prove(_, Some(differs)) => self.fail(differs, None),
+            _ => self.done(Ok(())),
+        }
+    }
+
+    /// More of a range came, or it has ended.
+    pub(super) fn read(&mut self, rules: &Rules, read: Result<Bytes>, now: Time) {
+        let Some(job) = &mut self.job else { return };
+        job.step = Step::Next;
+        match (std::mem::replace(&mut job.stage, Stage::Main), read) {
+            (Stage::Content(compare), Ok(chunk)) => {
+                self.compare_content(rules, compare, &chunk, now);
+            }
+            (Stage::Content(_), Err(error)) => self.pause(error, Then::Look),
+            (Stage::ReadBack(parts), Ok(chunk)) => match self.compare_parts(parts, &chunk, now) {
+                Ok(Some(parts)) => self.read_on(Stage::ReadBack(parts)),
+                Ok(None) => self.read_on(Stage::ReadBack(Parts::default())),
+                Err(differs) => self.fail(differs, None),
+            },
+            (Stage::ReadBack(_), Err(error)) => {
+                job.stage = Stage::ReadBack(Parts::default());
+                self.pause(error, Then::Goal);
+            }
+            (Stage::Prove(parts, failure), Ok(chunk)) => {
+                match self.compare_parts(parts, &chunk, now) {
+                    Ok(Some(parts)) => self.read_on(Stage::Prove(parts, failure)),
+                    _ => {
+                        self.stage(Stage::Prove(Parts::default(), failure));
+                        self.proved();
+                    }
+                }
+            }
+            (Stage::Prove(parts, failure), Err(_)) => {
+                job.stage = Stage::Prove(parts, failure);
+                self.proved();
+            }
+            (stage, _) => job.stage = stage,
+        }
+    }
+
+    fn stage(&mut self, stage: Stage) {
+        if let Some(job) = &mut self.job {
+            job.stage = stage;
+        }
+    }
+
+    /// Goes on reading, unless everything is proven by now.
+    fn read_on(&mut self, stage: Stage) {
+        let is_over = self.replay.as_ref().is_none_or(|r| r.unverified.is_empty());
+        let Some(job) = &mut self.job else { return };
+        job.stage = stage;
+        job.step = match is_over {
+            true => Step::Next,
+            false => Step::ReadOn,
+        };
+    }
+
+    fn pause(&mut self, error: Error, then: Then) {
+        let asked = error.service_error().and_then(|answer| answer.retry_after);
+        self.step(Step::Pause(error, asked.unwrap_or(Duration::ZERO), then));
+    }
+
+    /// Compares what was read back with what is known of the parts. `None`: all are proven.
+    fn compare_parts(
+        &mut self,
+        mut parts: Parts,
+        mut chunk: &[u8],
+        now: Time,
+    ) -> Result<Option<Parts>> {
+        let Some(replay) = &mut self.replay else {
+            return Ok(None);
+        };
+        let mut proven = 0;
+        let mut outcome = Ok(None);
+        while let Some(part) = replay.unverified.front().copied() {
+            let left = part.len - parts.read;
+            if left > chunk.len() as u64 {
+                parts.crc.update(chunk);
+                parts.read += chunk.len() as u64;
+                outcome = Ok(Some(parts));
+                break;
+            }
+            let (own, rest) = chunk.split_at(left as usize);
+            parts.crc.update(own);
+            if parts.crc.finish() != part.crc {
+                outcome = Err(replay.differs());
+                break;
+            }
+            proven += part.len;
+            replay.verified += part.len;
+            replay.unverified.pop_front();
+            (parts, chunk) = (Parts::default(), rest);
+        }
+        if proven > 0
+            && let Some(job) = &mut self.job
+        {
+            job.told.durable += proven;
+            job.budget.restart(now);
+        }
+        outcome
+    }
+
+    /// The length up to which the object must at least be for a replay to end.
+    pub(crate) fn replayed(&self) -> Option<u64> {
+        let replay = self.replay.as_ref()?;
+        Some(replay.until.position.max(self.given.position))
+    }
+
+    /// Ends a replay by a last look: the object must end where the written bytes do, and be what is
+    /// known of it.
+    pub(crate) fn end_replay(&mut self, seen: Option<ObjectInfo>) -> Ended {
+        let Some(replay) = &mut self.replay else {
+            return Ended::Well(0);
+        };
+        let given = self.given.position;
+        let found = seen.as_ref().map(|seen| seen.length);
+        let object = replay.until.position.max(found.unwrap_or(0));
+        if given < object {
+            return Ended::Badly(Error::new(ErrorKind::ReplayTooShort { given, object }));
+        }
+        let cause = match seen {
+            None if given == 0 => return Ended::Well(0),
+            None => ConflictCause::Gone,
+            Some(seen) if seen.length == given => match self.given.has_crc(seen.crc64) {
+                Some(true) => {
+                    // What was given is the whole object, by its length and checksum.
+                    let more = given - replay.verified;
+                    replay.verified = given;
+                    replay.unverified.clear();
+                    return Ended::Well(more);
+                }
+                Some(false) => ConflictCause::Replaced,
+                None => return Ended::Verify,
+            },
+            Some(_) => ConflictCause::Replaced,
+        };
+        let conflict = Conflict::new(cause, given, found);
+        Ended::Badly(Error::new(ErrorKind::Conflict(conflict)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_only_compared_takes_little_memory_however_small_its_parts_are() {
+        let mut replay = Replay::new(0, Proven::unknown(1 << 40));
+        let mut whole = Proven::EMPTY;
+        for number in 0..10_000_u64 {
+            let part = Batch::from(vec![number as u8; 1 + number as usize % 7]);
+            replay.push(Part::of(&part, part.len()));
+            whole = whole.after(&part);
+            assert!(replay.unverified.len() <= MAX_PARTS);
+        }
+        let kept = replay.unverified.iter().copied();
+        let kept = kept.reduce(Part::followed_by).unwrap();
+        assert_eq!((kept.len, Some(kept.crc)), (whole.position, whole.crc));
+    }
+}

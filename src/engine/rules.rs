@@ -1,0 +1,52 @@
+//! What a caller decides about an object and its appends.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::values::backoff::Backoff;
+
+/// The most bytes of an object: the documents say both 5 GB and 5 GiB, this is the smaller.
+pub(crate) const MAX_OBJECT_SIZE: u64 = 5_000_000_000;
+
+/// How an engine is to act.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// Others append to the object too.
+    pub(crate) shared: bool,
+    pub(crate) attempt_timeout: Duration,
+    pub(crate) delivery_timeout: Duration,
+    pub(crate) backoff: Backoff,
+    pub(crate) max_object_size: u64,
+    /// Look at each object that was created, whether it has our mark.
+    pub(crate) verify_creator: bool,
+    /// A batch that is in doubt is sent to where it may still land, even if the object has been
+    /// replaced: nothing else settles where it is.
+    pub(crate) settles_in_place: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            shared: false,
+            attempt_timeout: Duration::from_secs(30),
+            delivery_timeout: Duration::from_secs(120),
+            backoff: Backoff::default(),
+            max_object_size: MAX_OBJECT_SIZE,
+            verify_creator: false,
+            settles_in_place: false,
+        }
+    }
+}
+
+impl Rules {
+    pub(crate) fn check(&self) -> Result<()> {
+        let refuse = |reason: &str| Err(Error::invalid_input(reason));
+        if self.attempt_timeout.is_zero() || self.delivery_timeout.is_zero() {
+            return refuse("attempt_timeout and delivery_timeout must be longer than zero");
+        }
+        if self.max_object_size == 0 {
+            return refuse("max_object_size must be at least one byte");
+        }
+        Ok(())
+    }
+}

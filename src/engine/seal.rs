@@ -1,0 +1,84 @@
+//! Sealing: the object takes no more appends, from anybody.
+
+use std::time::Duration;
+
+use super::flush::Time;
+use super::machine::{Engine, Stage, Step, Then};
+use super::reconcile::{Creator, Question, Sharing, Verdict, by_head};
+use super::recovery::{Recovery, recovery};
+use crate::error::{Error, ErrorKind, Landed, Result};
+use crate::values::batch::Batch;
+use crate::values::info::ObjectInfo;
+
+/// How long it is tried to seal an object, within the delivery timeout: what comes next waits for
+/// that, and nothing is lost without the seal.
+const MAX_SEALING: Duration = Duration::from_secs(60);
+
+impl Engine {
+    fn of_seal(&self, error: Error) -> Error {
+        error
+            .with_operation("seal")
+            .with_object(&self.object)
+            .with_position(self.given.position)
+    }
+
+    /// A request to seal was answered, or failed.
+    pub(super) fn sealed(&mut self, sealed: Result<()>, now: Time) {
+        let Err(error) = sealed else {
+            self.done(Ok(()));
+            return;
+        };
+        let error = self.of_seal(error);
+        match recovery(&error) {
+            Recovery::Mismatch
+            | Recovery::Reconcile
+            | Recovery::Closed
+            | Recovery::RefusedBetween => {
+                let Some(job) = &mut self.job else { return };
+                job.stage = Stage::Unsealed(error);
+                job.step = Step::Next;
+            }
+            Recovery::Fail | Recovery::Retry | Recovery::RetryMended(_) => {
+                self.seal_again(error, now);
+            }
+        }
+    }
+
+    fn seal_again(&mut self, error: Error, now: Time) {
+        let Some(job) = &mut self.job else { return };
+        job.stage = Stage::Main;
+        let asked = error.service_error().and_then(|answer| answer.retry_after);
+        job.step = match now.saturating_sub(job.began) >= MAX_SEALING {
+            true => Step::Done(Err(error)),
+            false => Step::Pause(error, asked.unwrap_or_default(), Then::Goal),
+        };
+    }
+
+    /// Whether the object is sealed as it should be, although the request has failed.
+    pub(super) fn looked_at_sealed(&mut self, seen: Option<ObjectInfo>, now: Time) {
+        if self.looks_again(self.given.position, None, seen.as_ref()) {
+            return;
+        }
+        let nothing = Batch::from("");
+        let question = Question {
+            proven: self.given,
+            batch: &nothing,
+            sharing: Sharing::Exclusive,
+            in_doubt: false,
+            creator: Creator::Anybody,
+        };
+        let verdict = by_head(question, seen.as_ref());
+        let Some(job) = &mut self.job else { return };
+        let Stage::Unsealed(error) = std::mem::replace(&mut job.stage, Stage::Main) else {
+            return;
+        };
+        match verdict {
+            Verdict::Fail(ErrorKind::Sealed, Some(Landed::Yes)) => self.done(Ok(())),
+            Verdict::Fail(kind, _) => {
+                let conflict = self.of_seal(Error::new(kind)).with_source(error);
+                self.done(Err(conflict));
+            }
+            _ => self.seal_again(error, now),
+        }
+    }
+}
