@@ -557,9 +557,10 @@ impl Engine {
             let landed = landed.unwrap_or(by_requests);
             error = error.with_landed(landed);
             if landed == Landed::Yes {
-                let durable = self.durable_position();
+                // What was only compared yet is proven with it.
+                let more = self.lag() + pending.batch.len();
                 self.given = self.given.after(&pending.batch);
-                let more = self.durable_position() - durable;
+                self.replay = None;
                 self.pending = None;
                 self.told_mut(|told| told.durable += more);
             }

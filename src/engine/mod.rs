@@ -18,3 +18,5 @@ pub(crate) mod rules;
 pub(crate) mod schedule;
 mod seal;
 pub(crate) mod settle;
+#[cfg(test)]
+mod simulation;

@@ -1,0 +1,523 @@
+//! Random schedules for the engine alone: no runtime, no store, no clock. A world in a few bytes
+//! answers each action, loses requests and answers, lets them arrive late, shows old states, and has
+//! others who append, seal, remove and replace.
+//!
+//! Whatever happens, a batch is in the object at most once; if it was told to be durable it is there,
+//! if it was told not to be there it never comes.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `OSS_APPEND_ENGINE_SCHEDULES` | how many schedules each of the two tests runs | 110,000 |
+//! | `OSS_APPEND_SEED` | the first seed | 1 |
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::budget::Trip;
+use super::flush::Time;
+use super::machine::{Action, Engine, Event, Goal, Mark};
+use super::replay::Ended;
+use super::rules::Rules;
+use super::settle::shown;
+use crate::error::{Error, Landed, ServiceError, TransportCause};
+use crate::store::request::AppendAnswer;
+use crate::values::batch::Batch;
+use crate::values::crc64;
+use crate::values::info::ObjectInfo;
+use crate::values::path::ObjectPath;
+use crate::values::proven::Proven;
+
+/// What nobody of ours writes.
+const FOREIGN: u8 = b'~';
+
+/// More actions than any goal needs.
+const MOST_ACTIONS: usize = 2_000;
+
+#[derive(Clone, Default)]
+struct Object {
+    data: Vec<u8>,
+    creator: Option<String>,
+    sealed: bool,
+}
+
+impl Object {
+    fn info(&self) -> ObjectInfo {
+        let length = self.data.len() as u64;
+        ObjectInfo {
+            sealed: self.sealed,
+            creator: self.creator.clone(),
+            ..ObjectInfo::appendable(length, Some(crc64::checksum(&self.data)))
+        }
+    }
+}
+
+/// An append on its way.
+#[derive(Clone)]
+struct Sent {
+    position: u64,
+    body: Batch,
+    mark: Option<Mark>,
+}
+
+struct World {
+    rng: fastrand::Rng,
+    now: Time,
+    object: Option<Object>,
+    /// What it was before its last change.
+    before: Option<Object>,
+    /// Requests that have not arrived yet.
+    late: Vec<Sent>,
+    /// How much may go wrong yet.
+    faults: u8,
+    /// No request is answered any more.
+    dead: bool,
+    /// The content was destroyed by others.
+    destroyed: bool,
+    shown_old: bool,
+    shared: bool,
+}
+
+fn broken() -> Error {
+    Error::transport(TransportCause::Broken, "reset")
+}
+
+fn service(status: u16, code: &str) -> Error {
+    Error::service(ServiceError::new(status, code))
+}
+
+impl World {
+    /// Whether something goes wrong now.
+    fn fault(&mut self) -> bool {
+        let wrong = self.faults > 0 && self.rng.u8(..4) == 0;
+        self.faults -= u8::from(wrong);
+        wrong
+    }
+
+    /// Does what OSS does.
+    fn apply(&mut self, sent: &Sent) -> Result<AppendAnswer, Error> {
+        let length = self.object.as_ref().map_or(0, |object| object.data.len());
+        if self.object.as_ref().is_some_and(|object| object.sealed) {
+            return Err(service(409, "AppendSealedObjectNotAllowed"));
+        }
+        if sent.position != length as u64 {
+            let mut refusal = ServiceError::new(409, "PositionNotEqualToLength");
+            refusal.next_append_position = Some(length as u64);
+            return Err(Error::service(refusal));
+        }
+        self.before = self.object.clone();
+        let object = self.object.get_or_insert_with(|| Object {
+            creator: sent.mark.map(shown),
+            ..Object::default()
+        });
+        for piece in sent.body.chunks() {
+            object.data.extend_from_slice(piece);
+        }
+        let next = object.data.len() as u64;
+        Ok(AppendAnswer::new(next, crc64::checksum(&object.data)))
+    }
+
+    fn append(&mut self, sent: Sent) -> Result<AppendAnswer, Error> {
+        if self.dead {
+            return Err(broken());
+        }
+        if !self.fault() {
+            return self.apply(&sent);
+        }
+        match self.rng.u8(..11) {
+            0 | 1 => Err(broken()),
+            2 | 3 => {
+                let _ = self.apply(&sent);
+                Err(broken())
+            }
+            4 | 5 => {
+                self.late.push(sent);
+                Err(broken())
+            }
+            6 => Err(service(403, "AccessDenied")),
+            7 => {
+                if self.rng.bool() {
+                    let _ = self.apply(&sent);
+                }
+                let code = ["", "InternalError"][self.rng.usize(..2)];
+                let status = [403, 503][self.rng.usize(..2)];
+                Err(match (status, code) {
+                    (403, _) => service(403, ""),
+                    (_, code) => service(503, code),
+                })
+            }
+            8 => self.apply(&sent).map(|answer| AppendAnswer {
+                crc64: None,
+                ..answer
+            }),
+            9 => Err(Error::transport(TransportCause::Connect, "refused")),
+            _ if self.shared => Err(broken()),
+            _ => {
+                let torn = self.rng.u64(..=sent.body.len());
+                let body = sent.body.prefix(torn);
+                if torn > 0 {
+                    let _ = self.apply(&Sent { body, ..sent });
+                }
+                Err(broken())
+            }
+        }
+    }
+
+    fn look(&mut self) -> Result<Option<ObjectInfo>, Error> {
+        if self.dead {
+            return Err(broken());
+        }
+        if self.fault() {
+            match self.rng.u8(..3) {
+                0 => return Err(broken()),
+                1 => return Err(service(403, "AccessDenied")),
+                _ => {
+                    self.shown_old = true;
+                    return Ok(self.before.as_ref().map(Object::info));
+                }
+            }
+        }
+        Ok(self.object.as_ref().map(Object::info))
+    }
+
+    /// What happens without us.
+    fn pass(&mut self, took: Duration) {
+        self.now += took;
+        if !self.late.is_empty() && self.rng.u8(..4) == 0 {
+            let index = self.rng.usize(..self.late.len());
+            let sent = self.late.swap_remove(index);
+            let _ = self.apply(&sent);
+        }
+        if self.faults == 0 || self.rng.u8(..24) > 0 {
+            return;
+        }
+        self.faults -= 1;
+        self.before = self.object.clone();
+        match self.rng.u8(..8) {
+            0..4 => {
+                let len = self.rng.usize(1..6);
+                let object = self.object.get_or_insert_with(Object::default);
+                if !object.sealed {
+                    object.data.extend(std::iter::repeat_n(FOREIGN, len));
+                }
+            }
+            4 | 5 => {
+                if let Some(object) = &mut self.object {
+                    object.sealed = true;
+                }
+            }
+            6 => {
+                self.destroyed |= self.object.is_some();
+                self.object = None;
+            }
+            _ => {
+                if let Some(object) = &mut self.object {
+                    self.destroyed = true;
+                    let len = self.rng.usize(..=object.data.len());
+                    *object = Object {
+                        data: vec![FOREIGN; len],
+                        ..Object::default()
+                    };
+                }
+            }
+        }
+    }
+
+    /// Works on the goal; `None` if it was given up.
+    fn work(&mut self, engine: &mut Engine, rules: &Rules, goal: Goal) -> Option<Worked> {
+        engine.start(goal, self.now);
+        let mut reading = Bytes::new();
+        for _ in 0..MOST_ACTIONS {
+            self.pass(Duration::from_millis(1));
+            let action = engine.next(rules, self.now, self.rng.f64());
+            let _ = engine.told();
+            let gives_up = self.fault() && self.rng.u8(..4) == 0;
+            let (event, moved) = match action {
+                Action::Append {
+                    position,
+                    body,
+                    creates,
+                } => {
+                    let mark = engine.mark().filter(|_| creates);
+                    let moved = body.len();
+                    let sent = Sent {
+                        position,
+                        body,
+                        mark,
+                    };
+                    (Event::Answered(self.append(sent)), moved)
+                }
+                Action::Head => (Event::Looked(self.look()), 0),
+                Action::Read(range) => {
+                    let data = self.object.as_ref().map_or(&[][..], |object| &object.data);
+                    let end = data.len().min(range.end as usize);
+                    let start = end.min(range.start as usize);
+                    reading = Bytes::copy_from_slice(&data[start..end]);
+                    (Event::Read(self.read(&mut reading)), 0)
+                }
+                Action::ReadOn => (Event::Read(self.read(&mut reading)), 0),
+                Action::Seal(_) => unreachable!("nobody asks for that"),
+                Action::Wait(wait) => {
+                    if gives_up {
+                        return None;
+                    }
+                    let end = self.now + wait.own.max(wait.asked);
+                    self.pass(end - self.now);
+                    engine.on(rules, Event::Waited(end), self.now);
+                    continue;
+                }
+                Action::Done(result) => {
+                    let seen = engine.finish().seen;
+                    return Some(Worked { result, seen });
+                }
+            };
+            if gives_up {
+                return None;
+            }
+            let trip = Trip {
+                began: self.now,
+                moved,
+                last_moved: self.now,
+                patience: engine.patience(rules, self.now),
+            };
+            engine.on(rules, Event::Ended(trip), self.now);
+            engine.on(rules, event, self.now);
+            let _ = engine.told();
+        }
+        panic!("it goes on without end");
+    }
+
+    fn read(&mut self, left: &mut Bytes) -> Result<Bytes, Error> {
+        if left.is_empty() || self.dead || self.fault() {
+            return Err(broken());
+        }
+        let len = self.rng.usize(1..=left.len());
+        Ok(left.split_to(len))
+    }
+}
+
+struct Worked {
+    result: Result<(), Error>,
+    seen: Option<ObjectInfo>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Durable,
+    Missing,
+}
+
+/// The bytes of batch `number`, which are nowhere else.
+fn bytes(number: usize, len: usize) -> Vec<u8> {
+    (0..len).map(|at| (1 + number * 8 + at) as u8).collect()
+}
+
+/// How often `own` is in `data`.
+fn occurrences(data: &[u8], own: &[u8]) -> usize {
+    data.windows(own.len())
+        .filter(|window| *window == own)
+        .count()
+}
+
+struct Schedule {
+    world: World,
+    rules: Rules,
+    object: ObjectPath,
+    batches: Vec<Vec<u8>>,
+    told: Vec<Told>,
+}
+
+impl Schedule {
+    fn new(seed: u64, object: &ObjectPath) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let shared = rng.u8(..4) == 0;
+        let batches: Vec<_> = (0..rng.usize(1..4))
+            .map(|number| bytes(number, rng.usize(1..8)))
+            .collect();
+        let world = World {
+            faults: rng.u8(..7),
+            dead: rng.u8(..64) == 0,
+            now: Duration::ZERO,
+            object: None,
+            before: None,
+            late: Vec::new(),
+            destroyed: false,
+            shown_old: false,
+            shared,
+            rng,
+        };
+        Self {
+            world,
+            rules: Rules {
+                shared,
+                ..Rules::default()
+            },
+            object: object.clone(),
+            told: vec![Told::Nothing; batches.len()],
+            batches,
+        }
+    }
+
+    fn engine(&mut self) -> Engine {
+        let mark = self.world.rng.u128(..).to_be_bytes();
+        Engine::new(self.object.clone(), Some(mark))
+    }
+
+    /// Opens the object and appends all batches, until that fails or the process ends.
+    fn write(&mut self) {
+        let mut engine = self.engine();
+        let Some(looked) = self.world.work(&mut engine, &self.rules, Goal::Look(0)) else {
+            return;
+        };
+        if looked.result.is_err() || looked.seen.as_ref().is_some_and(|seen| seen.sealed) {
+            return;
+        }
+        engine.opened(looked.seen, None);
+        for number in 0..self.batches.len() {
+            let batch = Batch::from(self.batches[number].clone());
+            engine.offer(batch, self.world.now);
+            self.told[number] = self.settle(&mut engine);
+            if engine.failed().is_some() || self.world.rng.u8(..32) == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Settles the pending batch, if need be by several goals.
+    fn settle(&mut self, engine: &mut Engine) -> Told {
+        let mut resumed = 0;
+        loop {
+            if engine.pending().is_none() {
+                return Told::Durable;
+            }
+            let error = match self.world.work(engine, &self.rules, Goal::Settle) {
+                // A dropped future: the next call goes on with it.
+                None => continue,
+                Some(Worked { result: Ok(()), .. }) => return Told::Durable,
+                Some(Worked {
+                    result: Err(error), ..
+                }) => error,
+            };
+            if resumed < 2 && self.world.rng.bool() {
+                resumed += 1;
+                engine.resume();
+                continue;
+            }
+            return match error.landed() {
+                Some(Landed::Yes) => Told::Durable,
+                Some(Landed::No) => Told::Missing,
+                _ => Told::Nothing,
+            };
+        }
+    }
+
+    /// Writes everything again from the beginning on, cut in another way.
+    fn replay(&mut self) {
+        let mut engine = self.engine();
+        let Some(looked) = self.world.work(&mut engine, &self.rules, Goal::Look(0)) else {
+            return;
+        };
+        if looked.result.is_err() {
+            return;
+        }
+        engine.opened(looked.seen, Some(Proven::EMPTY));
+        let text = self.batches.concat();
+        let len = self.world.rng.usize(1..10);
+        for piece in text.chunks(len) {
+            engine.offer(Batch::from(piece.to_vec()), self.world.now);
+            if self.settle(&mut engine) != Told::Durable {
+                return self.replayed(&engine);
+            }
+        }
+        let Some(length) = engine.replayed() else {
+            return self.replayed(&engine);
+        };
+        let Some(looked) = self
+            .world
+            .work(&mut engine, &self.rules, Goal::Look(length))
+        else {
+            return;
+        };
+        if looked.result.is_ok() && matches!(engine.end_replay(looked.seen), Ended::Verify) {
+            let _ = self.world.work(&mut engine, &self.rules, Goal::Verify);
+        }
+        self.replayed(&engine);
+    }
+
+    /// A replay has ended: up to here it is proven.
+    fn replayed(&mut self, engine: &Engine) {
+        let durable = engine.durable_position() as usize;
+        let mut end = 0;
+        for (batch, told) in self.batches.iter().zip(&mut self.told) {
+            end += batch.len();
+            if end <= durable {
+                *told = Told::Durable;
+            } else if *told == Told::Missing {
+                // It was written again.
+                *told = Told::Nothing;
+            }
+        }
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        self.write();
+        if !self.rules.shared && self.world.rng.bool() {
+            self.replay();
+        }
+        for sent in std::mem::take(&mut self.world.late) {
+            let _ = self.world.apply(&sent);
+        }
+        if self.world.destroyed {
+            // Nothing is where it was; what is on its way may create it again.
+            return Ok(());
+        }
+        let data = self.world.object.take().unwrap_or_default().data;
+        for (batch, told) in self.batches.iter().zip(&self.told) {
+            let there = occurrences(&data, batch);
+            let right = match told {
+                Told::Nothing => there <= 1,
+                Told::Durable => there == 1,
+                Told::Missing => there == 0,
+            };
+            if !right {
+                return Err(format!(
+                    "{batch:?} was told {told:?} and is {there} times in {data:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn from_env(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(number) => number.parse().expect(name),
+        Err(_) => default,
+    }
+}
+
+/// Runs every other schedule.
+fn run(first: u64) {
+    let object = ObjectPath::new("bucket", "object").unwrap();
+    let seed = from_env("OSS_APPEND_SEED", 1);
+    let count = from_env("OSS_APPEND_ENGINE_SCHEDULES", 110_000);
+    for seed in (seed + first..).step_by(2).take(count as usize) {
+        let mut schedule = Schedule::new(seed, &object);
+        if let Err(wrong) = schedule.run() {
+            panic!("seed {seed}: {wrong}");
+        }
+    }
+}
+
+// Two, so that two processors share them.
+
+#[test]
+fn a_batch_is_there_as_it_was_told() {
+    run(0);
+}
+
+#[test]
+fn a_batch_is_there_as_it_was_told_in_other_schedules() {
+    run(1);
+}
