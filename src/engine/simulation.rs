@@ -72,9 +72,20 @@ struct World {
     faults: u8,
     /// No request is answered any more.
     dead: bool,
-    /// The content was destroyed by others.
-    destroyed: bool,
+    /// How often others have destroyed the content, and how often they had when something was proven
+    /// last. A proof in the midst of that is none that can be checked.
+    destroyed: u32,
+    proven: Option<u32>,
+    /// The parts of a batch were proven before and after that.
+    mixed: bool,
+    /// The last look has shown what was before.
     shown_old: bool,
+    /// What others have appended that is ours as well.
+    copies: Vec<Vec<u8>>,
+    /// What is being appended.
+    ours: Vec<u8>,
+    /// Of some append nobody knows whether it was applied: from then on equal bytes are taken for ours.
+    unknown: bool,
     shared: bool,
 }
 
@@ -124,7 +135,8 @@ impl World {
         if !self.fault() {
             return self.apply(&sent);
         }
-        match self.rng.u8(..11) {
+        self.unknown = true;
+        match self.rng.u8(..12) {
             0 | 1 => Err(broken()),
             2 | 3 => {
                 let _ = self.apply(&sent);
@@ -151,6 +163,14 @@ impl World {
                 ..answer
             }),
             9 => Err(Error::transport(TransportCause::Connect, "refused")),
+            10 => {
+                // A byte is changed on its way.
+                let mut changed: Vec<u8> = sent.body.chunks().concat();
+                let at = self.rng.usize(..changed.len());
+                changed[at] ^= 0x80;
+                let body = Batch::from(changed);
+                self.apply(&Sent { body, ..sent })
+            }
             _ if self.shared => Err(broken()),
             _ => {
                 let torn = self.rng.u64(..=sent.body.len());
@@ -167,6 +187,7 @@ impl World {
         if self.dead {
             return Err(broken());
         }
+        self.shown_old = false;
         if self.fault() {
             match self.rng.u8(..3) {
                 0 => return Err(broken()),
@@ -196,9 +217,18 @@ impl World {
         match self.rng.u8(..8) {
             0..4 => {
                 let len = self.rng.usize(1..6);
+                // In a shared object others may say the same as we.
+                let same = self.shared && !self.ours.is_empty() && self.rng.bool();
                 let object = self.object.get_or_insert_with(Object::default);
-                if !object.sealed {
-                    object.data.extend(std::iter::repeat_n(FOREIGN, len));
+                if object.sealed {
+                    return;
+                }
+                match same {
+                    true => {
+                        object.data.extend_from_slice(&self.ours);
+                        self.copies.push(self.ours.clone());
+                    }
+                    false => object.data.extend(std::iter::repeat_n(FOREIGN, len)),
                 }
             }
             4 | 5 => {
@@ -207,13 +237,16 @@ impl World {
                 }
             }
             6 => {
-                self.destroyed |= self.object.is_some();
+                self.destroyed += u32::from(self.object.is_some());
                 self.object = None;
             }
             _ => {
                 if let Some(object) = &mut self.object {
-                    self.destroyed = true;
-                    let len = self.rng.usize(..=object.data.len());
+                    self.destroyed += 1;
+                    let len = match self.rng.bool() {
+                        true => object.data.len(),
+                        false => self.rng.usize(..=object.data.len()),
+                    };
                     *object = Object {
                         data: vec![FOREIGN; len],
                         ..Object::default()
@@ -227,6 +260,7 @@ impl World {
     fn work(&mut self, engine: &mut Engine, rules: &Rules, goal: Goal) -> Option<Worked> {
         engine.start(goal, self.now);
         let mut reading = Bytes::new();
+        let mut read_at = None;
         for _ in 0..MOST_ACTIONS {
             self.pass(Duration::from_millis(1));
             let action = engine.next(rules, self.now, self.rng.f64());
@@ -253,6 +287,7 @@ impl World {
                     let end = data.len().min(range.end as usize);
                     let start = end.min(range.start as usize);
                     reading = Bytes::copy_from_slice(&data[start..end]);
+                    read_at = Some(self.destroyed);
                     (Event::Read(self.read(&mut reading)), 0)
                 }
                 Action::ReadOn => (Event::Read(self.read(&mut reading)), 0),
@@ -272,6 +307,7 @@ impl World {
                 }
             };
             if gives_up {
+                self.unknown = true;
                 return None;
             }
             let trip = Trip {
@@ -282,7 +318,11 @@ impl World {
             };
             engine.on(rules, Event::Ended(trip), self.now);
             engine.on(rules, event, self.now);
-            let _ = engine.told();
+            if engine.told().durable > 0 {
+                let sound = !self.shown_old && read_at.is_none_or(|at| at == self.destroyed);
+                self.mixed |= self.proven.is_some_and(|proven| proven != self.destroyed);
+                self.proven = sound.then_some(self.destroyed);
+            }
         }
         panic!("it goes on without end");
     }
@@ -326,6 +366,8 @@ struct Schedule {
     object: ObjectPath,
     batches: Vec<Vec<u8>>,
     told: Vec<Told>,
+    /// How often the content had been destroyed when each was proven.
+    proven: Vec<Option<u32>>,
 }
 
 impl Schedule {
@@ -342,8 +384,13 @@ impl Schedule {
             object: None,
             before: None,
             late: Vec::new(),
-            destroyed: false,
+            destroyed: 0,
+            proven: None,
+            mixed: false,
             shown_old: false,
+            copies: Vec::new(),
+            ours: Vec::new(),
+            unknown: false,
             shared,
             rng,
         };
@@ -355,6 +402,7 @@ impl Schedule {
             },
             object: object.clone(),
             told: vec![Told::Nothing; batches.len()],
+            proven: vec![None; batches.len()],
             batches,
         }
     }
@@ -376,8 +424,11 @@ impl Schedule {
         engine.opened(looked.seen, None);
         for number in 0..self.batches.len() {
             let batch = Batch::from(self.batches[number].clone());
+            self.world.ours.clone_from(&self.batches[number]);
+            (self.world.proven, self.world.mixed) = (None, false);
             engine.offer(batch, self.world.now);
             self.told[number] = self.settle(&mut engine);
+            self.proven[number] = self.world.proven.filter(|_| !self.world.mixed);
             if engine.failed().is_some() || self.world.rng.u8(..32) == 0 {
                 return;
             }
@@ -404,6 +455,8 @@ impl Schedule {
                 engine.resume();
                 continue;
             }
+            // Its beginning may have been destroyed before its end was found.
+            self.world.proven = None;
             return match error.landed() {
                 Some(Landed::Yes) => Told::Durable,
                 Some(Landed::No) => Told::Missing,
@@ -448,6 +501,8 @@ impl Schedule {
     /// A replay has ended: up to here it is proven.
     fn replayed(&mut self, engine: &Engine) {
         let durable = engine.durable_position() as usize;
+        // Each part was proven at another time.
+        self.proven.fill(None);
         let mut end = 0;
         for (batch, told) in self.batches.iter().zip(&mut self.told) {
             end += batch.len();
@@ -468,17 +523,22 @@ impl Schedule {
         for sent in std::mem::take(&mut self.world.late) {
             let _ = self.world.apply(&sent);
         }
-        if self.world.destroyed {
-            // Nothing is where it was; what is on its way may create it again.
-            return Ok(());
-        }
+        let destroyed = self.world.destroyed;
         let data = self.world.object.take().unwrap_or_default().data;
-        for (batch, told) in self.batches.iter().zip(&self.told) {
+        let told = self.told.iter().zip(&self.proven);
+        for (batch, (told, proven)) in self.batches.iter().zip(told) {
+            let copies = self.world.copies.iter().filter(|copy| *copy == batch);
+            let most = 1 + copies.count();
             let there = occurrences(&data, batch);
             let right = match told {
-                Told::Nothing => there <= 1,
-                Told::Durable => there == 1,
-                Told::Missing => there == 0,
+                // What is on its way may create again what others have removed.
+                Told::Nothing | Told::Missing if destroyed > 0 => true,
+                Told::Durable if *proven != Some(destroyed) && destroyed > 0 => true,
+                Told::Nothing => there <= most,
+                Told::Durable if destroyed > 0 => there >= 1,
+                Told::Durable if self.world.unknown => (1..=most).contains(&there),
+                Told::Durable => there == most,
+                Told::Missing => there < most,
             };
             if !right {
                 return Err(format!(
