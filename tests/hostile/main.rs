@@ -6,7 +6,7 @@ mod endless;
 mod keys;
 mod memory;
 mod panics;
-#[path = "../emulator/support.rs"]
+#[path = "../support/raw.rs"]
 #[allow(dead_code, reason = "the emulator's tests use the rest")]
 mod raw;
 mod requests;

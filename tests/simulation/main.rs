@@ -11,6 +11,7 @@
 //! A failure is shrunk to the smallest plan that still fails, and names its seed.
 
 #[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod support;
 
 mod exclusive;

@@ -1,7 +1,26 @@
 //! Collects what is logged.
 
 use std::io::{Result, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
+
+use tracing::dispatcher::{self, DefaultGuard, Dispatch};
+use tracing::subscriber::NoSubscriber;
+
+/// Makes `subscriber` that of this thread until the guard is dropped.
+///
+/// While a process has a single subscriber, an event that a thread without it is the first to come to
+/// is off for all threads from then on. Hence a second one, which takes nothing and stays.
+pub fn set_default(subscriber: impl Into<Dispatch>) -> DefaultGuard {
+    static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+    LazyLock::force(&SECOND);
+    dispatcher::set_default(&subscriber.into())
+}
+
+/// Runs `during` with `subscriber` as that of this thread, see [`set_default`].
+pub fn with_default<T>(subscriber: impl Into<Dispatch>, during: impl FnOnce() -> T) -> T {
+    let _guard = set_default(subscriber);
+    during()
+}
 
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);

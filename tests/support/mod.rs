@@ -1,11 +1,14 @@
 //! What the tests share.
-#![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod bucket;
+pub mod connect;
 pub mod emulated;
 pub mod log;
 pub mod proxy;
+pub mod raw;
+pub mod server;
 pub mod store;
+pub mod tls;
 
 use std::time::Duration;
 

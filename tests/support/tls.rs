@@ -1,5 +1,4 @@
 //! A server of TLS in front of the embedded one, and the certificates for it.
-#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

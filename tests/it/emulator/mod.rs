@@ -1,0 +1,11 @@
+//! The embedded server, spoken to over raw HTTP.
+
+mod addressing;
+mod append;
+mod auth;
+mod callbacks;
+mod command;
+mod faults;
+mod limits;
+mod objects;
+mod storage;

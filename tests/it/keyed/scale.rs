@@ -1,0 +1,30 @@
+//! Far more keys than may be open at a time.
+
+use super::{check, large, say};
+use crate::support::bucket::SimBucket;
+
+/// All keys come again and again. There are 25,000; `OSS_APPEND_KEYS=100000` takes four times as long.
+#[tokio::test(start_paused = true)]
+async fn far_more_keys_than_may_be_open_come_again_and_again() {
+    const ROUNDS: usize = 2;
+    let keys = std::env::var("OSS_APPEND_KEYS");
+    let keys: usize = keys.map_or(25_000, |keys| keys.parse().unwrap());
+    let bucket = SimBucket::new();
+    let writer = large(&bucket).max_open(1000).start().unwrap();
+    for round in 0..ROUNDS {
+        for number in 0..keys {
+            say(&writer, &format!("keys/{number:06}"), &format!("{round},")).await;
+            if number % 1000 == 0 {
+                assert!(writer.stats().open <= 1000);
+                check(&writer);
+            }
+        }
+    }
+    writer.shutdown().await.unwrap();
+    let stats = writer.stats();
+    assert_eq!(stats.durable, (2 * ROUNDS * keys) as u64);
+    assert_eq!((stats.open, stats.buffered, stats.failed), (0, 0, 0));
+    let texts = bucket.texts();
+    assert_eq!(texts.len(), keys);
+    assert!(texts.iter().all(|text| text == "0,1,"));
+}

@@ -1,0 +1,176 @@
+//! Proxies: used where they are set, passed by where they are not to be used, and not told more
+//! than they need.
+
+use oss_append::client::Addressing;
+use oss_append::credentials::StaticCredentials;
+use oss_append::emulator::Emulator;
+use oss_append::{Error, ErrorKind, OssAppendWriter, OssClient, OssClientBuilder, TransportCause};
+use tokio::io::AsyncWriteExt;
+
+use crate::support::connect::ConnectProxy;
+use crate::support::emulated::{content, start};
+use crate::support::tls::{Authority, TlsServer};
+
+/// A name that no resolver knows.
+const NAME: &str = "oss.example.invalid";
+const PORT: u16 = 9443;
+
+struct Place {
+    emulator: Emulator,
+    server: TlsServer,
+    authority: Authority,
+}
+
+async fn place() -> Place {
+    let (emulator, authority) = (start().await, Authority::new());
+    let server = TlsServer::start(&emulator, authority.identity(NAME)).await;
+    Place {
+        emulator,
+        server,
+        authority,
+    }
+}
+
+impl Place {
+    fn client(&self) -> OssClientBuilder {
+        self.emulator
+            .client()
+            .endpoint(format!("https://{NAME}:{PORT}"))
+            .addressing(Addressing::Path)
+            .root_certificates(self.authority.pem())
+            .platform_roots(false)
+    }
+}
+
+async fn write(client: OssClientBuilder) -> Result<(), Error> {
+    let mut writer = OssAppendWriter::builder(client.build()?, crate::support::object())
+        .open()
+        .await?;
+    writer.write_all(b"by proxy").await.unwrap();
+    writer.shutdown().await.map_err(crate::support::ours)
+}
+
+/// The error of one request.
+async fn refused(client: OssClientBuilder) -> Error {
+    let client = client.build().unwrap();
+    let looked = client.head_object(&crate::support::object()).send().await;
+    looked.unwrap_err()
+}
+
+/// The error with all that caused it.
+fn told(error: &Error) -> String {
+    format!("{}{error:?}", crate::support::causes(error))
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_a_tunnel_and_sees_nothing_of_the_request() {
+    let place = place().await;
+    let proxy = ConnectProxy::start(place.server.address, None).await;
+    let client = place.client().proxy(format!("http://{}", proxy.address));
+    write(client).await.unwrap();
+    assert_eq!(content(&place.emulator), b"by proxy");
+    let asked = proxy.asked();
+    assert!(!asked.is_empty());
+    for line in asked {
+        assert_eq!(line, format!("CONNECT {NAME}:{PORT} HTTP/1.1"));
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_is_shown_its_user_and_password() {
+    let place = place().await;
+    // user:pass/word
+    let expected = "Basic dXNlcjpwYXNzL3dvcmQ=";
+    let proxy = ConnectProxy::start(place.server.address, Some(expected)).await;
+    let client = place
+        .client()
+        .proxy(format!("http://user:pass%2Fword@{}", proxy.address));
+    write(client).await.unwrap();
+    assert_eq!(content(&place.emulator), b"by proxy");
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_proxy_is_told_without_the_password() {
+    let place = place().await;
+    let proxy = ConnectProxy::start(place.server.address, Some("Basic bm90OnRoaXM=")).await;
+    let client = place
+        .client()
+        .proxy(format!("http://user:hush-hush@{}", proxy.address));
+    let shown = format!("{client:?}");
+    let error = refused(client).await;
+    let told = told(&error) + &shown;
+    assert!(told.contains("proxy"), "{told}");
+    assert!(!told.contains("hush"), "{told}");
+    assert!(place.emulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_dead_proxy_is_not_gone_around() {
+    let place = place().await;
+    let address = crate::support::nobody();
+    let client = place
+        .client()
+        .resolve(NAME, [place.server.address])
+        .proxy(format!("http://{address}"));
+    let error = refused(client).await;
+    let ErrorKind::Transport { cause, .. } = error.kind() else {
+        panic!("{error}");
+    };
+    assert_eq!(*cause, TransportCause::Connect);
+    assert_eq!(place.server.connections(), 0);
+}
+
+#[tokio::test]
+async fn hosts_that_are_excepted_are_connected_to_directly() {
+    let place = place().await;
+    let proxy = ConnectProxy::start(place.server.address, None).await;
+    let client = || {
+        place
+            .client()
+            .endpoint(format!("https://{NAME}:{}", place.server.address.port()))
+            .resolve(NAME, [place.server.address])
+            .proxy(format!("http://{}", proxy.address))
+    };
+    write(client().no_proxy("10.0.0.0/8, example.invalid"))
+        .await
+        .unwrap();
+    assert_eq!(content(&place.emulator), b"by proxy");
+    assert_eq!(proxy.asked(), [""; 0]);
+
+    write(client().no_proxy("ample.invalid")).await.unwrap();
+    assert!(!proxy.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_set_counts_for_loopback_too() {
+    let emulator = start().await;
+    let address = crate::support::nobody();
+    let client = emulator.client().proxy(format!("http://{address}"));
+    refused(client).await;
+    assert!(emulator.requests().is_empty());
+}
+
+#[test]
+fn options_that_do_not_go_together_are_refused_when_it_is_built() {
+    let client = || {
+        OssClient::builder()
+            .region("cn-hangzhou")
+            .credentials(StaticCredentials::new("id", "secret"))
+    };
+    for (builder, what) in [
+        (client().proxy("hush:hush@proxy"), "proxy"),
+        (client().proxy("ftp://hush:hush@proxy"), "proxy"),
+        (client().proxy("http://hush:hush@"), "proxy"),
+        (client().no_proxy("example.com"), "no_proxy"),
+        (client().connect_timeout(std::time::Duration::ZERO), "zero"),
+        (
+            client().http_client(reqwest::Client::new()).without_proxy(),
+            "HTTP client",
+        ),
+    ] {
+        let error = builder.build().unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
+        let told = told(&error);
+        assert!(told.contains(what) && !told.contains("hush"), "{told}");
+    }
+}

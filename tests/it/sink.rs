@@ -1,0 +1,226 @@
+//! `OssAppendWriter` as a `Sink<Bytes>`, and its lazily opened variant. Adapters of other crates
+//! are in `adapters.rs`.
+
+use std::io::IoSlice;
+
+use bytes::Bytes;
+use futures::{FutureExt, SinkExt, StreamExt, stream};
+use oss_append::{Error, ErrorKind};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use crate::support::store::{Fault, SimStore, service};
+use crate::support::{MS, SEC, ours, small_writer, writer};
+
+fn items(count: u32) -> Vec<Bytes> {
+    (0..count)
+        .map(|n| Bytes::from(format!("item {n} {}\n", "x".repeat(n as usize % 90))))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn forwarded_items_land_in_order() {
+    let store = SimStore::new();
+    store.world().latency = 5 * MS;
+    let writer = writer(&store)
+        .batch_size(64)
+        .max_append_size(100)
+        .buffer_capacity(200)
+        .open()
+        .await
+        .unwrap();
+    let items = items(300);
+    let source = stream::iter(items.clone()).map(Ok);
+    source.forward(writer).await.unwrap();
+    assert_eq!(store.content(), items.concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_larger_than_the_buffer_goes_through() {
+    let store = SimStore::new();
+    let mut writer = small_writer(&store).open().await.unwrap();
+    let large = Bytes::from((0..1000_u32).map(|n| (n % 251) as u8).collect::<Vec<_>>());
+    writer.send(large.clone()).await.unwrap();
+    writer.feed(Bytes::from("end")).await.unwrap();
+    SinkExt::<Bytes>::close(&mut writer).await.unwrap();
+    assert_eq!(store.content(), [&large[..], b"end"].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_without_room_survives_the_drop_of_its_handle() {
+    let store = SimStore::new();
+    store.world().latency = MS;
+    let mut writer = small_writer(&store).open().await.unwrap();
+    writer.feed(Bytes::from(vec![1; 99])).await.unwrap();
+    writer.feed(Bytes::from(vec![2; 99])).await.unwrap();
+    assert_eq!(writer.stats().accepted, 99);
+    drop(writer);
+    tokio::time::sleep(SEC).await;
+    assert_eq!(store.content(), [[1; 99], [2; 99]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_without_room_is_given_back_by_a_failed_writer() {
+    let store = SimStore::new();
+    let mut writer = small_writer(&store).open().await.unwrap();
+    store.fault(Fault::error(403, "AccessDenied"));
+    writer.feed(Bytes::from(vec![1; 99])).await.unwrap();
+    writer.feed(Bytes::from(vec![2; 99])).await.unwrap();
+    let error = SinkExt::<Bytes>::flush(&mut writer).await.unwrap_err();
+    assert_eq!(error.service_error().unwrap().code, "AccessDenied");
+    let unsent = writer.into_unsent().unwrap();
+    assert_eq!(unsent.chunks.concat(), [[1; 99], [2; 99]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_without_room_is_waited_for_when_a_clone_shuts_the_writer_down() {
+    for last in [&[3][..], &[3; 99]] {
+        let store = SimStore::new();
+        store.world().latency = MS;
+        let mut writer = small_writer(&store).open().await.unwrap();
+        let mut clone = writer.clone();
+        writer.feed(Bytes::from(vec![1; 100])).await.unwrap();
+        clone.feed(Bytes::copy_from_slice(last)).await.unwrap();
+        writer.shutdown().await.unwrap();
+        assert_eq!(store.content(), [&[1; 100], last].concat());
+        let stats = writer.stats();
+        assert_eq!(
+            (stats.accepted, stats.durable),
+            (100 + last.len() as u64, stats.accepted)
+        );
+        let error = SinkExt::<Bytes>::flush(&mut clone).await;
+        assert!(error.is_ok(), "its item is durable");
+        assert!(clone.feed(Bytes::from("late")).await.is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_without_room_of_any_clone_is_given_back_by_a_failed_writer() {
+    let store = SimStore::new();
+    let mut writer = small_writer(&store).open().await.unwrap();
+    let mut clone = writer.clone();
+    store.fault(Fault::error(403, "AccessDenied"));
+    writer.feed(Bytes::from(vec![1; 99])).await.unwrap();
+    clone.feed(Bytes::from(vec![2; 99])).await.unwrap();
+    writer.sync().await.unwrap_err();
+    let stats = writer.stats();
+    assert_eq!(
+        (stats.accepted, stats.failed, stats.buffered),
+        (198, 198, 0)
+    );
+    let unsent = writer.into_unsent().unwrap();
+    assert_eq!(unsent.chunks.concat(), [[1; 99], [2; 99]].concat());
+    assert!(clone.into_unsent().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_cannot_be_whole_is_refused_and_nothing_of_it_taken() {
+    let store = SimStore::new();
+    let mut writer = small_writer(&store).shared(true).open().await.unwrap();
+    let error = writer.feed(Bytes::from(vec![1; 51])).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
+    assert!(error.to_string().contains("max_append_size 50"), "{error}");
+    writer.shutdown().await.unwrap();
+    assert_eq!(writer.stats().accepted, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sinks_and_writes_keep_their_order() {
+    let store = SimStore::new();
+    let mut writer = writer(&store)
+        .batch_size(10)
+        .max_append_size(10)
+        .buffer_capacity(20)
+        .open()
+        .await
+        .unwrap();
+    writer.feed(Bytes::from("0123456789")).await.unwrap();
+    writer.feed(Bytes::from("abcdefghijklmnop")).await.unwrap();
+    writer.write_all(b"!").await.unwrap();
+    writer.write_bytes(Bytes::from("?")).await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!(store.text(), "0123456789abcdefghijklmnop!?");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stream_gave_before_its_error_is_not_lost() {
+    let store = SimStore::new();
+    store.world().latency = 5 * MS;
+    let mut writer = small_writer(&store).open().await.unwrap();
+    let items = items(50);
+    let broken = Err(Error::invalid_input("the source broke"));
+    let mut source = stream::iter(items.clone().into_iter().map(Ok).chain([broken]));
+    let error = writer.send_all(&mut source).await.unwrap_err();
+    assert_eq!(error.to_string(), "the source broke");
+    writer.shutdown().await.unwrap();
+    assert_eq!(store.content(), items.concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_writer_opens_with_its_first_write() {
+    let store = SimStore::holding("old ");
+    let mut lazy = writer(&store).lazy();
+    assert!(lazy.get_ref().is_none());
+    assert!(store.ops().is_empty());
+    lazy.write_all(b"new").await.unwrap();
+    assert_eq!(lazy.get_ref().unwrap().position(), 7);
+    lazy.shutdown().await.unwrap();
+    assert_eq!(store.text(), "old new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_writer_passes_vectored_writes_and_flushes_on() {
+    let store = SimStore::new();
+    let mut lazy = writer(&store).lazy();
+    assert!(AsyncWrite::is_write_vectored(&lazy));
+    let slices = [IoSlice::new(b"one "), IoSlice::new(b"two")];
+    assert_eq!(lazy.write_vectored(&slices).await.unwrap(), 7);
+    lazy.flush().await.unwrap();
+    assert_eq!(store.text(), "one two");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_writer_shows_how_far_its_opening_is() {
+    let store = SimStore::new();
+    let mut lazy = writer(&store).lazy();
+    let unopened = "LazyOssAppendWriter { started: false }";
+    assert_eq!(format!("{lazy:?}"), unopened);
+    let opened = format!("{:?}", lazy.opened().await.unwrap());
+    assert_eq!(
+        format!("{lazy:?}"),
+        format!("LazyOssAppendWriter {{ writer: {opened} }}")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_writer_without_writes_does_nothing() {
+    let store = SimStore::new();
+    let mut lazy = writer(&store).lazy();
+    lazy.flush().await.unwrap();
+    lazy.shutdown().await.unwrap();
+    assert!(store.ops().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_writer_tells_its_failed_opening_each_time() {
+    let store = SimStore::new();
+    store.fail_head(service(404, "NoSuchBucket"));
+    let mut lazy = writer(&store).lazy();
+    for _ in 0..2 {
+        let error = ours(lazy.write_all(b"x").await.unwrap_err());
+        assert_eq!(error.service_error().unwrap().code, "NoSuchBucket");
+    }
+    let error = lazy.opened().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Service(_)));
+    assert_eq!(store.ops().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lazy_opening_that_was_dropped_goes_on() {
+    let store = SimStore::new();
+    let mut lazy = writer(&store).create_new().lazy();
+    store.world().latency = SEC;
+    assert!(lazy.write_all(b"x").now_or_never().is_none());
+    lazy.write_all(b"x").await.unwrap();
+    lazy.shutdown().await.unwrap();
+    assert_eq!(store.text(), "x");
+}
