@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::store::{Fault, SimStore};
-use crate::support::{MS, appender, conflict_cause, object, ours, writer};
+use crate::support::{MS, appender, cases, conflict_cause, object, ours, writer};
 
 fn of(content: &str) -> Checkpoint {
     Checkpoint::new(object(), content.len() as u64).crc64(crc64::checksum(content.as_bytes()))
@@ -250,7 +250,7 @@ fn live(store: &SimStore, saved: &Mutex<(usize, Checkpoint)>, records: usize, mi
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn a_checkpoint_kept_with_the_offset_is_exactly_once_whenever_the_crash_comes(

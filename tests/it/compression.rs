@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::bucket::SimBucket;
 use crate::support::store::{Fault, Object, SimStore, service};
-use crate::support::{MS, SEC, emulated, object, small_writer, writer};
+use crate::support::{MS, SEC, cases, emulated, object, small_writer, writer};
 
 const BOTH: [Compression; 2] = [
     Compression::Gzip { level: 6 },
@@ -948,7 +948,7 @@ async fn play(ops: Vec<Op>, kind: Kind, compression: Compression) -> Result<(), 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn what_is_decompressed_is_what_was_accepted(

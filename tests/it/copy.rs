@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Interval, interval};
 
 use crate::support::store::{Fault, SimStore};
-use crate::support::{MS, SEC, ours, small_writer, writer};
+use crate::support::{MS, SEC, bytes, ours, small_writer, writer};
 
 /// Yields 100 bytes every 5 ms for `duration`.
 struct Trickle {
@@ -88,7 +88,7 @@ async fn a_throttled_copy_from_makes_one_append_a_linger() {
 async fn copy_from_reads_large_input_and_reports_progress() {
     let store = SimStore::new();
     let mut writer = writer(&store).open().await.unwrap();
-    let input: Vec<u8> = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let input = bytes(20_000_000);
     let mut last: Option<CopyProgress> = None;
     let copied = writer
         .copy_from_with(&mut input.as_slice(), |progress| {

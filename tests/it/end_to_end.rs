@@ -11,22 +11,17 @@ use oss_append::{
 use tokio::io::AsyncWriteExt;
 
 use crate::support::emulated::{content, start, start_with, stored, writer};
-use crate::support::{conflict_cause, ours};
+use crate::support::{bytes, conflict_cause, ours};
 
 fn on_append(action: Action) -> Fault {
     Fault::new(Operation::AppendObject, action)
 }
 
 /// Bytes that tell each place from every other.
-fn input(len: usize) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(7);
-    (0..len).map(|_| random.u8(..)).collect()
-}
-
 #[tokio::test]
 async fn a_copied_file_arrives_intact_and_is_continued_after_reopening() {
     let emulator = start().await;
-    let data = input(5_000_000);
+    let data = bytes(5_000_000);
     let mut writer = writer(&emulator).open().await.unwrap();
     tokio::io::copy(&mut &data[..3_000_000], &mut writer)
         .await
@@ -71,7 +66,7 @@ async fn every_kind_of_lost_or_spoilt_answer_is_survived() {
         .open()
         .await
         .unwrap();
-    let data = input(100_000 * faults.len());
+    let data = bytes(100_000 * faults.len());
     for (action, batch) in faults.into_iter().zip(data.chunks(100_000)) {
         let name = format!("{action:?}");
         emulator.inject(on_append(action));
@@ -116,7 +111,7 @@ async fn exactly_as_many_foreign_bytes_are_a_conflict() {
 async fn an_outage_in_mid_stream_loses_nothing() {
     let emulator = start().await;
     let mut writer = writer(&emulator).batch_size(1000).open().await.unwrap();
-    let data = input(50_000);
+    let data = bytes(50_000);
     writer.write_all(&data[..20_000]).await.unwrap();
     writer.sync().await.unwrap();
     emulator.pause().await;
@@ -227,7 +222,7 @@ async fn sealing_by_somebody_else_is_found() {
 #[tokio::test]
 async fn a_replay_after_a_crash_completes_the_object() {
     let emulator = start().await;
-    let data = input(300_000);
+    let data = bytes(300_000);
     emulator
         .append_foreign("bucket", "object", data[..120_000].to_vec())
         .unwrap();

@@ -1,6 +1,6 @@
-//! OSS is away for half a minute, over real sockets, while four threads go on logging.
+//! OSS is away for a while, over real sockets, while four threads go on logging.
 //!
-//! `OSS_APPEND_OUTAGE_SECONDS` sets how long instead, for a quick run.
+//! `OSS_APPEND_OUTAGE_SECONDS` sets for how long (default 1).
 
 use std::io::Write;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::support::emulated::{objects, start};
 use crate::support::{MS, SEC};
 
 /// This is what is tested, and not a time in which something has to happen.
-const OUTAGE: Duration = Duration::from_secs(30);
+const OUTAGE: Duration = SEC;
 
 const THREADS: usize = 4;
 const KIB: u64 = 1024;

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use crate::support::store::{Fault, Object, Op, SimStore, broken, service, unreachable};
-use crate::support::{SEC, appender, conflict_cause, object, ours, writer};
+use crate::support::{SEC, appender, cases, conflict_cause, object, ours, writer};
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_bucket_is_named_before_any_byte_is_accepted() {
@@ -286,7 +286,7 @@ fn time() -> impl Strategy<Value = Duration> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(1000))]
 
     #[test]
     fn every_value_of_an_option_is_refused_or_works(

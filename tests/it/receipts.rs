@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::bucket::SimBucket;
 use crate::support::store::{Fault, SimStore, service};
-use crate::support::{SEC, object, small_writer, writer};
+use crate::support::{SEC, cases, object, small_writer, writer};
 
 fn text(store: &SimStore, written: &Written) -> String {
     let range = written.range.start as usize..written.range.end as usize;
@@ -447,7 +447,7 @@ fn sizes<S: AppendStore>(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn the_range_of_a_receipt_holds_its_record(

@@ -17,6 +17,8 @@ use oss_append::{
     OssAppendWriterBuilder,
 };
 
+use proptest::prelude::ProptestConfig;
+
 use self::store::SimStore;
 
 pub const MS: Duration = Duration::from_millis(1);
@@ -41,6 +43,30 @@ pub fn small_writer(store: &SimStore) -> OssAppendWriterBuilder<SimStore> {
         .batch_size(10)
         .max_append_size(50)
         .buffer_capacity(100)
+}
+
+/// `len` bytes of many values, no two blocks the same, and made quickly.
+pub fn bytes(len: usize) -> Vec<u8> {
+    const BLOCK: usize = 1024;
+    let block: [u8; BLOCK] = std::array::from_fn(|n| (n % 251) as u8);
+    let mut bytes = Vec::with_capacity(len + BLOCK);
+    for number in 0..len.div_ceil(BLOCK) as u64 {
+        bytes.extend_from_slice(&number.to_le_bytes());
+        bytes.extend_from_slice(&block[8..]);
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// So many random cases, or as many as `PROPTEST_CASES` says.
+pub fn cases(cases: u32) -> ProptestConfig {
+    let asked = std::env::var_os("PROPTEST_CASES").is_some();
+    let mut config = ProptestConfig::default();
+    if !asked {
+        config.cases = cases;
+    }
+    config.failure_persistence = None;
+    config
 }
 
 /// The error of this crate inside an `io::Error`.

@@ -1,5 +1,6 @@
 //! `tail --template`: the objects of a sequence, one after the other.
 
+use futures::future::join_all;
 use oss_append::emulator::{Action, ErrorAnswer, Fault};
 
 use super::tail::QUICK;
@@ -113,7 +114,8 @@ async fn an_outage_at_the_start_is_waited_out_and_a_refusal_is_not() {
 
 #[tokio::test]
 async fn what_is_appended_in_periods_is_read_in_periods() {
-    for options in [&[][..], &["--roll=1s"]] {
+    // Their periods pass at the same time.
+    let both = [&[][..], &["--roll=1s"]].map(async |options| {
         let emulator = emulator().await;
         let target = "oss://bucket/{host}/%Y%m%dT%H%M%S-{seq}";
         let arguments = ["append", "--linger=1ms", target, "--roll=1s"];
@@ -128,7 +130,8 @@ async fn what_is_appended_in_periods_is_read_in_periods() {
         writer.close_input();
         writer.end().await.expect(0);
         reader.interrupted(4).await;
-    }
+    });
+    join_all(both).await;
 }
 
 #[tokio::test]

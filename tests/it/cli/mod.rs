@@ -24,6 +24,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 
+use crate::support::bytes;
+
 const TARGET: &str = "oss://bucket/a/object.log";
 const KEY: &str = "a/object.log";
 const MIB: usize = 1024 * 1024;
@@ -262,13 +264,6 @@ async fn struck(emulator: &Emulator, fault: &str, count: usize) {
 }
 
 /// Bytes of which no two pieces are the same.
-fn bytes(length: usize) -> Vec<u8> {
-    (0_u32..)
-        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
-        .take(length)
-        .collect()
-}
-
 #[track_caller]
 fn content(emulator: &Emulator) -> Vec<u8> {
     emulator.object("bucket", KEY).unwrap().bytes.to_vec()

@@ -43,12 +43,12 @@ async fn bandwidth_is_limited_in_both_directions() {
     let emulator = builder.start().await.unwrap();
     let client = Client::new(emulator.address());
     let start = Instant::now();
-    assert_eq!(client.append("k", 0, &[7; 100_000]).await.status, 200);
+    assert_eq!(client.append("k", 0, &[7; 10_000]).await.status, 200);
     let sent = start.elapsed();
-    assert!(sent >= Duration::from_secs(99), "{sent:?}");
-    assert_eq!(client.get("k").await.body, [7; 100_000]);
+    assert!(sent >= Duration::from_secs(9), "{sent:?}");
+    assert_eq!(client.get("k").await.body, [7; 10_000]);
     let received = start.elapsed() - sent;
-    assert!(received >= Duration::from_secs(99), "{received:?}");
+    assert!(received >= Duration::from_secs(9), "{received:?}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use oss_append::emulator::Emulator;
 
 use super::objects::{append_all, strange_keys};
+use crate::support::bytes;
 use crate::support::raw::{BUCKET, Client, Request, append};
 
 async fn open(path: &Path) -> (Emulator, Client) {
@@ -107,7 +108,7 @@ async fn replaced_and_deleted_objects_leave_no_files() {
 async fn large_bodies_go_through_files() {
     let directory = tempfile::tempdir().unwrap();
     let (_emulator, client) = open(directory.path()).await;
-    let body: Vec<u8> = (0..20_000_000u32).map(|n| (n % 251) as u8).collect();
+    let body = bytes(20_000_000);
     assert_eq!(client.append("k", 0, &body).await.status, 200);
     let twice = client.append("k", body.len() as u64, &body).await;
     let crc = oss_append::crc64::checksum(&[&*body, &*body].concat()).to_string();

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use super::{HANGS, check, found, keyed};
 use crate::support::bucket::SimBucket;
+use crate::support::cases;
 use crate::support::store::Fault;
 
 const KEYS: usize = 6;
@@ -268,7 +269,7 @@ async fn play(plan: Plan) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn each_object_is_what_was_accepted_for_its_key(plan in plan()) {

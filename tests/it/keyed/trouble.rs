@@ -11,17 +11,17 @@ use crate::support::SEC;
 use crate::support::bucket::SimBucket;
 use crate::support::store::{Fault, service};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A writer whose keys append at once, and never fail.
 fn patient(bucket: &SimBucket) -> KeyedWriterBuilder<SimBucket> {
     KeyedWriter::builder(bucket.clone(), "bucket")
-        .idle_timeout(DAY)
+        .idle_timeout(HOUR)
         .writer(|_, writer| {
             writer
                 .linger(Duration::ZERO)
-                .attempt_timeout(DAY)
-                .delivery_timeout(DAY)
+                .attempt_timeout(HOUR)
+                .delivery_timeout(HOUR)
         })
 }
 
@@ -78,7 +78,7 @@ async fn a_write_that_gives_up_to_open_a_key_leaves_that_to_those_who_wait_for_i
     drop(writer.forgive("stuck"));
     let other = writer.clone();
     let other = tokio::spawn(async move { written(&other, "x", "c").await });
-    tokio::time::sleep(2 * DAY).await;
+    tokio::time::sleep(2 * HOUR).await;
 
     second.await.unwrap();
     other.await.unwrap();
@@ -176,12 +176,12 @@ async fn a_shutdown_ends_every_wait_at_once() {
     let writer = KeyedWriter::builder(bucket.clone(), "bucket")
         .max_open(2)
         .buffer_capacity(1000)
-        .idle_timeout(DAY)
+        .idle_timeout(HOUR)
         .writer(|_, writer| {
             writer
                 .linger(Duration::ZERO)
-                .attempt_timeout(DAY)
-                .delivery_timeout(DAY)
+                .attempt_timeout(HOUR)
+                .delivery_timeout(HOUR)
                 .batch_size(100)
                 .max_append_size(100)
                 .buffer_capacity(200)

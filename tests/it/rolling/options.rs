@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::rolling;
 use crate::support::bucket::SimBucket;
-use crate::support::ours;
+use crate::support::{cases, ours};
 
 async fn refused(builder: RollingWriterBuilder<SimBucket>) -> String {
     let error = builder.open().await.unwrap_err();
@@ -87,7 +87,7 @@ fn size() -> impl Strategy<Value = Option<u64>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(1000))]
 
     #[test]
     fn every_value_of_an_option_is_refused_or_works(

@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::{Finished, timed};
 use crate::support::bucket::SimBucket;
+use crate::support::cases;
 use crate::support::store::{Fault, grow};
 
 #[derive(Clone, Debug)]
@@ -212,7 +213,7 @@ async fn play(plan: Plan) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn the_objects_in_order_are_what_was_accepted_and_no_record_is_split(plan in plan()) {
@@ -324,7 +325,7 @@ async fn play_long(steps: Vec<Step>, roll_size: Option<u64>) -> Result<(), TestC
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn lines_longer_than_an_append_stay_whole_and_rolls_are_made_where_they_were_asked_for(
