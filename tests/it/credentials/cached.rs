@@ -204,7 +204,7 @@ async fn a_source_that_has_no_newer_key_yet_is_asked_again_and_not_stormed() {
     while began.elapsed() < HOUR {
         assert_eq!(id(&cached).await, "id-1");
         settle().await;
-        advance(SEC).await;
+        advance(5 * SEC).await;
     }
     // Each time after a half to three quarters of what was left of its life.
     assert!((5..=15).contains(&source.fetches()), "{}", source.fetches());

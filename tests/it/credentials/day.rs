@@ -1,5 +1,5 @@
-//! A long day, shortened: keys that expire a hundred times under a writer and two hundred
-//! keyed ones, while the clock jumps and the provider is down at times.
+//! A long day, shortened: keys that expire a hundred times under a writer and a hundred keyed
+//! ones, while the clock jumps and the provider is down at times.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,9 +13,9 @@ use crate::support::emulated::{content, start_with};
 use crate::support::object;
 
 const EXPIRIES: usize = 100;
-const KEYS: usize = 200;
+const KEYS: usize = 100;
 /// How many of the keys are written to in the life of a credential.
-const BUSY: usize = 20;
+const BUSY: usize = 10;
 const LIFE: Duration = Duration::from_secs(3600);
 
 /// Hands out a new key each time, and is down at times.
