@@ -1,5 +1,6 @@
 //! What writes and appends cost, in counts that are the same on every machine: allocations, appends,
-//! bytes on the wire, and the memory of a writer that has nothing to do.
+//! bytes on the wire, and the memory of a writer that has nothing to do. An own binary, since its
+//! allocator counts what the whole process allocates.
 
 #[path = "support/allocated.rs"]
 mod allocated;

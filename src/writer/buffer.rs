@@ -404,7 +404,13 @@ mod tests {
     }
 
     fn op() -> impl Strategy<Value = Op> {
-        let bytes = |max| prop::collection::vec(any::<u8>(), 0..max);
+        // That repeat after 256: what is lost or moved shows, and a byte each need not be drawn.
+        let bytes = |max: usize| {
+            (0..max, any::<u8>()).prop_map(|(len, first)| {
+                let values = (first..=u8::MAX).chain(0..first).cycle();
+                values.take(len).collect::<Vec<u8>>()
+            })
+        };
         prop_oneof![
             bytes(20_000).prop_map(Op::Copy),
             bytes(20_000).prop_map(Op::Share),

@@ -13,7 +13,8 @@
 //! | `OSS_APPEND_SURVEY` | if it is set, all schedules run, and each kind of failure is counted | not set |
 //! | `OSS_APPEND_LOG` | if it is set, a failure tells all requests | not set |
 //!
-//! A failure is shrunk to the smallest plan that still fails, and names its seed.
+//! A failure is shrunk to the smallest plan that still fails, and names its seed. An own binary, to be
+//! run for longer by itself, and in release.
 
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]

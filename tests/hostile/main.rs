@@ -1,5 +1,6 @@
 //! Hostile input over real sockets: keys and properties of any kind, answers without end or
-//! reason, and requests that are none.
+//! reason, and requests that are none. An own binary, since its allocator counts, and so does its hook
+//! for the panics of the process.
 
 mod answers;
 mod endless;

@@ -1,6 +1,6 @@
 //! Random programs against random faults, each from a seed, on a store in memory under a paused
 //! clock. Success means that the object holds exactly what was accepted; failure means that durable
-//! and unsent bytes together do.
+//! and unsent bytes together do. An own binary, to be run for longer by itself, and in release.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
