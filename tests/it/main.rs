@@ -25,6 +25,7 @@ mod flush;
 mod holes;
 mod in_order;
 mod keyed;
+mod layers;
 mod log;
 mod log_exit;
 mod log_outage;
