@@ -42,6 +42,26 @@
 //! - *receipt*: a promise that resolves once given bytes are durable, with their place
 //! - *roll*: to finish one object and go on in the next
 //!
+//! # Inside
+//! Bytes go down through these modules, and what became of them comes up. None imports from one above
+//! it (`tests/it/layers.rs` has the order of all).
+//!
+//! | module | what is decided or done there |
+//! |---|---|
+//! | `keyed`, `log`, `rolling` | which writer a record goes to; sequences of objects (`rolling/roller.rs`) |
+//! | `writer` | the buffer, its watermarks, who waits for what (`shared.rs`), and the worker that takes batches out |
+//! | `stage` | what a batch passes on its way: which object, in which form |
+//! | `drive` | requests for one object: [`ObjectAppender`] runs the actions of the engine |
+//! | `engine` | all decisions about one object, without IO, clock or tokio; begin with `machine.rs` |
+//! | `client`, `credentials`, `wire` | signed requests; where keys come from; what both share of HTTP |
+//! | `store`, `error`, `values` | the interface to a store; what goes wrong; paths, batches, positions, checksums |
+//!
+//! Where to look: what an answer of OSS proves is in `engine/answer.rs`, what a look at the object
+//! proves in `engine/reconcile.rs`, what may be done after a failure in `engine/recovery.rs`. When a
+//! flush is due is in `engine/flush.rs`, when an append is in `engine/schedule.rs`. Who is woken is in
+//! `writer/shared.rs`, and `writer/handoff.rs` checks all orders of it. Where a record went after a
+//! roll is in `rolling/roller.rs`, and how its receipt knows in `stage/place.rs`.
+//!
 //! # Logging
 //! The worker of a writer runs without a `tracing` subscriber, so that a writer that carries logs
 //! never logs its own work into itself. [`OssAppendWriter::stats`] tells how it is doing. Dropping

@@ -21,7 +21,7 @@ pub(crate) async fn run(
     stream: Stream,
     stop: &CancellationToken,
 ) -> Result<String, Failure> {
-    let object = ObjectPath::new(&options.oss.bucket, &recipe.object)?;
+    let object = ObjectPath::new(&options.oss.bucket, &recipe.object).map_err(Error::from)?;
     let end = object_end::find(&client, &object).await?;
     if let Some(newest) = &end.newest {
         check_origin(newest, recipe, &stream, &object).await?;
