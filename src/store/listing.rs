@@ -23,7 +23,8 @@ impl KeyPage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListedKey {
-    /// The key. Not every key that a bucket may hold is one that [`ObjectPath`] takes.
+    /// The key. Not every key that a bucket may hold is one that
+    /// [`ObjectPath`](crate::ObjectPath) takes.
     pub key: String,
     /// The length in bytes.
     pub length: u64,

@@ -12,7 +12,7 @@ pub struct ObjectInfo {
     pub kind: ObjectKind,
     /// Whether it has been sealed.
     pub sealed: bool,
-    /// Who created it: the value of the user metadata [`ObjectOptions::CREATOR`], if the store
+    /// Who created it: the value of the user metadata [`CREATOR`](crate::ObjectOptions::CREATOR), if the store
     /// keeps metadata and the object has it.
     pub creator: Option<String>,
 }

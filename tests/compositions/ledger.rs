@@ -163,6 +163,11 @@ pub fn audit(world: &World, scripts: &[Script], expected: Expected) -> Result<()
     let imitated = imitated.collect::<Result<Vec<_>, _>>()?;
     let object_at = |at: usize| starts.partition_point(|start| *start <= at);
 
+    // An object that was deleted may be created again, by what is on its way if it seemed to be
+    // there, or by another process: what is on its way may then land in it.
+    let created_again = world.has_shown_stale() || !expected.alone;
+    let revived = created_again && !graves.is_empty();
+
     // Each whole record that is there: its place, by source and number.
     let mut found: Vec<Vec<Vec<usize>>> = scripts
         .iter()
@@ -191,6 +196,7 @@ pub fn audit(world: &World, scripts: &[Script], expected: Expected) -> Result<()
         must!(
             number >= latest[source]
                 || copied
+                || revived
                 || world.hides_the_end()
                 // It may have landed after the next life had begun.
                 || record.told == Told::Doubt,
@@ -226,10 +232,6 @@ pub fn audit(world: &World, scripts: &[Script], expected: Expected) -> Result<()
         for (number, record) in script.known() {
             let (line, places) = (script.record(record), &found[number]);
             let copies = imitated.iter().filter(|body| touches(body, line)).count();
-            // An object that was deleted may be created again, by what is on its way if it seemed to be
-            // there, or by another process: what is on its way may then land in it.
-            let created_again = world.has_shown_stale() || !expected.alone;
-            let revived = created_again && !graves.is_empty();
             must!(
                 places.len() <= 1 + copies || revived,
                 "{} times there: {}",
