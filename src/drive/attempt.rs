@@ -10,7 +10,7 @@ use super::gate::in_turn;
 use super::options::AppenderOptions;
 use super::stats::Counters;
 use super::wait::wait;
-use crate::engine::budget::{Budget, Trip, Wait};
+use crate::engine::budget::{Budget, Trip, Wait, asked};
 use crate::engine::flush::Time;
 use crate::error::{Error, Result, TransportCause};
 use crate::values::progress::Progress;
@@ -99,9 +99,8 @@ struct Question<'a> {
 impl Question<'_> {
     async fn pause(&mut self, counters: &Counters, error: Error) -> Result<()> {
         counters.error(&error);
-        let asked = error.service_error().and_then(|answer| answer.retry_after);
         let (rules, now) = (&self.options.rules, self.origin.elapsed());
-        let asked = asked.unwrap_or_default();
+        let asked = asked(&error);
         let paused = self.budget.pause(rules, error, asked, fastrand::f64(), now);
         if let Some(Wait { own, asked }) = paused? {
             let end = wait(own, asked, &self.options.ending).await;

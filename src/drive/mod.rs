@@ -282,7 +282,7 @@ impl<S: AppendStore> ObjectAppender<S> {
 
     /// Whether this replays what a predecessor has written, of which a request may still land.
     pub(crate) fn is_replaying(&self) -> bool {
-        self.engine.replay().is_some()
+        self.engine.is_replaying()
     }
 
     /// Goes on after [`resume`](Self::resume) with the append that had failed, of `len` bytes.

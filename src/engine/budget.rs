@@ -54,6 +54,12 @@ pub(crate) struct Wait {
     pub(crate) asked: Duration,
 }
 
+/// How long OSS wants the next attempt to wait after `error`.
+pub(crate) fn asked(error: &Error) -> Duration {
+    let asked = error.service_error().and_then(|answer| answer.retry_after);
+    asked.unwrap_or_default()
+}
+
 impl Budget {
     pub(crate) fn new(now: Time) -> Self {
         Self {

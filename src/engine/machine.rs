@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::budget::{Budget, Trip, Wait};
+use super::budget::{Budget, Trip, Wait, asked};
 use super::flush::Time;
 use super::pending::Pending;
 use super::reconcile::Sharing;
@@ -267,8 +267,8 @@ impl Engine {
         self.mark
     }
 
-    pub(crate) fn replay(&self) -> Option<&Replay> {
-        self.replay.as_deref()
+    pub(crate) fn is_replaying(&self) -> bool {
+        self.replay.is_some()
     }
 
     pub(crate) fn failed(&self) -> Option<&Error> {
@@ -314,7 +314,11 @@ impl Engine {
         }
         self.job = Some(Box::new(Job {
             goal,
-            stage: Stage::Main,
+            stage: match goal {
+                Goal::Settle | Goal::Look(_) | Goal::Seal => Stage::Main,
+                Goal::Verify => Stage::ReadBack(Parts::default()),
+                Goal::Prove => Stage::Prove(Parts::default(), None),
+            },
             step: Step::Next,
             budget: Budget::new(now),
             began: now,
@@ -380,26 +384,15 @@ impl Engine {
                 }
                 Step::Pause(error, asked, then) => {
                     job.told.error = Some(error.clone());
-                    let budget = match then {
-                        Then::Goal => &mut job.budget,
-                        _ => match &mut self.pending {
-                            Some(pending) => &mut pending.budget,
-                            None => &mut job.budget,
-                        },
+                    job.waits = then;
+                    let Some(budget) = self.budget() else {
+                        continue;
                     };
-                    let paused = budget.pause(rules, error, asked, random, now);
-                    let wait = match paused {
-                        Ok(wait) => wait,
-                        Err(error) => {
-                            self.gave_up(error, then);
-                            continue;
-                        }
-                    };
-                    if let Some(wait) = wait {
-                        job.waits = then;
-                        return Action::Wait(wait);
+                    match budget.pause(rules, error, asked, random, now) {
+                        Ok(Some(wait)) => return Action::Wait(wait),
+                        Ok(None) => self.waited(then),
+                        Err(error) => self.gave_up(error, then),
                     }
-                    self.waited(then);
                 }
                 Step::Done(result) => return Action::Done(result),
             }
@@ -447,14 +440,6 @@ impl Engine {
         let job = self.job.as_mut()?;
         match (&job.stage, job.goal) {
             (Stage::Main, Goal::Settle) => self.settle(rules, now),
-            (Stage::Main, Goal::Verify) => {
-                job.stage = Stage::ReadBack(Parts::default());
-                self.again()
-            }
-            (Stage::Main, Goal::Prove) => {
-                job.stage = Stage::Prove(Parts::default(), None);
-                self.again()
-            }
             (Stage::Main, Goal::Seal) => Some(Action::Seal(self.given.position)),
             (Stage::Main, Goal::Look(_)) | (Stage::Created | Stage::Unsealed(_), _) => {
                 Some(Action::Head)
@@ -464,8 +449,8 @@ impl Engine {
                 job.stage = Stage::Main;
                 self.again()
             }
-            (Stage::ReadBack(_), _) => self.read_back(),
-            (Stage::Prove(..), _) => self.prove(),
+            (Stage::ReadBack(_), _) | (Stage::Main, Goal::Verify) => self.read_back(),
+            (Stage::Prove(..), _) | (Stage::Main, Goal::Prove) => self.prove(),
         }
     }
 
@@ -479,6 +464,12 @@ impl Engine {
         if let Some(job) = &mut self.job {
             job.step = step;
         }
+    }
+
+    /// Waits before the next attempt of what has failed with `error`, if that can help.
+    pub(super) fn pause(&mut self, error: Error, then: Then) {
+        let asked = asked(&error);
+        self.step(Step::Pause(error, asked, then));
     }
 
     pub(super) fn done(&mut self, result: Result<()>) {

@@ -6,7 +6,6 @@
 //! may still land.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -257,11 +256,6 @@ impl Engine {
             true => Step::Next,
             false => Step::ReadOn,
         };
-    }
-
-    fn pause(&mut self, error: Error, then: Then) {
-        let asked = error.service_error().and_then(|answer| answer.retry_after);
-        self.step(Step::Pause(error, asked.unwrap_or(Duration::ZERO), then));
     }
 
     /// Compares what was read back with what is known of the parts. `None`: all are proven.

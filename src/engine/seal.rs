@@ -47,11 +47,10 @@ impl Engine {
     fn seal_again(&mut self, error: Error, now: Time) {
         let Some(job) = &mut self.job else { return };
         job.stage = Stage::Main;
-        let asked = error.service_error().and_then(|answer| answer.retry_after);
-        job.step = match now.saturating_sub(job.began) >= MAX_SEALING {
-            true => Step::Done(Err(error)),
-            false => Step::Pause(error, asked.unwrap_or_default(), Then::Goal),
-        };
+        match now.saturating_sub(job.began) >= MAX_SEALING {
+            true => self.done(Err(error)),
+            false => self.pause(error, Then::Goal),
+        }
     }
 
     /// Whether the object is sealed as it should be, although the request has failed.

@@ -29,7 +29,7 @@ impl Engine {
     /// What comes next for the pending batch.
     pub(super) fn settle(&mut self, rules: &Rules, now: Time) -> Option<Action> {
         let Some(pending) = &self.pending else {
-            return self.settled();
+            return self.settled(now);
         };
         if let Some(job) = &mut self.job {
             job.finished.batch = Some((pending.start, pending.len));
@@ -69,11 +69,9 @@ impl Engine {
     }
 
     /// The batch is dealt with.
-    fn settled(&mut self) -> Option<Action> {
+    fn settled(&mut self, now: Time) -> Option<Action> {
         if self.unchecked_mark && self.mark.is_some() {
-            if let Some(job) = &mut self.job {
-                job.stage = Stage::Created;
-            }
+            self.enter(Stage::Created, now);
             return self.again();
         }
         match self.lost.take() {
@@ -210,7 +208,7 @@ impl Engine {
             }
             Recovery::Fail | Recovery::Retry | Recovery::RetryMended(_) => {
                 pending.look = pending.in_doubt;
-                self.step(Step::Pause(error, asked.unwrap_or_default(), Then::Append));
+                self.pause(error, Then::Append);
             }
         }
     }
@@ -257,8 +255,7 @@ impl Engine {
         let seen = match looked {
             Ok(seen) => seen,
             Err(error) => {
-                let asked = error.service_error().and_then(|answer| answer.retry_after);
-                self.step(Step::Pause(error, asked.unwrap_or_default(), then));
+                self.pause(error, then);
                 return;
             }
         };

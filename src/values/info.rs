@@ -12,8 +12,9 @@ pub struct ObjectInfo {
     pub kind: ObjectKind,
     /// Whether it has been sealed.
     pub sealed: bool,
-    /// Who created it: the value of the user metadata [`CREATOR`](crate::ObjectOptions::CREATOR), if the store
-    /// keeps metadata and the object has it.
+    /// Who created it: the value of the user metadata
+    /// [`ObjectOptions::CREATOR`](crate::ObjectOptions::CREATOR), if the store keeps metadata and the
+    /// object has it.
     pub creator: Option<String>,
 }
 

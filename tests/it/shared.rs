@@ -7,14 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use oss_append::{
-    AppendAnswer, AppendRequest, AppendStore, ConflictCause, ErrorKind, Landed, ObjectInfo,
-    ObjectPath, OssAppendWriter, Result,
+    AppendAnswer, AppendRequest, AppendStore, Backoff, ConflictCause, ErrorKind, Landed,
+    ObjectInfo, ObjectPath, OssAppendWriter, Result,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::support::store::{Fault, Object, Op, SimStore};
+use crate::support::store::{Fault, Object, Op, SimStore, service};
 use crate::support::{MS, SEC, conflict_cause, object, ours, writer};
 
 #[tokio::test(start_paused = true)]
@@ -201,6 +201,25 @@ async fn a_writer_that_verifies_the_creator_finds_an_empty_object_of_somebody_el
     }
     let looks = store.ops().iter().filter(|op| **op == Op::Head).count();
     assert_eq!(looks, 2, "one to open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_for_the_creator_has_time_of_its_own() {
+    let store = SimStore::new();
+    let mut own = writer(&store)
+        .verify_creator(true)
+        .attempt_timeout(100 * SEC)
+        .delivery_timeout(100 * SEC)
+        .backoff(Backoff::new(5 * SEC, 5 * SEC))
+        .open()
+        .await
+        .unwrap();
+    // The append takes nearly all of its own time.
+    store.world().latency = 97 * SEC;
+    store.fail_head(service(503, "InternalError"));
+    own.write_all(b"ours\n").await.unwrap();
+    own.shutdown().await.unwrap();
+    assert_eq!(store.text(), "ours\n");
 }
 
 // ---- sharing is fair
