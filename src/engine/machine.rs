@@ -151,8 +151,9 @@ pub(super) enum Stage {
     ReadBack(Parts),
     /// The same in one attempt, before this failure is told.
     Prove(Parts, Option<Error>),
-    /// Looking whether the object is sealed after all, since this has failed.
-    Unsealed(Error),
+    /// Looking whether the object is sealed after all, since this has failed. The look has a budget
+    /// of its own.
+    Unsealed(Error, Budget),
 }
 
 #[derive(Debug)]
@@ -441,7 +442,7 @@ impl Engine {
         match (&job.stage, job.goal) {
             (Stage::Main, Goal::Settle) => self.settle(rules, now),
             (Stage::Main, Goal::Seal) => Some(Action::Seal(self.given.position)),
-            (Stage::Main, Goal::Look(_)) | (Stage::Created | Stage::Unsealed(_), _) => {
+            (Stage::Main, Goal::Look(_)) | (Stage::Created | Stage::Unsealed(..), _) => {
                 Some(Action::Head)
             }
             (Stage::Content(_), _) => {
@@ -483,14 +484,13 @@ impl Engine {
     }
 
     /// The budget of what is being done.
-    fn budget(&mut self) -> Option<&mut Budget> {
+    pub(super) fn budget(&mut self) -> Option<&mut Budget> {
         let job = self.job.as_mut()?;
-        let of_batch = matches!(
-            (&job.stage, job.goal),
-            (Stage::Main | Stage::Content(_), Goal::Settle)
-        );
-        match (&mut self.pending, of_batch) {
-            (Some(pending), true) => Some(&mut pending.budget),
+        match (&mut job.stage, job.goal, &mut self.pending) {
+            (Stage::Unsealed(_, budget), ..) => Some(budget),
+            (Stage::Main | Stage::Content(_), Goal::Settle, Some(pending)) => {
+                Some(&mut pending.budget)
+            }
             _ => Some(&mut job.budget),
         }
     }

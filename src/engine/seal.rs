@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::budget::Budget;
 use super::flush::Time;
 use super::machine::{Engine, Stage, Step, Then};
 use super::reconcile::{Creator, Question, Sharing, Verdict, by_head};
@@ -35,7 +36,7 @@ impl Engine {
             | Recovery::Closed
             | Recovery::RefusedBetween => {
                 let Some(job) = &mut self.job else { return };
-                job.stage = Stage::Unsealed(error);
+                job.stage = Stage::Unsealed(error, Budget::new(now));
                 job.step = Step::Next;
             }
             Recovery::Fail | Recovery::Retry | Recovery::RetryMended(_) => {
@@ -68,7 +69,7 @@ impl Engine {
         };
         let verdict = by_head(question, seen.as_ref());
         let Some(job) = &mut self.job else { return };
-        let Stage::Unsealed(error) = std::mem::replace(&mut job.stage, Stage::Main) else {
+        let Stage::Unsealed(error, _) = std::mem::replace(&mut job.stage, Stage::Main) else {
             return;
         };
         match verdict {
@@ -79,5 +80,55 @@ impl Engine {
             }
             _ => self.seal_again(error, now),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::{Action, Event, Goal};
+    use super::super::rules::Rules;
+    use super::*;
+    use crate::error::TransportCause;
+    use crate::values::path::ObjectPath;
+
+    /// The end of the delivery timeout.
+    const LATE: Time = Duration::from_secs(120);
+
+    fn working_on(goal: Goal) -> Engine {
+        let object = ObjectPath::new("bucket", "object").unwrap();
+        let mut engine = Engine::new(object, None);
+        engine.opened(Some(ObjectInfo::appendable(7, Some(0))), None);
+        engine.start(goal, Duration::ZERO);
+        engine
+    }
+
+    fn broken() -> Error {
+        Error::transport(TransportCause::Broken, "reset")
+    }
+
+    #[test]
+    fn a_look_after_a_silent_seal_has_time_of_its_own() {
+        let rules = Rules::default();
+        let mut engine = working_on(Goal::Seal);
+        let action = engine.next(&rules, Duration::ZERO, 0.5);
+        assert!(matches!(action, Action::Seal(7)));
+        engine.on(&rules, Event::Sealed(Err(broken())), LATE);
+        assert!(matches!(engine.next(&rules, LATE, 0.5), Action::Head));
+        engine.on(&rules, Event::Looked(Err(broken())), LATE);
+        assert!(matches!(engine.next(&rules, LATE, 0.5), Action::Wait(_)));
+    }
+
+    #[test]
+    fn each_look_at_an_older_object_has_time_of_its_own() {
+        let rules = Rules::default();
+        let mut engine = working_on(Goal::Look(7));
+        let action = engine.next(&rules, Duration::ZERO, 0.5);
+        assert!(matches!(action, Action::Head));
+        engine.on(&rules, Event::Looked(Ok(None)), LATE);
+        assert!(matches!(engine.next(&rules, LATE, 0.5), Action::Wait(_)));
+        engine.on(&rules, Event::Waited(LATE), LATE);
+        assert!(matches!(engine.next(&rules, LATE, 0.5), Action::Head));
+        engine.on(&rules, Event::Looked(Err(broken())), LATE);
+        assert!(matches!(engine.next(&rules, LATE, 0.5), Action::Wait(_)));
     }
 }

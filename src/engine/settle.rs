@@ -259,9 +259,16 @@ impl Engine {
                 return;
             }
         };
+        if then == Then::Goal
+            && let Some(budget) = self.budget()
+        {
+            // Another look, if there is one, has its own time.
+            budget.restart(now);
+        }
+        let Some(job) = &self.job else { return };
         match (&job.stage, job.goal) {
             (Stage::Created, _) => self.check_created(seen),
-            (Stage::Unsealed(_), _) => self.looked_at_sealed(seen, now),
+            (Stage::Unsealed(..), _) => self.looked_at_sealed(seen, now),
             (_, Goal::Look(known)) => {
                 if !self.looks_again(known, None, seen.as_ref()) {
                     if let Some(job) = &mut self.job {
