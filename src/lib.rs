@@ -52,15 +52,16 @@
 //! | `writer` | the buffer, its watermarks, who waits for what (`shared.rs`), and the worker that takes batches out |
 //! | `stage` | what a batch passes on its way: which object, in which form |
 //! | `drive` | requests for one object: [`ObjectAppender`] runs the actions of the engine |
-//! | `engine` | all decisions about one object, without IO, clock or tokio; begin with `machine.rs` |
+//! | `engine` | all decisions about one object, without IO, clock or tokio; begin with `window.rs` and `machine.rs` |
 //! | `client`, `credentials`, `wire` | signed requests; where keys come from; what both share of HTTP |
 //! | `store`, `error`, `values` | the interface to a store; what goes wrong; paths, batches, positions, checksums |
 //!
-//! Where to look: what an answer of OSS proves is in `engine/answer.rs`, what a look at the object
-//! proves in `engine/reconcile.rs`, what may be done after a failure in `engine/recovery.rs`. When a
-//! flush is due is in `engine/flush.rs`, when an append is in `engine/schedule.rs`. Who is woken is in
+//! Where to look: what is accepted, in flight and durable is in `engine/window.rs`, in one struct. What
+//! an answer of OSS proves is in `engine/answer.rs`, what a look at the object proves in
+//! `engine/reconcile.rs`, what may be done after a failure in `engine/recovery.rs`. When a flush is
+//! due is in `engine/flush.rs`, when an append is in `engine/schedule.rs`. Who is woken is in
 //! `writer/shared.rs`, and `writer/handoff.rs` checks all orders of it. Where a record went after a
-//! roll is in `rolling/roller.rs`, and how its receipt knows in `stage/place.rs`.
+//! roll is in `rolling/roller.rs`, and how its receipt knows in `engine/place.rs`.
 //!
 //! # Logging
 //! The worker of a writer runs without a `tracing` subscriber, so that a writer that carries logs
@@ -137,12 +138,12 @@ pub use crate::log::{
 pub use crate::rolling::{
     FinishedObject, KeyNames, KeyTemplate, RollingStats, RollingWriter, RollingWriterBuilder,
 };
+#[cfg(feature = "rolling")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
+pub use crate::stage::RollReason;
 #[cfg(feature = "compression")]
 #[cfg_attr(docsrs, doc(cfg(feature = "compression")))]
 pub use crate::stage::compression::Compression;
-#[cfg(feature = "rolling")]
-#[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
-pub use crate::stage::destination::RollReason;
 pub use crate::store::AppendStore;
 pub use crate::store::listing::{KeyPage, ListedKey};
 pub use crate::store::options::{

@@ -24,7 +24,7 @@ pub(super) trait Timekeeper {
     fn queued(&mut self, waited: Duration);
 
     /// How long a request that is sent now may go without moving.
-    fn patience(&mut self, now: Time) -> Duration;
+    fn patience(&mut self) -> Duration;
 
     /// The request has come to its end.
     fn ended(&mut self, trip: Trip);
@@ -50,7 +50,7 @@ pub(super) async fn attempt<T>(
         None => None,
     };
     let began = origin.elapsed();
-    let patience = keeper.patience(began);
+    let patience = keeper.patience();
     let request = in_turn(turn, progress, request);
     let result = progress.guard(patience, request).await.unwrap_or_else(|| {
         Err(Error::transport(
@@ -120,8 +120,9 @@ impl Timekeeper for Question<'_> {
         self.budget.queued(waited);
     }
 
-    fn patience(&mut self, now: Time) -> Duration {
-        self.budget.patience(&self.options.rules, now)
+    fn patience(&mut self) -> Duration {
+        self.budget
+            .patience(&self.options.rules, self.origin.elapsed())
     }
 
     fn ended(&mut self, trip: Trip) {

@@ -2,30 +2,28 @@
 //! really happened.
 
 pub(crate) mod attempt;
+pub(crate) mod driver;
 pub(crate) mod gate;
 mod open;
 pub(crate) mod options;
 mod run;
 pub(crate) mod stats;
 pub(crate) mod wait;
+pub(crate) mod window;
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use tokio::time::Instant;
-
+use self::driver::Driver;
 pub use self::open::ObjectAppenderBuilder;
-use self::options::AppenderOptions;
-use self::stats::{AppendStats, Counters};
-use crate::engine::flush::Time;
-use crate::engine::machine::{Engine, Goal};
-use crate::engine::replay::Ended;
-use crate::error::{Error, Result};
+use self::stats::AppendStats;
+use crate::engine::action::Finished;
+use crate::engine::flight::Flight;
+use crate::engine::window::Window;
+use crate::error::Result;
 use crate::store::AppendStore;
 use crate::values::batch::Batch;
 use crate::values::checkpoint::Checkpoint;
 use crate::values::path::ObjectPath;
-use crate::values::proven::Proven;
 
 /// Appends to one object, each call at once and without a buffer, so that every byte is in it
 /// exactly once and in order.
@@ -57,12 +55,8 @@ use crate::values::proven::Proven;
 /// ```
 #[derive(Debug)]
 pub struct ObjectAppender<S> {
-    store: S,
-    options: Arc<AppenderOptions>,
-    counters: Arc<Counters>,
-    engine: Engine,
-    /// The time from which the engine counts.
-    origin: Instant,
+    driver: Driver<S>,
+    window: Window,
 }
 
 /// Where the bytes of one [`append`](ObjectAppender::append) are in the object.
@@ -80,6 +74,13 @@ pub struct AppendReceipt {
 }
 
 impl<S: AppendStore> ObjectAppender<S> {
+    fn new(driver: Driver<S>) -> Self {
+        Self {
+            window: Window::new(driver.engine().proven(), driver.engine().is_replaying()),
+            driver,
+        }
+    }
+
     /// Prepares to open `object` in `store`.
     pub fn builder(store: S, object: ObjectPath) -> ObjectAppenderBuilder<S> {
         ObjectAppenderBuilder::new(store, object)
@@ -100,8 +101,8 @@ impl<S: AppendStore> ObjectAppender<S> {
         if batch.is_empty() {
             return Ok(self.receipt(self.position(), 0));
         }
-        self.engine.offer(batch, self.now());
-        self.settle_pending().await
+        self.window.offer(batch, self.driver.now());
+        self.settle_window().await
     }
 
     /// Finds out the fate of the batch that a dropped `append` left behind, and completes it.
@@ -113,18 +114,14 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// # Cancel safety
     /// Safe to drop and to call again.
     pub async fn settle(&mut self) -> Result<Option<AppendReceipt>> {
-        if let Some(error) = self.engine.failed() {
-            return Err(error.clone());
-        }
-        if self.engine.pending().is_none() {
-            return Ok(None);
-        }
-        self.settle_pending().await.map(Some)
+        let is_idle = self.window.first().is_none();
+        let settled = self.settle_window().await?;
+        Ok((!is_idle).then_some(settled))
     }
 
-    async fn settle_pending(&mut self) -> Result<AppendReceipt> {
-        let settled = self.run(Goal::Settle).await?;
-        let (start, len) = settled.batch.unwrap_or((self.position(), 0));
+    async fn settle_window(&mut self) -> Result<AppendReceipt> {
+        let Finished { batch, .. } = self.driver.settle(&mut self.window).await?;
+        let (start, len) = batch.unwrap_or((self.position(), 0));
         Ok(self.receipt(start, len))
     }
 
@@ -138,16 +135,7 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// # Cancel safety
     /// Safe: what was proven stays proven, the rest is read again by the next call.
     pub async fn verify(&mut self) -> Result<()> {
-        self.settle().await?;
-        self.run(Goal::Verify).await.map(drop)
-    }
-
-    /// Reads back what was only compared, once and although the appender has failed, so that as
-    /// much as possible of it is known to be durable.
-    pub(crate) async fn prove_compared(&mut self) {
-        if self.lag() > 0 {
-            let _ = self.run(Goal::Prove).await;
-        }
+        self.driver.verify(&mut self.window).await
     }
 
     /// Ends a replay: the object must end where the written bytes do, and be what is known of it.
@@ -161,23 +149,7 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// # Cancel safety
     /// Safe to drop and to call again.
     pub async fn end_replay(&mut self) -> Result<()> {
-        self.settle().await?;
-        let Some(length) = self.engine.replayed() else {
-            return Ok(());
-        };
-        // An append of the predecessor may have landed since the object was opened.
-        let seen = match self.run(Goal::Look(length)).await {
-            Ok(looked) => looked.seen,
-            Err(error) => return Err(self.fail(error)),
-        };
-        match self.engine.end_replay(seen) {
-            Ended::Well(more) => {
-                self.counters.durable(more);
-                Ok(())
-            }
-            Ended::Verify => self.verify().await,
-            Ended::Badly(error) => Err(self.fail(error)),
-        }
+        self.driver.end_replay(&mut self.window).await
     }
 
     /// Seals the object at its present length. Sealing it again succeeds; an object that was never
@@ -195,55 +167,42 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// Safe: the object may have been sealed, and the next call finds that out.
     pub async fn seal(&mut self) -> Result<()> {
         self.end_replay().await?;
-        match self.engine.exists() {
-            true => self.run(Goal::Seal).await.map(drop),
-            false => Ok(()),
-        }
-    }
-
-    fn fail(&mut self, error: Error) -> Error {
-        let error = self.engine.failure(error, None);
-        self.counters.error(&error);
-        error
-    }
-
-    fn now(&self) -> Time {
-        self.origin.elapsed()
+        self.driver.seal().await
     }
 
     /// The batch that a dropped or failed `append` left behind, as far as it is not proven to be
     /// in the object.
     pub fn unsettled(&self) -> Option<&Batch> {
-        self.engine.pending()
+        self.window.first().map(Flight::given)
     }
 
     /// Gives back what was given and is not proven to be in the object, and its position. In a
     /// replay, bytes from [`durable_position`](Self::durable_position) up to there have been
     /// compared with the object and not been proven; the source has to supply them again.
     pub fn into_unsent(self) -> Option<(u64, Batch)> {
-        let batch = self.engine.pending()?.clone();
+        let batch = self.unsettled()?.clone();
         Some((self.position(), batch))
     }
 
     /// The object.
     pub fn object(&self) -> &ObjectPath {
-        self.engine.object()
+        self.driver.object()
     }
 
     /// The position of the next append: the object's length as far as we know it.
     pub fn position(&self) -> u64 {
-        self.engine.given().position
+        self.driver.position()
     }
 
     /// Up to here the object is proven to hold what was given. Behind
     /// [`position`](Self::position) only in a replay.
     pub fn durable_position(&self) -> u64 {
-        self.engine.durable_position()
+        self.driver.engine().durable_position()
     }
 
     /// The CRC-64 of the object up to [`position`](Self::position), where known.
     pub fn crc64(&self) -> Option<u64> {
-        self.engine.given().crc
+        self.driver.engine().given().crc
     }
 
     /// The end of what is proven: [`durable_position`](Self::durable_position), with the CRC-64 of
@@ -251,23 +210,12 @@ impl<S: AppendStore> ObjectAppender<S> {
     ///
     /// [replay]: ObjectAppenderBuilder::replay
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::at(self.object().clone(), self.proven())
-    }
-
-    pub(crate) fn proven(&self) -> Proven {
-        match self.durable_position() {
-            durable if durable == self.position() => self.engine.given(),
-            durable => Proven::unknown(durable),
-        }
+        Checkpoint::at(self.object().clone(), self.driver.engine().proven())
     }
 
     /// What was done so far.
     pub fn stats(&self) -> AppendStats {
-        self.counters.snapshot()
-    }
-
-    pub(crate) fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
+        self.driver.counters().snapshot()
     }
 
     fn receipt(&self, start: u64, len: u64) -> AppendReceipt {
@@ -278,26 +226,5 @@ impl<S: AppendStore> ObjectAppender<S> {
             crc64: self.crc64().filter(|_| self.position() == end),
             durable: self.durable_position() >= end,
         }
-    }
-
-    /// Whether this replays what a predecessor has written, of which a request may still land.
-    pub(crate) fn is_replaying(&self) -> bool {
-        self.engine.is_replaying()
-    }
-
-    /// Goes on after [`resume`](Self::resume) with the append that had failed, of `len` bytes.
-    pub(crate) async fn complete(&mut self, len: u64) -> Result<AppendReceipt> {
-        let settled = self.settle().await?;
-        Ok(settled.unwrap_or_else(|| self.receipt(self.position() - len, len)))
-    }
-
-    /// How many bytes have been compared and not been proven.
-    pub(crate) fn lag(&self) -> u64 {
-        self.engine.lag()
-    }
-
-    /// Takes a failure back: the next call goes on with the pending batch, which settles its fate.
-    pub(crate) fn resume(&mut self) {
-        self.engine.resume();
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::ObjectAppender;
+use super::driver::Driver;
 use super::options::{AppenderOptions, OpenMode, appender_option_setters};
 use super::stats::Counters;
-use crate::engine::machine::{Engine, Goal};
+use crate::engine::action::Goal;
+use crate::engine::machine::Engine;
+use crate::engine::window::Window;
 use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Result};
 use crate::store::AppendStore;
 use crate::values::batch::Batch;
@@ -59,11 +60,12 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
     /// Safe; with [`create_new`](Self::create_new) the empty object may have been created.
     pub async fn open(self) -> Result<ObjectAppender<S>> {
         let counters = Arc::new(Counters::new(self.object.bucket()));
-        self.open_counting(counters).await
+        let driver = self.open_driver(counters).await?;
+        Ok(ObjectAppender::new(driver))
     }
 
-    /// The same, and counts in `counters` what it does.
-    pub(crate) async fn open_counting(self, counters: Arc<Counters>) -> Result<ObjectAppender<S>> {
+    /// Opens the object for whoever has the window. Counts in `counters` what is done.
+    pub(crate) async fn open_driver(self, counters: Arc<Counters>) -> Result<Driver<S>> {
         let Self {
             store,
             object,
@@ -76,27 +78,28 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             .check()
             .and_then(|()| check_mode(&options, &object))
             .map_err(|error| error.with_operation("open").with_object(&object))?;
-        let mut appender = ObjectAppender {
+        let mut driver = Driver {
             store,
             options,
             counters,
             engine: Engine::new(object, mark),
-            origin: Instant::now(),
         };
-        let looked = appender.run(Goal::Look(0)).await;
+        // What waits in the window of a writer is not settled by this.
+        let mut window = Window::default();
+        let looked = driver.run(Goal::Look(0), &mut window).await;
         let seen = looked
-            .and_then(|looked| check_open(&appender.options, looked.seen))
-            .map_err(|error| error.with_operation("open").with_object(appender.object()))?;
-        let replay = match &appender.options.mode {
+            .and_then(|looked| check_open(&driver.options, looked.seen))
+            .map_err(|error| error.with_operation("open").with_object(driver.object()))?;
+        let replay = match &driver.options.mode {
             OpenMode::Replay(from) => Some(from.proven()),
             OpenMode::Append | OpenMode::CreateNew => None,
         };
-        appender.engine.opened(seen, replay);
-        if appender.options.mode == OpenMode::CreateNew {
-            appender.engine.offer(Batch::from(""), appender.now());
-            appender.settle().await?;
+        driver.engine.opened(seen, replay);
+        if driver.options.mode == OpenMode::CreateNew {
+            window.offer(Batch::from(""), driver.now());
+            driver.settle(&mut window).await?;
         }
-        Ok(appender)
+        Ok(driver)
     }
 }
 

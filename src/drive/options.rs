@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::gate::Gate;
@@ -28,6 +29,8 @@ pub(crate) struct AppenderOptions {
     pub(crate) gate: Option<Arc<Gate>>,
     /// Mark the objects that are created.
     pub(crate) mark_creator: bool,
+    /// The time from which engines count, and the writers before them.
+    pub(crate) origin: Instant,
     /// Cancelled when the writer has been told to end: waits are cut short then.
     pub(crate) ending: CancellationToken,
 }
@@ -41,6 +44,7 @@ impl Default for AppenderOptions {
             request: RequestOptions::default(),
             gate: None,
             mark_creator: true,
+            origin: Instant::now(),
             ending: CancellationToken::new(),
         }
     }

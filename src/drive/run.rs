@@ -11,15 +11,17 @@ use futures::future::join;
 use futures::stream::BoxStream;
 use tokio::time::Instant;
 
-use super::ObjectAppender;
 use super::attempt::{Timekeeper, attempt};
+use super::driver::Driver;
 use super::options::AppenderOptions;
 use super::stats::Counters;
 use super::wait::wait;
+use super::window::WindowAccess;
+use crate::engine::action::{Action, Event, Finished, Goal};
 use crate::engine::budget::{Trip, Wait};
 use crate::engine::flush::Time;
-use crate::engine::machine::{Action, Engine, Event, Finished, Goal, Mark};
-use crate::engine::settle::shown;
+use crate::engine::machine::{Engine, Moment};
+use crate::engine::mark::{Mark, shown};
 use crate::error::{Error, Result, TransportCause};
 use crate::store::AppendStore;
 use crate::store::options::ObjectOptions;
@@ -33,20 +35,26 @@ struct Reading {
     progress: Progress,
 }
 
-impl<S: AppendStore> ObjectAppender<S> {
+impl<S: AppendStore> Driver<S> {
     /// Works until the goal is achieved, or cannot be.
-    pub(super) async fn run(&mut self, goal: Goal) -> Result<Finished> {
+    pub(super) async fn run(
+        &mut self,
+        goal: Goal,
+        window: &mut impl WindowAccess,
+    ) -> Result<Finished> {
         let (store, object) = (&self.store, self.engine.object().clone());
         let mut runner = Runner {
             engine: &mut self.engine,
+            window,
             options: &self.options,
             counters: &self.counters,
-            origin: self.origin,
+            trip: None,
+            is_over: false,
         };
-        runner.engine.start(goal, runner.now());
+        let mut action = runner.begin(goal);
         let mut reading = None;
         loop {
-            let event = match runner.next() {
+            let event = match action {
                 Action::Append {
                     position,
                     body,
@@ -54,8 +62,9 @@ impl<S: AppendStore> ObjectAppender<S> {
                 } => Event::Answered(runner.append(store, position, body, creates).await),
                 Action::Head => {
                     let progress = Progress::new();
-                    let looked = runner.attempt(&progress, store.head(&object));
-                    Event::Looked(looked.await)
+                    let looked = runner.attempt(&progress, store.head(&object)).await;
+                    runner.sum_up().await;
+                    Event::Looked(looked)
                 }
                 Action::Read(range) => {
                     let progress = Progress::new();
@@ -79,39 +88,79 @@ impl<S: AppendStore> ObjectAppender<S> {
                 }
                 Action::Wait(for_what) => runner.wait(for_what).await,
                 Action::Done(result) => {
-                    let finished = runner.engine.finish();
+                    let finished = runner.finish();
                     return result.map(|()| finished);
                 }
             };
-            runner.on(event);
+            action = runner.next(event);
+        }
+    }
+
+    /// Computes the checksum of what is settled next, if it is needed before that is sent.
+    pub(super) async fn sum_up(&self, window: &mut impl WindowAccess) {
+        if self.engine.is_replaying()
+            && let Some(body) = window.with(|window| window.body())
+        {
+            sum_up(&body).await;
         }
     }
 }
 
-/// What runs actions, beside the store.
-struct Runner<'a> {
+/// What runs actions, beside the store. When it is dropped before its end, so was the future that
+/// worked on the goal.
+struct Runner<'a, W: WindowAccess> {
     engine: &'a mut Engine,
+    window: &'a mut W,
     options: &'a AppenderOptions,
     counters: &'a Counters,
-    origin: Instant,
+    /// How the last request went by the clock, until the engine is told.
+    trip: Option<Trip>,
+    is_over: bool,
 }
 
-impl Runner<'_> {
+impl<W: WindowAccess> Runner<'_, W> {
     fn now(&self) -> Time {
-        self.origin.elapsed()
+        self.options.origin.elapsed()
     }
 
-    fn next(&mut self) -> Action {
-        let (now, random) = (self.now(), fastrand::f64());
-        let action = self.engine.next(&self.options.rules, now, random);
-        self.counters.count(self.engine.told());
-        action
-    }
-
-    fn on(&mut self, event: Event) {
+    /// Lets the engine decide.
+    fn decide<R>(&mut self, decide: impl FnOnce(&mut Moment<'_>) -> R) -> R {
         let now = self.now();
-        self.engine.on(&self.options.rules, event, now);
+        let (engine, rules) = (&mut *self.engine, &self.options.rules);
+        let decided = (self.window).with(|window| decide(&mut engine.at(window, rules, now)));
         self.counters.count(self.engine.told());
+        decided
+    }
+
+    fn begin(&mut self, goal: Goal) -> Action {
+        let random = fastrand::f64();
+        self.decide(|moment| {
+            moment.start(goal);
+            moment.next(random)
+        })
+    }
+
+    fn next(&mut self, event: Event) -> Action {
+        let (trip, random) = (self.trip.take(), fastrand::f64());
+        self.decide(|moment| {
+            if let Some(trip) = trip {
+                moment.on(Event::Ended(trip));
+            }
+            moment.on(event);
+            moment.next(random)
+        })
+    }
+
+    fn finish(mut self) -> Finished {
+        self.is_over = true;
+        self.engine.finish()
+    }
+
+    /// Computes the checksum that a look is judged by, where no answer came before it was known.
+    async fn sum_up(&mut self) {
+        if let Some(body) = self.window.with(|window| window.body()) {
+            sum_up(&body).await;
+        }
     }
 
     async fn wait(&self, Wait { own, asked }: Wait) -> Event {
@@ -119,7 +168,7 @@ impl Runner<'_> {
             gate.give_back();
         }
         let end = wait(own, asked, &self.options.ending).await;
-        Event::Waited(end.saturating_duration_since(self.origin))
+        Event::Waited(end.saturating_duration_since(self.options.origin))
     }
 
     async fn append(
@@ -166,21 +215,29 @@ impl Runner<'_> {
     }
 }
 
-impl Timekeeper for Runner<'_> {
+impl<W: WindowAccess> Timekeeper for Runner<'_, W> {
     fn origin(&self) -> Instant {
-        self.origin
+        self.options.origin
     }
 
     fn queued(&mut self, waited: Duration) {
-        self.on(Event::Queued(waited));
+        self.decide(|moment| moment.on(Event::Queued(waited)));
     }
 
-    fn patience(&mut self, now: Time) -> Duration {
-        self.engine.patience(&self.options.rules, now)
+    fn patience(&mut self) -> Duration {
+        self.decide(|moment| moment.patience())
     }
 
     fn ended(&mut self, trip: Trip) {
-        self.on(Event::Ended(trip));
+        self.trip = Some(trip);
+    }
+}
+
+impl<W: WindowAccess> Drop for Runner<'_, W> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.decide(|moment| moment.on(Event::Dropped));
+        }
     }
 }
 

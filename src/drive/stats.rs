@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::engine::machine::Told;
+use crate::engine::action::Told;
 use crate::error::Error;
 use crate::metrics;
 

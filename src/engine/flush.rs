@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::values::position::StreamPosition;
+
 /// A point in time, counted from the opening of the writer.
 pub(crate) type Time = Duration;
 
@@ -46,7 +48,7 @@ impl Default for FlushMode {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FlushTargets {
     /// The highest position that somebody waits for.
-    target: u64,
+    target: StreamPosition,
     /// When its append is due; `None` if nobody waits for one.
     due: Option<Time>,
     /// When a flush forced an append last.
@@ -56,7 +58,7 @@ pub(crate) struct FlushTargets {
 impl FlushTargets {
     /// Asks for everything before `target`, no sooner than `min_interval` after the last append
     /// that a flush forced. An append that is due already is never put off by this.
-    pub(crate) fn ask(&mut self, target: u64, now: Time, min_interval: Duration) {
+    pub(crate) fn ask(&mut self, target: StreamPosition, now: Time, min_interval: Duration) {
         let earliest = match self.last_forced {
             Some(last) => now.max(last.saturating_add(min_interval)),
             None => now,
@@ -71,7 +73,7 @@ impl FlushTargets {
     }
 
     /// Notes that an append was issued at `now` which ends at `end`.
-    pub(crate) fn issued(&mut self, end: u64, now: Time) {
+    pub(crate) fn issued(&mut self, end: StreamPosition, now: Time) {
         let Some(due) = self.due else { return };
         if due <= now {
             self.last_forced = Some(now);
@@ -92,53 +94,53 @@ mod tests {
     #[test]
     fn the_first_flush_is_due_at_once_and_the_next_after_the_interval() {
         let mut flush = FlushTargets::default();
-        flush.ask(10, 5 * MS, INTERVAL);
+        flush.ask(StreamPosition::new(10), 5 * MS, INTERVAL);
         assert_eq!(flush.due(), Some(5 * MS));
-        flush.issued(10, 5 * MS);
+        flush.issued(StreamPosition::new(10), 5 * MS);
         assert_eq!(flush.due(), None);
 
-        flush.ask(20, 6 * MS, INTERVAL);
+        flush.ask(StreamPosition::new(20), 6 * MS, INTERVAL);
         assert_eq!(flush.due(), Some(205 * MS));
     }
 
     #[test]
     fn a_later_target_does_not_postpone_the_append_that_is_due() {
         let mut flush = FlushTargets::default();
-        flush.ask(10, Time::ZERO, INTERVAL);
-        flush.issued(10, Time::ZERO);
-        flush.ask(20, 10 * MS, INTERVAL);
-        flush.ask(30, 190 * MS, INTERVAL);
+        flush.ask(StreamPosition::new(10), Time::ZERO, INTERVAL);
+        flush.issued(StreamPosition::new(10), Time::ZERO);
+        flush.ask(StreamPosition::new(20), 10 * MS, INTERVAL);
+        flush.ask(StreamPosition::new(30), 190 * MS, INTERVAL);
         assert_eq!(flush.due(), Some(200 * MS));
     }
 
     #[test]
     fn a_sync_is_due_at_once_in_every_interval() {
         let mut flush = FlushTargets::default();
-        flush.ask(10, Time::ZERO, INTERVAL);
-        flush.issued(10, Time::ZERO);
-        flush.ask(20, 10 * MS, INTERVAL);
-        flush.ask(20, 11 * MS, Duration::ZERO);
+        flush.ask(StreamPosition::new(10), Time::ZERO, INTERVAL);
+        flush.issued(StreamPosition::new(10), Time::ZERO);
+        flush.ask(StreamPosition::new(20), 10 * MS, INTERVAL);
+        flush.ask(StreamPosition::new(20), 11 * MS, Duration::ZERO);
         assert_eq!(flush.due(), Some(11 * MS));
     }
 
     #[test]
     fn an_append_that_ends_before_the_target_leaves_it_due() {
         let mut flush = FlushTargets::default();
-        flush.ask(100, Time::ZERO, INTERVAL);
-        flush.issued(60, Time::ZERO);
+        flush.ask(StreamPosition::new(100), Time::ZERO, INTERVAL);
+        flush.issued(StreamPosition::new(60), Time::ZERO);
         assert_eq!(flush.due(), Some(Time::ZERO));
-        flush.issued(100, MS);
+        flush.issued(StreamPosition::new(100), MS);
         assert_eq!(flush.due(), None);
     }
 
     #[test]
     fn an_append_issued_by_size_does_not_start_an_interval() {
         let mut flush = FlushTargets::default();
-        flush.ask(10, Time::ZERO, INTERVAL);
-        flush.issued(10, Time::ZERO);
-        flush.ask(20, 50 * MS, INTERVAL);
-        flush.issued(20, 60 * MS);
-        flush.ask(30, 250 * MS, INTERVAL);
+        flush.ask(StreamPosition::new(10), Time::ZERO, INTERVAL);
+        flush.issued(StreamPosition::new(10), Time::ZERO);
+        flush.ask(StreamPosition::new(20), 50 * MS, INTERVAL);
+        flush.issued(StreamPosition::new(20), 60 * MS);
+        flush.ask(StreamPosition::new(30), 250 * MS, INTERVAL);
         assert_eq!(flush.due(), Some(250 * MS));
     }
 }

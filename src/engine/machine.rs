@@ -1,33 +1,33 @@
-//! The state machine of one object: what is proven of it, the batch whose fate is open, and what is
-//! to be done next.
+//! The state machine of one object: what is proven of it, and what is to be done next about the
+//! [window](super::window) of what is to be appended.
 //!
-//! The caller asks [`Engine::next`] what to do, does that, and tells by [`Engine::on`] how it went.
-//! It may stop at any point, which is what a dropped future does: whatever was under way then counts
-//! as sent and not answered, and the next goal finds out. Time and randomness come in as arguments.
+//! The caller asks [`Moment::next`] what to do, does that, and tells by [`Moment::on`] how it went.
+//! It may stop at any point, and tells that too: whatever was under way then counts as sent and not
+//! answered, and the next goal finds out. Time and randomness come in as arguments.
+//!
+//! How a flight is settled by attempts and answers is in [`settle`](super::settle), by looks in
+//! [`look`](super::look); what a replay compares in [`replay`](super::replay).
 //!
 //! # Invariants
 //! - A request that was sent and that OSS itself has not answered is in doubt: it may land until
 //!   the object is proven to be longer than its position, or takes no more appends. Nothing else
 //!   ends that, least of all the refusal of a later attempt.
-//! - The pending batch is frozen: its bytes go to its position, or go on behind others' in a shared
+//! - A flight is frozen: its bytes go to its position, or go on behind others' in a shared
 //!   object, until they are proven to be there or cannot get there any more.
 //! - What is given is proven, but for what a replay has only compared.
 
-use std::ops::Range;
+use super::action::{Action, Event, Finished, Goal, Told};
+use super::job::{Job, Step, Task, Then};
+use super::mark::Mark;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::budget::{Budget, Trip, Wait, asked};
+use super::budget::{Budget, Wait, asked};
 use super::flush::Time;
-use super::pending::Pending;
 use super::reconcile::Sharing;
 use super::replay::{Parts, Replay};
 use super::rules::Rules;
-use super::settle::Compare;
+use super::window::Window;
 use crate::error::{Error, Landed, Result};
-use crate::store::request::AppendAnswer;
-use crate::values::batch::Batch;
 use crate::values::info::ObjectInfo;
 use crate::values::path::ObjectPath;
 use crate::values::proven::Proven;
@@ -36,157 +36,6 @@ use crate::values::proven::Proven;
 /// cache on the way may show it; and how long to wait before the first of these times.
 const LOOKS_AGAIN: u32 = 3;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
-
-/// The random value with which a writer marks what it creates. Bytes, since a number of this size
-/// would be aligned to 16.
-pub(crate) type Mark = [u8; 16];
-
-/// What is to be achieved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Goal {
-    /// The fate of the pending batch is known.
-    Settle,
-    /// The object has been looked at, and was at least this long, or has been looked at again.
-    Look(u64),
-    /// What a replay has only compared has been proven by reading it back.
-    Verify,
-    /// The same as far as one attempt goes.
-    Prove,
-    /// The object is sealed at its present length.
-    Seal,
-}
-
-/// What to do next.
-#[derive(Debug)]
-pub(crate) enum Action {
-    /// Append these bytes at this position; `creates`: the object is not there yet.
-    Append {
-        position: u64,
-        body: Batch,
-        creates: bool,
-    },
-    /// Look at the object.
-    Head,
-    /// Begin to read this range.
-    Read(Range<u64>),
-    /// Go on with that.
-    ReadOn,
-    /// Seal the object at this length.
-    Seal(u64),
-    /// Wait before the next request.
-    Wait(Wait),
-    /// The goal is achieved, or cannot be.
-    Done(Result<()>),
-}
-
-/// How what was to be done went.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// The request had to wait for its turn.
-    Queued(Duration),
-    /// A request has come to its end; how it went comes next.
-    Ended(Trip),
-    /// An append was answered, or failed.
-    Answered(Result<AppendAnswer>),
-    /// A look was answered, or failed.
-    Looked(Result<Option<ObjectInfo>>),
-    /// More of the range came, or could not be had.
-    Read(Result<Bytes>),
-    /// A request to seal was answered, or failed.
-    Sealed(Result<()>),
-    /// The wait is over, which was to end at this time.
-    Waited(Time),
-}
-
-/// What has happened since this was asked last, for those who count.
-#[derive(Debug, Default)]
-pub(crate) struct Told {
-    /// Bytes proven to be in the object.
-    pub(crate) durable: u64,
-    /// An append was proven, so long after its first attempt.
-    pub(crate) appended: Option<Duration>,
-    /// The append is not the first for its batch.
-    pub(crate) retried: bool,
-    /// The object is looked at to find out what happened.
-    pub(crate) reconciles: bool,
-    /// What is told as the last failure.
-    pub(crate) error: Option<Error>,
-}
-
-/// What is known once a goal is achieved.
-#[derive(Debug, Default)]
-pub(crate) struct Finished {
-    /// What the last look has shown.
-    pub(crate) seen: Option<ObjectInfo>,
-    /// Where the batch begins that has been settled, and how long it was.
-    pub(crate) batch: Option<(u64, u64)>,
-}
-
-/// What is being done towards a goal.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) goal: Goal,
-    pub(super) stage: Stage,
-    pub(super) step: Step,
-    /// That of everything but the appends of a batch.
-    pub(super) budget: Budget,
-    pub(super) began: Time,
-    /// What a wait that is under way is for.
-    pub(super) waits: Then,
-    pub(super) stale_looks: u32,
-    pub(super) finished: Finished,
-    pub(super) told: Told,
-}
-
-/// What within the goal.
-#[derive(Debug)]
-pub(super) enum Stage {
-    /// The goal itself.
-    Main,
-    /// The range tells what a look could not.
-    Content(Compare),
-    /// Looking whether an object that we have created has our mark.
-    Created,
-    /// Reading back what was only compared.
-    ReadBack(Parts),
-    /// The same in one attempt, before this failure is told.
-    Prove(Parts, Option<Error>),
-    /// Looking whether the object is sealed after all, since this has failed. The look has a budget
-    /// of its own.
-    Unsealed(Error, Budget),
-}
-
-#[derive(Debug)]
-pub(super) enum Step {
-    /// Decide what comes next.
-    Next,
-    /// A request, or a wait, is under way.
-    Under,
-    /// Wait before the next attempt, because of this failure; at least as long as that.
-    Pause(Error, Duration, Then),
-    /// Wait because OSS has asked for it.
-    Asked,
-    /// Wait before another look.
-    LookAgain,
-    Read(Range<u64>),
-    /// The next part of the range.
-    ReadOn,
-    Done(Result<()>),
-}
-
-/// What has failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
-    Append,
-    /// A look at the object, to find out what happened to an append.
-    Look,
-    /// An append that was not applied is sent again.
-    SendAgain,
-    /// Anything else.
-    Goal,
-    /// Nothing: OSS has asked for a wait.
-    Asked,
-}
 
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -203,10 +52,9 @@ pub(crate) struct Engine {
     pub(super) creator: Option<String>,
     /// In a box, since few have one.
     pub(super) replay: Option<Box<Replay>>,
-    /// In a box, as all that follows: an idle engine has none.
-    pub(super) pending: Option<Box<Pending>>,
+    /// In a box: an idle engine has none.
     pub(super) job: Option<Box<Job>>,
-    /// The object has been replaced while the pending batch was in doubt.
+    /// The object has been replaced while a flight was in doubt.
     pub(super) lost: Option<Error>,
     pub(super) failed: Option<Error>,
     /// OSS asked us to send nothing before this time.
@@ -224,7 +72,6 @@ impl Engine {
             mark,
             creator: None,
             replay: None,
-            pending: None,
             job: None,
             lost: None,
             failed: None,
@@ -276,11 +123,6 @@ impl Engine {
         self.failed.as_ref()
     }
 
-    /// The batch whose fate is open: what of it is not proven to be in the object.
-    pub(crate) fn pending(&self) -> Option<&Batch> {
-        self.pending.as_deref().map(|pending| &pending.batch)
-    }
-
     /// Up to here the object is proven to hold what was given.
     pub(crate) fn durable_position(&self) -> u64 {
         let replay = self.replay.as_ref();
@@ -292,42 +134,27 @@ impl Engine {
         self.given.position - self.durable_position()
     }
 
-    /// Takes a batch in, whose fate [`Goal::Settle`] finds out. There must be none before it.
-    pub(crate) fn offer(&mut self, batch: Batch, now: Time) {
-        debug_assert!(self.pending.is_none(), "one batch at a time");
-        let start = self.given.position;
-        self.pending = Some(Box::new(Pending::new(batch, start, now)));
-    }
-
-    /// Takes a failure back: the next goal goes on with the pending batch.
-    pub(crate) fn resume(&mut self) {
-        self.failed = None;
-        if let Some(pending) = &mut self.pending {
-            pending.resume();
+    /// The end of what is proven.
+    pub(crate) fn proven(&self) -> Proven {
+        match self.durable_position() {
+            durable if durable == self.given.position => self.given,
+            durable => Proven::unknown(durable),
         }
     }
 
-    /// Begins with `goal`. Whatever was under way before was given up.
-    pub(crate) fn start(&mut self, goal: Goal, now: Time) {
-        if let (Goal::Settle, Some(pending)) = (goal, &mut self.pending) {
-            // Nobody was at work on it in between.
-            pending.budget.restart(now);
+    /// What is to be decided at this moment, by these rules, about what is in `window`.
+    pub(crate) fn at<'a>(
+        &'a mut self,
+        window: &'a mut Window,
+        rules: &'a Rules,
+        now: Time,
+    ) -> Moment<'a> {
+        Moment {
+            engine: self,
+            window,
+            rules,
+            now,
         }
-        self.job = Some(Box::new(Job {
-            goal,
-            stage: match goal {
-                Goal::Settle | Goal::Look(_) | Goal::Seal => Stage::Main,
-                Goal::Verify => Stage::ReadBack(Parts::default()),
-                Goal::Prove => Stage::Prove(Parts::default(), None),
-            },
-            step: Step::Next,
-            budget: Budget::new(now),
-            began: now,
-            waits: Then::Goal,
-            stale_looks: 0,
-            finished: Finished::default(),
-            told: Told::default(),
-        }));
     }
 
     /// Ends with the goal that is done.
@@ -342,25 +169,75 @@ impl Engine {
         job.map(|job| std::mem::take(&mut job.told))
             .unwrap_or_default()
     }
+}
+
+/// An engine at one moment, with the window that it works on: all decisions are made by this.
+#[derive(Debug)]
+pub(crate) struct Moment<'a> {
+    pub(super) engine: &'a mut Engine,
+    pub(super) window: &'a mut Window,
+    pub(super) rules: &'a Rules,
+    pub(super) now: Time,
+}
+
+impl Moment<'_> {
+    /// Takes a failure back: the next goal goes on with the pending batch.
+    pub(crate) fn resume(&mut self) {
+        self.engine.failed = None;
+        if let Some(flight) = self.window.first_mut() {
+            flight.resume();
+        }
+    }
+
+    /// Begins with `goal`. Whatever was under way before was given up.
+    pub(crate) fn start(&mut self, goal: Goal) {
+        if let (Goal::Settle, Some(flight)) = (goal, self.window.first_mut()) {
+            // Nobody was at work on it in between.
+            flight.budget.restart(self.now);
+        }
+        self.engine.job = Some(Box::new(Job {
+            goal,
+            task: match goal {
+                Goal::Settle | Goal::Look(_) | Goal::Seal => Task::Main,
+                Goal::Verify => Task::ReadBack(Parts::default()),
+                Goal::Prove => Task::Prove(Parts::default(), None),
+            },
+            step: Step::Next,
+            budget: Budget::new(self.now),
+            began: self.now,
+            waits: Then::Goal,
+            stale_looks: 0,
+            finished: Finished::default(),
+            told: Told::default(),
+        }));
+    }
 
     /// How long a request that is sent now may go without moving.
-    pub(crate) fn patience(&mut self, rules: &Rules, now: Time) -> Duration {
+    pub(crate) fn patience(&mut self) -> Duration {
+        let (rules, now) = (self.rules, self.now);
         match self.budget() {
             Some(budget) => budget.patience(rules, now),
-            None => rules.attempt_timeout,
+            None => self.rules.attempt_timeout,
         }
     }
 
     /// What to do next. `random` is from 0 to 1.
-    pub(crate) fn next(&mut self, rules: &Rules, now: Time, random: f64) -> Action {
+    pub(crate) fn next(&mut self, random: f64) -> Action {
+        let action = self.next_action(random);
+        self.note();
+        action
+    }
+
+    fn next_action(&mut self, random: f64) -> Action {
+        let (rules, now) = (self.rules, self.now);
         loop {
-            let Some(job) = &mut self.job else {
+            let Some(job) = &mut self.engine.job else {
                 return Action::Done(Ok(()));
             };
             match std::mem::replace(&mut job.step, Step::Under) {
                 // A step that was given up is decided anew.
                 Step::Next | Step::Under => {
-                    if let Some(action) = self.decide(rules, now) {
+                    if let Some(action) = self.decide() {
                         return action;
                     }
                 }
@@ -368,7 +245,7 @@ impl Engine {
                 Step::ReadOn => return Action::ReadOn,
                 Step::Asked => {
                     job.waits = Then::Asked;
-                    let asked = self.not_before;
+                    let asked = self.engine.not_before;
                     let asked = asked.map_or(Duration::ZERO, |time| time.saturating_sub(now));
                     return Action::Wait(Wait {
                         own: Duration::ZERO,
@@ -401,7 +278,20 @@ impl Engine {
     }
 
     /// Tells how what was to be done went.
-    pub(crate) fn on(&mut self, rules: &Rules, event: Event, now: Time) {
+    pub(crate) fn on(&mut self, event: Event) {
+        self.take(event);
+        self.note();
+    }
+
+    /// Tells the window what is proven.
+    pub(super) fn note(&mut self) {
+        let engine = &*self.engine;
+        let (proven, lag) = (engine.proven(), engine.lag());
+        self.window.note(proven, lag, engine.is_replaying());
+    }
+
+    fn take(&mut self, event: Event) {
+        let now = self.now;
         match event {
             Event::Queued(waited) => {
                 if let Some(budget) = self.budget() {
@@ -417,41 +307,44 @@ impl Engine {
                 if let Some(budget) = self.budget() {
                     budget.ended_at(time, now);
                 }
-                let waits = self.job.as_ref().map(|job| job.waits);
+                let waits = self.engine.job.as_ref().map(|job| job.waits);
                 self.waited(waits.unwrap_or(Then::Goal));
             }
-            Event::Answered(answer) => self.answered(rules, answer, now),
-            Event::Looked(looked) => self.looked(rules, looked, now),
-            Event::Read(read) => self.read(rules, read, now),
-            Event::Sealed(sealed) => self.sealed(sealed, now),
+            Event::Answered(answer) => self.answered(answer),
+            Event::Looked(looked) => self.looked(looked),
+            Event::Read(read) => self.read(read),
+            Event::Sealed(sealed) => self.sealed(sealed),
+            // An append that was under way is in doubt since it was given out, and is looked for by
+            // whoever goes on. Whatever else was under way is done again.
+            Event::Dropped => self.engine.job = None,
         }
     }
 
     /// The wait before the next attempt of what has failed is over.
     fn waited(&mut self, then: Then) {
-        match (then, &mut self.pending) {
-            (Then::SendAgain, Some(pending)) => pending.look = false,
-            (Then::Asked, _) => self.not_before = None,
+        match (then, self.window.first_mut()) {
+            (Then::SendAgain, Some(flight)) => flight.look = false,
+            (Then::Asked, _) => self.engine.not_before = None,
             _ => {}
         }
         self.step(Step::Next);
     }
 
-    fn decide(&mut self, rules: &Rules, now: Time) -> Option<Action> {
-        let job = self.job.as_mut()?;
-        match (&job.stage, job.goal) {
-            (Stage::Main, Goal::Settle) => self.settle(rules, now),
-            (Stage::Main, Goal::Seal) => Some(Action::Seal(self.given.position)),
-            (Stage::Main, Goal::Look(_)) | (Stage::Created | Stage::Unsealed(..), _) => {
+    fn decide(&mut self) -> Option<Action> {
+        let job = self.engine.job.as_mut()?;
+        match (&job.task, job.goal) {
+            (Task::Main, Goal::Settle) => self.settle(),
+            (Task::Main, Goal::Seal) => Some(Action::Seal(self.engine.given.position)),
+            (Task::Main, Goal::Look(_)) | (Task::Created | Task::Unsealed(..), _) => {
                 Some(Action::Head)
             }
-            (Stage::Content(_), _) => {
+            (Task::Content(_), _) => {
                 // Given up in the midst of it: look again.
-                job.stage = Stage::Main;
+                job.task = Task::Main;
                 self.again()
             }
-            (Stage::ReadBack(_), _) | (Stage::Main, Goal::Verify) => self.read_back(),
-            (Stage::Prove(..), _) | (Stage::Main, Goal::Prove) => self.prove(),
+            (Task::ReadBack(_), _) | (Task::Main, Goal::Verify) => self.read_back(),
+            (Task::Prove(..), _) | (Task::Main, Goal::Prove) => self.prove(),
         }
     }
 
@@ -462,7 +355,7 @@ impl Engine {
     }
 
     pub(super) fn step(&mut self, step: Step) {
-        if let Some(job) = &mut self.job {
+        if let Some(job) = &mut self.engine.job {
             job.step = step;
         }
     }
@@ -478,27 +371,25 @@ impl Engine {
     }
 
     pub(super) fn told_mut(&mut self, tell: impl FnOnce(&mut Told)) {
-        if let Some(job) = &mut self.job {
+        if let Some(job) = &mut self.engine.job {
             tell(&mut job.told);
         }
     }
 
     /// The budget of what is being done.
     pub(super) fn budget(&mut self) -> Option<&mut Budget> {
-        let job = self.job.as_mut()?;
-        match (&mut job.stage, job.goal, &mut self.pending) {
-            (Stage::Unsealed(_, budget), ..) => Some(budget),
-            (Stage::Main | Stage::Content(_), Goal::Settle, Some(pending)) => {
-                Some(&mut pending.budget)
-            }
+        let job = self.engine.job.as_mut()?;
+        match (&mut job.task, job.goal, self.window.first_mut()) {
+            (Task::Unsealed(_, budget), ..) => Some(budget),
+            (Task::Main | Task::Content(_), Goal::Settle, Some(flight)) => Some(&mut flight.budget),
             _ => Some(&mut job.budget),
         }
     }
 
-    pub(super) fn sharing(&self, rules: &Rules) -> Sharing {
-        if self.replay.is_some() {
+    pub(super) fn sharing(&self) -> Sharing {
+        if self.engine.replay.is_some() {
             Sharing::Replay
-        } else if rules.shared {
+        } else if self.rules.shared {
             Sharing::Shared
         } else {
             Sharing::Exclusive
@@ -515,7 +406,7 @@ impl Engine {
     ) -> bool {
         let length = seen.map_or(0, |seen| seen.length);
         let is_stale = length < named.unwrap_or(known);
-        let Some(job) = &mut self.job else {
+        let Some(job) = &mut self.engine.job else {
             return false;
         };
         if !is_stale || job.stale_looks >= LOOKS_AGAIN {
@@ -538,29 +429,28 @@ impl Engine {
     pub(crate) fn failure(&mut self, error: Error, landed: Option<Landed>) -> Error {
         let mut error = error
             .with_operation("append")
-            .with_object(&self.object)
-            .with_position(self.given.position);
-        if let Some(pending) = &self.pending {
-            let by_requests = match self.replay.is_some() || pending.in_doubt {
-                true => Landed::InDoubt,
-                false => Landed::No,
+            .with_object(&self.engine.object)
+            .with_position(self.engine.given.position);
+        let is_replaying = self.engine.replay.is_some();
+        if let Some(flight) = self.window.first_mut() {
+            let landed = match landed {
+                Some(landed) => landed,
+                None if is_replaying || flight.in_doubt => Landed::InDoubt,
+                None => Landed::No,
             };
-            let landed = landed.unwrap_or(by_requests);
+            flight.in_doubt = landed == Landed::InDoubt;
             error = error.with_landed(landed);
             if landed == Landed::Yes {
-                // What was only compared yet is proven with it.
-                let more = self.lag() + pending.batch.len();
-                self.given = self.given.after(&pending.batch);
-                self.replay = None;
-                self.pending = None;
-                self.told_mut(|told| told.durable += more);
+                let end = self.engine.given.after(&flight.body);
+                self.proven(end);
             }
         } else if let Some(landed) = landed {
             error = error.with_landed(landed);
         }
         let last = error.clone();
         self.told_mut(|told| told.error = Some(last));
-        self.failed = Some(error.clone());
+        self.engine.failed = Some(error.clone());
+        self.note();
         error
     }
 }

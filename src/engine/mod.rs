@@ -5,18 +5,25 @@
 //! request in [`recovery`], how long it is tried in [`budget`]. [`schedule`] and [`flush`] decide
 //! when an append is due.
 
+pub(crate) mod action;
 pub(crate) mod answer;
 pub(crate) mod budget;
+mod compared;
+pub(crate) mod flight;
 pub(crate) mod flush;
+mod job;
+mod look;
 pub(crate) mod machine;
-mod pending;
+pub(crate) mod mark;
 pub(crate) mod period;
+pub(crate) mod place;
 pub(crate) mod reconcile;
 pub(crate) mod recovery;
 pub(crate) mod replay;
 pub(crate) mod rules;
 pub(crate) mod schedule;
 mod seal;
-pub(crate) mod settle;
+mod settle;
 #[cfg(test)]
 mod simulation;
+pub(crate) mod window;

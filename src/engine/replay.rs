@@ -5,13 +5,13 @@
 //! the writer says so. Until the first append of our own is proven, a request of the predecessor
 //! may still land.
 
+use super::action::{Action, Goal};
+use super::job::{Step, Task, Then};
+use super::machine::{Engine, Moment};
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::flush::Time;
-use super::machine::{Action, Engine, Goal, Stage, Step, Then};
-use super::rules::Rules;
 use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Result};
 use crate::values::batch::Batch;
 use crate::values::crc64::{self, Crc64};
@@ -101,8 +101,9 @@ impl Replay {
 pub(crate) enum Compared {
     /// Nothing to compare: the object ends here.
     AtEnd,
-    /// These first bytes of the batch are in the object already, if its content is ours.
-    Skip(u64),
+    /// These first bytes of the batch are in the object already, up to there, if its content is
+    /// ours.
+    Skip(u64, Proven),
 }
 
 /// How far the parts that were only compared have been read back.
@@ -123,17 +124,25 @@ pub(crate) enum Ended {
 }
 
 impl Engine {
+    /// The length up to which the object must at least be for a replay to end.
+    pub(crate) fn replayed(&self) -> Option<u64> {
+        let replay = self.replay.as_ref()?;
+        Some(replay.until.position.max(self.given.position))
+    }
+}
+
+impl Moment<'_> {
     /// Compares the beginning of `batch` with the object, as far as that reaches.
     pub(super) fn compare(&mut self, batch: &Batch) -> Result<Compared> {
-        let Some(replay) = &mut self.replay else {
+        let Some(replay) = &mut self.engine.replay else {
             return Ok(Compared::AtEnd);
         };
-        let left = replay.until.position - self.given.position;
+        let left = replay.until.position - self.engine.given.position;
         if left == 0 {
             return Ok(Compared::AtEnd);
         }
         let take = left.min(batch.len());
-        let next = self.given.after_prefix(batch, take);
+        let next = self.engine.given.after_prefix(batch, take);
         let complete = match take == left {
             true => next.has_crc(replay.until.crc),
             false => None,
@@ -148,36 +157,41 @@ impl Engine {
             }
             None => replay.push(Part::of(batch, take)),
         }
-        self.given = next;
-        Ok(Compared::Skip(take))
+        Ok(Compared::Skip(take, next))
     }
 
     /// Whether what was compared can only be proven by reading it back.
     pub(super) fn must_read_back(&self) -> bool {
-        self.replay.as_ref().is_some_and(|replay| {
+        self.engine.replay.as_ref().is_some_and(|replay| {
             !replay.unverified.is_empty()
-                && (self.given.crc.is_none() || replay.until.crc.is_none())
+                && (self.engine.given.crc.is_none() || replay.until.crc.is_none())
         })
     }
 
     /// Reads back what was only compared, until all of it is proven.
     pub(super) fn read_back(&mut self) -> Option<Action> {
-        let unverified = self.replay.as_ref().filter(|r| !r.unverified.is_empty());
+        let unverified = self
+            .engine
+            .replay
+            .as_ref()
+            .filter(|r| !r.unverified.is_empty());
         if let Some(replay) = unverified {
-            return Some(Action::Read(replay.verified..self.given.position));
+            return Some(Action::Read(replay.verified..self.engine.given.position));
         }
-        if let Some(replay) = &self.replay
-            && replay.until.position == self.given.position
+        if let Some(replay) = &self.engine.replay
+            && replay.until.position == self.engine.given.position
         {
-            self.given.crc = self.given.crc.or(replay.until.crc);
+            self.engine.given.crc = self.engine.given.crc.or(replay.until.crc);
         }
         self.back_to_the_goal();
         None
     }
 
     fn back_to_the_goal(&mut self) {
-        let Some(job) = &mut self.job else { return };
-        job.stage = Stage::Main;
+        let Some(job) = &mut self.engine.job else {
+            return;
+        };
+        job.task = Task::Main;
         job.step = match job.goal {
             Goal::Verify | Goal::Prove => Step::Done(Ok(())),
             _ => Step::Next,
@@ -186,9 +200,9 @@ impl Engine {
 
     /// Reads back what was only compared, in one attempt.
     pub(super) fn prove(&mut self) -> Option<Action> {
-        match &self.replay {
-            Some(replay) if self.lag() > 0 => {
-                Some(Action::Read(replay.verified..self.given.position))
+        match &self.engine.replay {
+            Some(replay) if self.engine.lag() > 0 => {
+                Some(Action::Read(replay.verified..self.engine.given.position))
             }
             _ => {
                 self.proved();
@@ -199,59 +213,67 @@ impl Engine {
 
     /// The attempt to prove what was compared is over.
     fn proved(&mut self) {
-        let Some(job) = &mut self.job else { return };
-        match std::mem::replace(&mut job.stage, Stage::Main) {
-            Stage::Prove(_, Some(differs)) => self.fail(differs, None),
+        let Some(job) = &mut self.engine.job else {
+            return;
+        };
+        match std::mem::replace(&mut job.task, Task::Main) {
+            Task::Prove(_, Some(differs)) => self.fail(differs, None),
             _ => self.done(Ok(())),
         }
     }
 
     /// More of a range came, or it has ended.
-    pub(super) fn read(&mut self, rules: &Rules, read: Result<Bytes>, now: Time) {
-        let Some(job) = &mut self.job else { return };
+    pub(super) fn read(&mut self, read: Result<Bytes>) {
+        let Some(job) = &mut self.engine.job else {
+            return;
+        };
         job.step = Step::Next;
-        match (std::mem::replace(&mut job.stage, Stage::Main), read) {
-            (Stage::Content(compare), Ok(chunk)) => {
-                self.compare_content(rules, compare, &chunk, now);
+        match (std::mem::replace(&mut job.task, Task::Main), read) {
+            (Task::Content(compare), Ok(chunk)) => {
+                self.compare_content(compare, &chunk);
             }
-            (Stage::Content(_), Err(error)) => self.pause(error, Then::Look),
-            (Stage::ReadBack(parts), Ok(chunk)) => match self.compare_parts(parts, &chunk, now) {
-                Ok(Some(parts)) => self.read_on(Stage::ReadBack(parts)),
-                Ok(None) => self.read_on(Stage::ReadBack(Parts::default())),
+            (Task::Content(_), Err(error)) => self.pause(error, Then::Look),
+            (Task::ReadBack(parts), Ok(chunk)) => match self.compare_parts(parts, &chunk) {
+                Ok(Some(parts)) => self.read_on(Task::ReadBack(parts)),
+                Ok(None) => self.read_on(Task::ReadBack(Parts::default())),
                 Err(differs) => self.fail(differs, None),
             },
-            (Stage::ReadBack(_), Err(error)) => {
-                job.stage = Stage::ReadBack(Parts::default());
+            (Task::ReadBack(_), Err(error)) => {
+                job.task = Task::ReadBack(Parts::default());
                 self.pause(error, Then::Goal);
             }
-            (Stage::Prove(parts, failure), Ok(chunk)) => {
-                match self.compare_parts(parts, &chunk, now) {
-                    Ok(Some(parts)) => self.read_on(Stage::Prove(parts, failure)),
-                    _ => {
-                        self.stage(Stage::Prove(Parts::default(), failure));
-                        self.proved();
-                    }
+            (Task::Prove(parts, failure), Ok(chunk)) => match self.compare_parts(parts, &chunk) {
+                Ok(Some(parts)) => self.read_on(Task::Prove(parts, failure)),
+                _ => {
+                    self.task(Task::Prove(Parts::default(), failure));
+                    self.proved();
                 }
-            }
-            (Stage::Prove(parts, failure), Err(_)) => {
-                job.stage = Stage::Prove(parts, failure);
+            },
+            (Task::Prove(parts, failure), Err(_)) => {
+                job.task = Task::Prove(parts, failure);
                 self.proved();
             }
-            (stage, _) => job.stage = stage,
+            (task, _) => job.task = task,
         }
     }
 
-    fn stage(&mut self, stage: Stage) {
-        if let Some(job) = &mut self.job {
-            job.stage = stage;
+    fn task(&mut self, task: Task) {
+        if let Some(job) = &mut self.engine.job {
+            job.task = task;
         }
     }
 
     /// Goes on reading, unless everything is proven by now.
-    fn read_on(&mut self, stage: Stage) {
-        let is_over = self.replay.as_ref().is_none_or(|r| r.unverified.is_empty());
-        let Some(job) = &mut self.job else { return };
-        job.stage = stage;
+    fn read_on(&mut self, task: Task) {
+        let is_over = self
+            .engine
+            .replay
+            .as_ref()
+            .is_none_or(|r| r.unverified.is_empty());
+        let Some(job) = &mut self.engine.job else {
+            return;
+        };
+        job.task = task;
         job.step = match is_over {
             true => Step::Next,
             false => Step::ReadOn,
@@ -259,13 +281,8 @@ impl Engine {
     }
 
     /// Compares what was read back with what is known of the parts. `None`: all are proven.
-    fn compare_parts(
-        &mut self,
-        mut parts: Parts,
-        mut chunk: &[u8],
-        now: Time,
-    ) -> Result<Option<Parts>> {
-        let Some(replay) = &mut self.replay else {
+    fn compare_parts(&mut self, mut parts: Parts, mut chunk: &[u8]) -> Result<Option<Parts>> {
+        let Some(replay) = &mut self.engine.replay else {
             return Ok(None);
         };
         let mut proven = 0;
@@ -290,27 +307,21 @@ impl Engine {
             (parts, chunk) = (Parts::default(), rest);
         }
         if proven > 0
-            && let Some(job) = &mut self.job
+            && let Some(job) = &mut self.engine.job
         {
             job.told.durable += proven;
-            job.budget.restart(now);
+            job.budget.restart(self.now);
         }
         outcome
-    }
-
-    /// The length up to which the object must at least be for a replay to end.
-    pub(crate) fn replayed(&self) -> Option<u64> {
-        let replay = self.replay.as_ref()?;
-        Some(replay.until.position.max(self.given.position))
     }
 
     /// Ends a replay by a last look: the object must end where the written bytes do, and be what is
     /// known of it.
     pub(crate) fn end_replay(&mut self, seen: Option<ObjectInfo>) -> Ended {
-        let Some(replay) = &mut self.replay else {
+        let Some(replay) = &mut self.engine.replay else {
             return Ended::Well(0);
         };
-        let given = self.given.position;
+        let given = self.engine.given.position;
         let found = seen.as_ref().map(|seen| seen.length);
         let object = replay.until.position.max(found.unwrap_or(0));
         if given < object {
@@ -319,12 +330,13 @@ impl Engine {
         let cause = match seen {
             None if given == 0 => return Ended::Well(0),
             None => ConflictCause::Gone,
-            Some(seen) if seen.length == given => match self.given.has_crc(seen.crc64) {
+            Some(seen) if seen.length == given => match self.engine.given.has_crc(seen.crc64) {
                 Some(true) => {
                     // What was given is the whole object, by its length and checksum.
                     let more = given - replay.verified;
                     replay.verified = given;
                     replay.unverified.clear();
+                    self.note();
                     return Ended::Well(more);
                 }
                 Some(false) => ConflictCause::Replaced,

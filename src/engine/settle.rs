@@ -1,63 +1,53 @@
 //! The life of one batch: attempts and looks at the object in turn, until its fate is known.
 
+use super::action::{Action, Goal};
+use super::job::{Step, Task, Then};
+use super::machine::Moment;
 use std::time::Duration;
 
 use super::answer::{Answered, judge_answer};
 use super::budget::MAX_ASKED;
-use super::flush::Time;
-use super::machine::{Action, Engine, Goal, Mark, Stage, Step, Then};
-use super::reconcile::{Creator, Question, Verdict, by_content, by_head};
-use super::recovery::{Recovery, closes_the_object, recovery};
+use super::recovery::{Recovery, recovery};
 use super::replay::{Compared, Parts};
-use super::rules::Rules;
-use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Landed, Result, TransportCause};
+use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::store::request::AppendAnswer;
-use crate::values::batch::BatchCursor;
-use crate::values::info::ObjectInfo;
 use crate::values::proven::Proven;
 
-/// A range of the object that is compared with the pending batch.
-#[derive(Debug)]
-pub(super) struct Compare {
-    pub(super) seen: ObjectInfo,
-    pub(super) ours: BatchCursor,
-    /// How many bytes of the range come yet.
-    pub(super) left: u64,
-}
-
-impl Engine {
+impl Moment<'_> {
     /// What comes next for the pending batch.
-    pub(super) fn settle(&mut self, rules: &Rules, now: Time) -> Option<Action> {
-        let Some(pending) = &self.pending else {
-            return self.settled(now);
+    pub(super) fn settle(&mut self) -> Option<Action> {
+        let position = self.engine.given.position;
+        let Some(flight) = self.window.first_mut() else {
+            return self.settled();
         };
-        if let Some(job) = &mut self.job {
-            job.finished.batch = Some((pending.start, pending.len));
+        let start = *flight.start.get_or_insert(position);
+        if let Some(job) = &mut self.engine.job {
+            job.finished.batch = Some((start, flight.len));
         }
-        if !pending.look && self.replay.is_some() {
-            let batch = pending.batch.clone();
+        if !flight.look && self.engine.replay.is_some() {
+            let batch = flight.body.clone();
             match self.compare(&batch) {
                 Ok(Compared::AtEnd) => {}
-                Ok(Compared::Skip(len)) => {
-                    self.advance(len, now);
+                Ok(Compared::Skip(len, end)) => {
+                    self.settle_part(len, end);
                     if self.must_read_back() {
-                        self.enter(Stage::ReadBack(Parts::default()), now);
+                        self.enter(Task::ReadBack(Parts::default()));
                     }
                     return self.again();
                 }
                 Err(differs) => {
                     // As much as possible is known to be durable then.
-                    self.enter(Stage::Prove(Parts::default(), Some(differs)), now);
+                    self.enter(Task::Prove(Parts::default(), Some(differs)));
                     return self.again();
                 }
             }
         }
-        let look = self.pending.as_ref().is_some_and(|pending| pending.look);
-        if !look && let Err(full) = self.check_room(rules) {
+        let look = self.window.first().is_some_and(|flight| flight.look);
+        if !look && let Err(full) = self.check_room() {
             self.fail(full, None);
             return None;
         }
-        if self.not_before.is_some() {
+        if self.engine.not_before.is_some() {
             self.step(Step::Asked);
             return None;
         }
@@ -65,16 +55,16 @@ impl Engine {
             self.told_mut(|told| told.reconciles = true);
             return Some(Action::Head);
         }
-        Some(self.attempt(now))
+        Some(self.attempt())
     }
 
     /// The batch is dealt with.
-    fn settled(&mut self, now: Time) -> Option<Action> {
-        if self.unchecked_mark && self.mark.is_some() {
-            self.enter(Stage::Created, now);
+    fn settled(&mut self) -> Option<Action> {
+        if self.engine.unchecked_mark && self.engine.mark.is_some() {
+            self.enter(Task::Created);
             return self.again();
         }
-        match self.lost.take() {
+        match self.engine.lost.take() {
             // The object was replaced before the batch that was in doubt had settled in it.
             Some(error) => self.fail(error.with_landed(Landed::Yes), None),
             None => self.done(Ok(())),
@@ -83,38 +73,35 @@ impl Engine {
     }
 
     /// Goes on with a part of the goal that has a budget of its own.
-    fn enter(&mut self, stage: Stage, now: Time) {
-        if let Some(job) = &mut self.job {
-            job.stage = stage;
-            job.budget.restart(now);
+    fn enter(&mut self, task: Task) {
+        if let Some(job) = &mut self.engine.job {
+            job.task = task;
+            job.budget.restart(self.now);
         }
     }
 
-    /// The first `len` bytes of the pending batch are dealt with.
-    fn advance(&mut self, len: u64, now: Time) {
-        let Some(pending) = &mut self.pending else {
-            return;
-        };
-        pending.budget.restart(now);
-        pending.batch = pending.batch.skip(len);
-        if pending.batch.is_empty() {
-            self.pending = None;
+    /// The first `len` bytes of the first flight are dealt with, and end there.
+    pub(super) fn settle_part(&mut self, len: u64, end: Proven) {
+        if let Some(flight) = self.window.first_mut() {
+            flight.budget.restart(self.now);
         }
+        let before = std::mem::replace(&mut self.engine.given, end);
+        self.window.settle(&self.engine.object, len, before, end);
     }
 
-    fn attempt(&mut self, now: Time) -> Action {
+    fn attempt(&mut self) -> Action {
         let creates = self.creates();
-        let position = self.given.position;
-        let Some(pending) = &mut self.pending else {
+        let position = self.engine.given.position;
+        let Some(flight) = self.window.first_mut() else {
             return Action::Done(Ok(()));
         };
-        let retried = pending.budget.attempts > 0;
-        pending.budget.attempts += 1;
-        pending.first_attempt.get_or_insert(now);
+        let retried = flight.budget.attempts > 0;
+        flight.budget.attempts += 1;
+        flight.first_attempt.get_or_insert(self.now);
         // Until the answer is here, and if it never comes, nobody knows.
-        pending.was_in_doubt = std::mem::replace(&mut pending.in_doubt, true);
-        pending.look = true;
-        let body = pending.batch.clone();
+        flight.was_in_doubt = std::mem::replace(&mut flight.in_doubt, true);
+        flight.look = true;
+        let body = flight.body.clone();
         self.told_mut(|told| told.retried = retried);
         Action::Append {
             position,
@@ -124,16 +111,16 @@ impl Engine {
     }
 
     /// Whether the next append creates the object.
-    fn creates(&self) -> bool {
-        self.given.position == 0 && !self.exists
+    pub(super) fn creates(&self) -> bool {
+        self.engine.given.position == 0 && !self.engine.exists
     }
 
-    fn check_room(&self, rules: &Rules) -> Result<()> {
-        let Some(pending) = &self.pending else {
+    fn check_room(&self) -> Result<()> {
+        let Some(flight) = self.window.first() else {
             return Ok(());
         };
-        let (limit, length) = (rules.max_object_size, self.given.position);
-        let batch = pending.batch.len();
+        let (limit, length) = (self.rules.max_object_size, self.engine.given.position);
+        let batch = flight.body.len();
         if length.saturating_add(batch) <= limit {
             return Ok(());
         }
@@ -144,31 +131,31 @@ impl Engine {
         }))
     }
 
-    fn note_wish(&mut self, rules: &Rules, delay: Option<Duration>, now: Time) {
-        let most = MAX_ASKED.min(rules.delivery_timeout / 2);
-        self.not_before = delay.and_then(|delay| now.checked_add(delay.min(most)));
+    fn note_wish(&mut self, delay: Option<Duration>) {
+        let most = MAX_ASKED.min(self.rules.delivery_timeout / 2);
+        self.engine.not_before = delay.and_then(|delay| self.now.checked_add(delay.min(most)));
     }
 
     /// An append was answered, or failed.
-    pub(super) fn answered(&mut self, rules: &Rules, answer: Result<AppendAnswer>, now: Time) {
+    pub(super) fn answered(&mut self, answer: Result<AppendAnswer>) {
         self.step(Step::Next);
         match answer {
-            Ok(answer) => self.judge(rules, answer, now),
-            Err(error) => self.append_failed(rules, error, now),
+            Ok(answer) => self.judge(answer),
+            Err(error) => self.append_failed(error),
         }
     }
 
     /// A success answer counts only if it names the expected position and checksum.
-    fn judge(&mut self, rules: &Rules, answer: AppendAnswer, now: Time) {
-        self.note_wish(rules, answer.delay, now);
-        let Some(pending) = &mut self.pending else {
+    fn judge(&mut self, answer: AppendAnswer) {
+        self.note_wish(answer.delay);
+        let Some(flight) = self.window.first_mut() else {
             return;
         };
-        let expected = self.given.after(&pending.batch);
+        let expected = self.engine.given.after(&flight.body);
         match judge_answer(expected, answer.next_position, answer.crc64) {
-            Answered::Proven => self.applied(rules, expected, now),
+            Answered::Proven => self.applied(expected),
             Answered::Unproven => {
-                pending.cause = Some(Error::new(ErrorKind::BadAnswer {
+                flight.cause = Some(Error::new(ErrorKind::BadAnswer {
                     status: 200,
                     reason: "it names no next position or no CRC-64 to check".into(),
                     request_id: answer.request_id,
@@ -186,28 +173,28 @@ impl Engine {
         }
     }
 
-    fn append_failed(&mut self, rules: &Rules, error: Error, now: Time) {
+    fn append_failed(&mut self, error: Error) {
         let asked = error.service_error().and_then(|answer| answer.retry_after);
-        self.note_wish(rules, asked, now);
-        let Some(pending) = &mut self.pending else {
+        self.note_wish(asked);
+        let Some(flight) = self.window.first_mut() else {
             return;
         };
         let recovery = recovery(&error);
         if !matches!(recovery, Recovery::Reconcile | Recovery::RefusedBetween) {
             // OSS has said that this attempt was not applied.
-            pending.in_doubt = pending.was_in_doubt;
+            flight.in_doubt = flight.was_in_doubt;
         }
         match recovery {
             Recovery::Reconcile
             | Recovery::Mismatch
             | Recovery::Closed
             | Recovery::RefusedBetween => {
-                pending.refused |= matches!(recovery, Recovery::Closed | Recovery::RefusedBetween);
-                pending.cause = Some(error.clone());
+                flight.refused |= matches!(recovery, Recovery::Closed | Recovery::RefusedBetween);
+                flight.cause = Some(error.clone());
                 self.told_mut(|told| told.error = Some(error));
             }
             Recovery::Fail | Recovery::Retry | Recovery::RetryMended(_) => {
-                pending.look = pending.in_doubt;
+                flight.look = flight.in_doubt;
                 self.pause(error, Then::Append);
             }
         }
@@ -216,17 +203,19 @@ impl Engine {
     /// What has failed is not tried again.
     pub(super) fn gave_up(&mut self, error: Error, then: Then) {
         let is_exhausted = matches!(error.kind(), ErrorKind::RetriesExhausted { .. });
-        let Some(job) = &mut self.job else { return };
-        match (then, &mut self.pending) {
-            (Then::Append, Some(pending)) if pending.in_doubt && !is_exhausted => {
+        let Some(job) = &mut self.engine.job else {
+            return;
+        };
+        match (then, self.window.first_mut()) {
+            (Then::Append, Some(flight)) if flight.in_doubt && !is_exhausted => {
                 // An earlier attempt may have landed.
-                pending.cause = Some(error);
-                pending.refused = true;
+                flight.cause = Some(error);
+                flight.refused = true;
                 self.step(Step::Next);
             }
-            (Then::Look, Some(pending)) => {
+            (Then::Look, Some(flight)) => {
                 // Why the look was needed at all.
-                let cause = pending.cause.take();
+                let cause = flight.cause.take();
                 let error = match cause {
                     Some(cause) if std::error::Error::source(&error).is_none() => {
                         error.with_source(cause)
@@ -236,288 +225,33 @@ impl Engine {
                 self.fail(error, None);
             }
             (Then::Append | Then::SendAgain | Then::Look, _) => self.fail(error, None),
-            (Then::Goal | Then::Asked, _) => match (&job.stage, job.goal) {
-                (Stage::Created, _) => self.fail(error.with_landed(Landed::Yes), None),
+            (Then::Goal | Then::Asked, _) => match (&job.task, job.goal) {
+                (Task::Created, _) => self.fail(error.with_landed(Landed::Yes), None),
                 (_, Goal::Look(_) | Goal::Seal) => self.done(Err(error)),
                 _ => self.fail(error, None),
             },
         }
     }
 
-    /// A look was answered, or failed.
-    pub(super) fn looked(&mut self, rules: &Rules, looked: Result<Option<ObjectInfo>>, now: Time) {
-        let Some(job) = &mut self.job else { return };
-        let then = match (&job.stage, job.goal) {
-            (Stage::Main, Goal::Settle) => Then::Look,
-            _ => Then::Goal,
-        };
-        job.step = Step::Next;
-        let seen = match looked {
-            Ok(seen) => seen,
-            Err(error) => {
-                self.pause(error, then);
-                return;
-            }
-        };
-        if then == Then::Goal
-            && let Some(budget) = self.budget()
-        {
-            // Another look, if there is one, has its own time.
-            budget.restart(now);
+    /// The first flight is proven to be in the object, which is proven up to `end`.
+    pub(super) fn applied(&mut self, end: Proven) {
+        let first = self.window.first().and_then(|flight| flight.first_attempt);
+        let took = first.map(|first| self.now.saturating_sub(first));
+        self.told_mut(|told| told.appended = Some(took.unwrap_or_default()));
+        if self.creates() && self.rules.verify_creator {
+            self.engine.unchecked_mark = true;
         }
-        let Some(job) = &self.job else { return };
-        match (&job.stage, job.goal) {
-            (Stage::Created, _) => self.check_created(seen),
-            (Stage::Unsealed(..), _) => self.looked_at_sealed(seen, now),
-            (_, Goal::Look(known)) => {
-                if !self.looks_again(known, None, seen.as_ref()) {
-                    if let Some(job) = &mut self.job {
-                        job.finished.seen = seen;
-                    }
-                    self.done(Ok(()));
-                }
-            }
-            _ => self.reconcile(rules, seen, now),
-        }
+        self.engine.exists = true;
+        self.proven(end);
     }
 
-    /// Looks at an object that we have just created, if that is asked for: whether it has our mark.
-    fn check_created(&mut self, seen: Option<ObjectInfo>) {
-        self.unchecked_mark = false;
-        let mark = self.mark.map(shown);
-        let creator = seen.as_ref().and_then(|seen| seen.creator.as_deref());
-        if creator.is_none_or(|creator| mark.as_deref() == Some(creator)) {
-            if let Some(job) = &mut self.job {
-                job.stage = Stage::Main;
-            }
-            return;
-        }
-        let found = seen.map(|seen| seen.length);
-        let conflict = Conflict::new(ConflictCause::Exists, 0, found);
-        let error = Error::new(ErrorKind::Conflict(conflict)).with_landed(Landed::Yes);
-        self.fail(error, None);
-    }
-
-    /// Decides about the pending batch by a look, where that is enough.
-    fn reconcile(&mut self, rules: &Rules, seen: Option<ObjectInfo>, now: Time) {
-        let named = self.pending.as_ref().and_then(|p| p.named_length());
-        if self.looks_again(self.given.position, named, seen.as_ref()) {
-            return;
-        }
-        let verdict = self.ask(rules, |question| by_head(question, seen.as_ref()));
-        let Some(verdict) = verdict else { return };
-        self.exists = seen.is_some();
-        if self.creator.is_none() {
-            self.creator = seen.as_ref().and_then(|seen| seen.creator.clone());
-        }
-        match (verdict, seen, &self.pending, &mut self.job) {
-            (Verdict::ReadBack(range), Some(seen), Some(pending), Some(job)) => {
-                job.stage = Stage::Content(Compare {
-                    seen,
-                    ours: pending.batch.cursor(),
-                    left: range.end - range.start,
-                });
-                job.step = Step::Read(range);
-            }
-            (verdict, seen, ..) => self.act_on(rules, verdict, seen, now),
-        }
-    }
-
-    /// More of the range came that is compared with the pending batch.
-    pub(super) fn compare_content(
-        &mut self,
-        rules: &Rules,
-        mut compare: Compare,
-        chunk: &[u8],
-        now: Time,
-    ) {
-        let take = usize::try_from(compare.left).map_or(chunk.len(), |left| left.min(chunk.len()));
-        let equal = compare.ours.matches(&chunk[..take]);
-        compare.left -= take as u64;
-        let Some(job) = &mut self.job else { return };
-        if equal && compare.left > 0 {
-            job.stage = Stage::Content(compare);
-            job.step = Step::ReadOn;
-            return;
-        }
-        job.stage = Stage::Main;
-        let seen = compare.seen;
-        if let Some(verdict) = self.ask(rules, |question| by_content(question, &seen, equal)) {
-            self.act_on(rules, verdict, Some(seen), now);
-        }
-    }
-
-    /// What the rules say of the pending batch.
-    fn ask(&self, rules: &Rules, judge: impl FnOnce(Question<'_>) -> Verdict) -> Option<Verdict> {
-        let pending = self.pending.as_deref()?;
-        let sharing = self.sharing(rules);
-        let own = self.mark.filter(|_| self.creates()).map(shown);
-        let creator = match (self.replay.is_some(), &own, &self.creator) {
-            (true, ..) => Creator::Anybody,
-            (_, Some(mark), _) => Creator::Us(mark),
-            (.., Some(seen)) => Creator::Seen(seen),
-            _ => Creator::Anybody,
-        };
-        Some(judge(Question {
-            proven: self.given,
-            batch: &pending.batch,
-            sharing,
-            in_doubt: pending.in_doubt,
-            creator,
-        }))
-    }
-
-    fn act_on(&mut self, rules: &Rules, verdict: Verdict, seen: Option<ObjectInfo>, now: Time) {
-        self.step(Step::Next);
-        let Some(pending) = &mut self.pending else {
-            return;
-        };
-        match verdict {
-            Verdict::Applied(end) => self.applied(rules, end, now),
-            Verdict::Torn(len) => {
-                self.given = self.given.after_prefix(&pending.batch, len);
-                // The object is longer than it was: no earlier attempt can land any more.
-                pending.in_doubt = false;
-                pending.look = false;
-                self.told_mut(|told| told.durable += len);
-                self.advance(len, now);
-            }
-            Verdict::Compare(end) => {
-                pending.look = false;
-                if let Some(replay) = &mut self.replay {
-                    replay.extend(end);
-                }
-            }
-            Verdict::NotApplied | Verdict::Rebase(_) if pending.refused => {
-                let cause = pending.cause.take();
-                // Where the object takes no more, or is longer than it was, nothing can land.
-                let is_over = matches!(verdict, Verdict::Rebase(_))
-                    || cause.as_ref().is_some_and(closes_the_object);
-                let landed = is_over.then_some(Landed::No);
-                self.fail(refusal(cause), landed);
-            }
-            Verdict::NotApplied => self.send_again(),
-            Verdict::Rebase(end) => {
-                // The object is longer than our position: no earlier attempt can land any more.
-                pending.in_doubt = false;
-                pending.start = end.position;
-                self.given = end;
-                self.go_after_others(rules, now);
-            }
-            Verdict::Fail(kind, landed) => self.is_over(rules, kind, landed, seen),
-            Verdict::ReadBack(_) => unreachable!("the range has been read"),
-        }
-    }
-
-    /// Others have appended before us: ours goes after theirs, at once, unless there was a failure.
-    fn go_after_others(&mut self, rules: &Rules, now: Time) {
-        let Some(pending) = &mut self.pending else {
-            return;
-        };
-        match pending.cause.take() {
-            Some(cause) if recovery(&cause) == Recovery::Mismatch => {
-                pending.look = false;
-                if pending.budget.is_spent(rules, now) {
-                    let error = pending.budget.exhausted(cause, now);
-                    self.fail(error, None);
-                }
-            }
-            cause => {
-                pending.cause = cause;
-                self.send_again();
-            }
-        }
-    }
-
-    /// The object is not what it was proven to be, or takes no more appends.
-    fn is_over(
-        &mut self,
-        rules: &Rules,
-        kind: ErrorKind,
-        landed: Option<Landed>,
-        seen: Option<ObjectInfo>,
-    ) {
-        let Some(pending) = &mut self.pending else {
-            return;
-        };
-        let mut error = Error::new(kind);
-        if let Some(cause) = pending.cause.take() {
-            error = error.with_source(cause);
-        }
-        let Some(seen) = seen else {
-            self.fail(error, landed);
-            return;
-        };
-        let may_land = landed.is_none() && pending.in_doubt && seen.length == self.given.position;
-        if !(rules.settles_in_place && may_land) {
-            self.fail(error, landed);
-            return;
-        }
-        pending.look = false;
-        self.given.crc = seen.crc64;
-        self.creator = seen.creator;
-        self.lost = Some(error);
-    }
-
-    /// Pauses after a look that showed that the batch was not applied, then lets it be sent again.
-    fn send_again(&mut self) {
-        let Some(pending) = &mut self.pending else {
-            return;
-        };
-        let cause = pending.cause.take().unwrap_or_else(|| {
-            Error::transport(
-                TransportCause::Broken,
-                "the append was given up before its answer came",
-            )
-        });
-        // The wait that OSS asked for with the cause was over before the look.
-        self.step(Step::Pause(cause, Duration::ZERO, Then::SendAgain));
-    }
-
-    /// The pending batch is proven to be in the object, which is proven up to `end`.
-    fn applied(&mut self, rules: &Rules, end: Proven, now: Time) {
-        if let Some(pending) = &self.pending {
-            // What was only compared yet is proven with it.
-            let durable = self.lag() + pending.batch.len();
-            let took = pending.first_attempt.map(|first| now.saturating_sub(first));
-            self.told_mut(|told| {
-                told.durable += durable;
-                told.appended = Some(took.unwrap_or_default());
-            });
-        }
-        if self.creates() && rules.verify_creator {
-            self.unchecked_mark = true;
-        }
-        self.given = end;
-        self.exists = true;
+    /// What is left of the first flight is proven, and what was only compared yet with it.
+    pub(super) fn proven(&mut self, end: Proven) {
+        let left = self.window.left().unwrap_or(0);
+        let durable = self.engine.lag() + left;
+        self.told_mut(|told| told.durable += durable);
         // What is proven now is our own append: no predecessor's can land behind it.
-        self.replay = None;
-        self.pending = None;
-    }
-}
-
-/// A mark as it is in the metadata.
-pub(crate) fn shown(mark: Mark) -> String {
-    hex::encode(mark)
-}
-
-/// What OSS refused for good, as the kind that callers match on.
-fn refusal(cause: Option<Error>) -> Error {
-    let code = cause
-        .as_ref()
-        .and_then(Error::service_error)
-        .map(|answer| answer.code.as_str());
-    let kind = match code {
-        Some("AppendSealedObjectNotAllowed") => ErrorKind::Sealed,
-        Some("ObjectNotAppendable") => ErrorKind::NotAppendable { object_type: None },
-        _ => match cause {
-            Some(cause) => return cause,
-            None => ErrorKind::NotAppendable { object_type: None },
-        },
-    };
-    let error = Error::new(kind);
-    match cause {
-        Some(cause) => error.with_source(cause),
-        None => error,
+        self.engine.replay = None;
+        self.settle_part(left, end);
     }
 }

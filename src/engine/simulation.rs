@@ -10,16 +10,18 @@
 //! | `OSS_APPEND_ENGINE_SCHEDULES` | how many schedules each of the two tests runs | 110,000 |
 //! | `OSS_APPEND_SEED` | the first seed | 1 |
 
+use super::action::{Action, Event, Goal};
+use super::machine::Engine;
+use super::mark::{Mark, shown};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::budget::Trip;
 use super::flush::Time;
-use super::machine::{Action, Engine, Event, Goal, Mark};
 use super::replay::Ended;
 use super::rules::Rules;
-use super::settle::shown;
+use super::window::Window;
 use crate::error::{Error, Landed, ServiceError, TransportCause};
 use crate::store::request::AppendAnswer;
 use crate::values::batch::Batch;
@@ -257,13 +259,14 @@ impl World {
     }
 
     /// Works on the goal; `None` if it was given up.
-    fn work(&mut self, engine: &mut Engine, rules: &Rules, goal: Goal) -> Option<Worked> {
-        engine.start(goal, self.now);
+    fn work(&mut self, writer: &mut Writer, rules: &Rules, goal: Goal) -> Option<Worked> {
+        let Writer { engine, window } = writer;
+        engine.at(window, rules, self.now).start(goal);
         let mut reading = Bytes::new();
         let mut read_at = None;
         for _ in 0..MOST_ACTIONS {
             self.pass(Duration::from_millis(1));
-            let action = engine.next(rules, self.now, self.rng.f64());
+            let action = engine.at(window, rules, self.now).next(self.rng.f64());
             let _ = engine.told();
             let gives_up = self.fault() && self.rng.u8(..4) == 0;
             let (event, moved) = match action {
@@ -294,11 +297,12 @@ impl World {
                 Action::Seal(_) => unreachable!("nobody asks for that"),
                 Action::Wait(wait) => {
                     if gives_up {
+                        engine.at(window, rules, self.now).on(Event::Dropped);
                         return None;
                     }
                     let end = self.now + wait.own.max(wait.asked);
                     self.pass(end - self.now);
-                    engine.on(rules, Event::Waited(end), self.now);
+                    engine.at(window, rules, self.now).on(Event::Waited(end));
                     continue;
                 }
                 Action::Done(result) => {
@@ -308,16 +312,19 @@ impl World {
             };
             if gives_up {
                 self.unknown = true;
+                engine.at(window, rules, self.now).on(Event::Dropped);
                 return None;
             }
             let trip = Trip {
                 began: self.now,
                 moved,
                 last_moved: self.now,
-                patience: engine.patience(rules, self.now),
+                patience: engine.at(window, rules, self.now).patience(),
             };
-            engine.on(rules, Event::Ended(trip), self.now);
-            engine.on(rules, event, self.now);
+            let mut moment = engine.at(window, rules, self.now);
+            moment.on(Event::Ended(trip));
+            moment.on(event);
+            drop(window.take_settled());
             if engine.told().durable > 0 {
                 let sound = !self.shown_old && read_at.is_none_or(|at| at == self.destroyed);
                 self.mixed |= self.proven.is_some_and(|proven| proven != self.destroyed);
@@ -334,6 +341,12 @@ impl World {
         let len = self.rng.usize(1..=left.len());
         Ok(left.split_to(len))
     }
+}
+
+/// One life of a writer: what it knows of the object, and what it has to append.
+struct Writer {
+    engine: Engine,
+    window: Window,
 }
 
 struct Worked {
@@ -407,42 +420,45 @@ impl Schedule {
         }
     }
 
-    fn engine(&mut self) -> Engine {
+    fn writer(&mut self) -> Writer {
         let mark = self.world.rng.u128(..).to_be_bytes();
-        Engine::new(self.object.clone(), Some(mark))
+        Writer {
+            engine: Engine::new(self.object.clone(), Some(mark)),
+            window: Window::default(),
+        }
     }
 
     /// Opens the object and appends all batches, until that fails or the process ends.
     fn write(&mut self) {
-        let mut engine = self.engine();
-        let Some(looked) = self.world.work(&mut engine, &self.rules, Goal::Look(0)) else {
+        let mut writer = self.writer();
+        let Some(looked) = self.world.work(&mut writer, &self.rules, Goal::Look(0)) else {
             return;
         };
         if looked.result.is_err() || looked.seen.as_ref().is_some_and(|seen| seen.sealed) {
             return;
         }
-        engine.opened(looked.seen, None);
+        writer.engine.opened(looked.seen, None);
         for number in 0..self.batches.len() {
             let batch = Batch::from(self.batches[number].clone());
             self.world.ours.clone_from(&self.batches[number]);
             (self.world.proven, self.world.mixed) = (None, false);
-            engine.offer(batch, self.world.now);
-            self.told[number] = self.settle(&mut engine);
+            writer.window.offer(batch, self.world.now);
+            self.told[number] = self.settle(&mut writer);
             self.proven[number] = self.world.proven.filter(|_| !self.world.mixed);
-            if engine.failed().is_some() || self.world.rng.u8(..32) == 0 {
+            if writer.engine.failed().is_some() || self.world.rng.u8(..32) == 0 {
                 return;
             }
         }
     }
 
     /// Settles the pending batch, if need be by several goals.
-    fn settle(&mut self, engine: &mut Engine) -> Told {
+    fn settle(&mut self, writer: &mut Writer) -> Told {
         let mut resumed = 0;
         loop {
-            if engine.pending().is_none() {
+            if writer.window.first().is_none() {
                 return Told::Durable;
             }
-            let error = match self.world.work(engine, &self.rules, Goal::Settle) {
+            let error = match self.world.work(writer, &self.rules, Goal::Settle) {
                 // A dropped future: the next call goes on with it.
                 None => continue,
                 Some(Worked { result: Ok(()), .. }) => return Told::Durable,
@@ -452,7 +468,8 @@ impl Schedule {
             };
             if resumed < 2 && self.world.rng.bool() {
                 resumed += 1;
-                engine.resume();
+                let Writer { engine, window } = &mut *writer;
+                engine.at(window, &self.rules, self.world.now).resume();
                 continue;
             }
             // Its beginning may have been destroyed before its end was found.
@@ -467,35 +484,39 @@ impl Schedule {
 
     /// Writes everything again from the beginning on, cut in another way.
     fn replay(&mut self) {
-        let mut engine = self.engine();
-        let Some(looked) = self.world.work(&mut engine, &self.rules, Goal::Look(0)) else {
+        let mut writer = self.writer();
+        let Some(looked) = self.world.work(&mut writer, &self.rules, Goal::Look(0)) else {
             return;
         };
         if looked.result.is_err() {
             return;
         }
-        engine.opened(looked.seen, Some(Proven::EMPTY));
+        writer.engine.opened(looked.seen, Some(Proven::EMPTY));
         let text = self.batches.concat();
         let len = self.world.rng.usize(1..10);
         for piece in text.chunks(len) {
-            engine.offer(Batch::from(piece.to_vec()), self.world.now);
-            if self.settle(&mut engine) != Told::Durable {
-                return self.replayed(&engine);
+            writer
+                .window
+                .offer(Batch::from(piece.to_vec()), self.world.now);
+            if self.settle(&mut writer) != Told::Durable {
+                return self.replayed(&writer.engine);
             }
         }
-        let Some(length) = engine.replayed() else {
-            return self.replayed(&engine);
+        let Some(length) = writer.engine.replayed() else {
+            return self.replayed(&writer.engine);
         };
         let Some(looked) = self
             .world
-            .work(&mut engine, &self.rules, Goal::Look(length))
+            .work(&mut writer, &self.rules, Goal::Look(length))
         else {
             return;
         };
-        if looked.result.is_ok() && matches!(engine.end_replay(looked.seen), Ended::Verify) {
-            let _ = self.world.work(&mut engine, &self.rules, Goal::Verify);
+        let Writer { engine, window } = &mut writer;
+        let mut moment = engine.at(window, &self.rules, self.world.now);
+        if looked.result.is_ok() && matches!(moment.end_replay(looked.seen), Ended::Verify) {
+            let _ = self.world.work(&mut writer, &self.rules, Goal::Verify);
         }
-        self.replayed(&engine);
+        self.replayed(&writer.engine);
     }
 
     /// A replay has ended: up to here it is proven.

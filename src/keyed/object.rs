@@ -7,16 +7,15 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::drive::ObjectAppenderBuilder;
+use crate::drive::driver::Driver;
 use crate::drive::options::OpenMode;
 use crate::drive::stats::Counters;
-use crate::drive::{ObjectAppender, ObjectAppenderBuilder};
+use crate::drive::window::WindowAccess;
 use crate::error::{Error, Result};
 use crate::rolling::RollingWriterBuilder;
-use crate::stage::destination::{Destination, Room};
-use crate::stage::place::Place;
+use crate::stage::{RollReason, Room, Stage};
 use crate::store::AppendStore;
-use crate::values::batch::Batch;
-use crate::values::proven::Proven;
 use crate::writer::buffer::Records;
 use crate::writer::observer::Observer;
 use crate::writer::{OssAppendWriter, OssAppendWriterBuilder};
@@ -29,15 +28,24 @@ struct KeyObject<S> {
 #[allow(clippy::large_enum_variant, reason = "there is a box around it")]
 enum State<S> {
     Closed(ObjectAppenderBuilder<Arc<S>>),
-    Open(ObjectAppender<Arc<S>>),
+    Open(Driver<Arc<S>>),
 }
 
-impl<S: AppendStore> Destination for KeyObject<S> {
+impl<S: AppendStore> KeyObject<S> {
+    fn driver(&mut self) -> Option<&mut Driver<Arc<S>>> {
+        match &mut self.state {
+            State::Closed(_) => None,
+            State::Open(driver) => Some(driver),
+        }
+    }
+}
+
+impl<S: AppendStore> Stage for KeyObject<S> {
     async fn open(&mut self, _: Option<Timestamp>) -> Result<()> {
         if let State::Closed(builder) = &self.state {
             let counters = Arc::clone(&self.counters);
-            let appender = builder.clone().open_counting(counters).await?;
-            self.state = State::Open(appender);
+            let driver = builder.clone().open_driver(counters).await?;
+            self.state = State::Open(driver);
         }
         Ok(())
     }
@@ -45,38 +53,45 @@ impl<S: AppendStore> Destination for KeyObject<S> {
     fn room(&self) -> Option<Room> {
         match &self.state {
             State::Closed(_) => None,
-            State::Open(appender) => appender.room(),
+            State::Open(driver) => driver.room(),
         }
     }
 
-    async fn append(
-        &mut self,
-        batch: Batch,
-        continues: bool,
-        places: &mut Vec<Place>,
-    ) -> Result<()> {
+    async fn settle(&mut self, window: &mut impl WindowAccess, continues: bool) -> Result<()> {
         self.open(None).await?;
-        match &mut self.state {
-            State::Open(appender) => Destination::append(appender, batch, continues, places).await,
-            State::Closed(_) => unreachable!("it has been opened"),
+        match self.driver() {
+            Some(driver) => Stage::settle(driver, window, continues).await,
+            None => unreachable!("it has been opened"),
         }
     }
 
-    async fn finish(&mut self, _: bool) -> Result<()> {
+    async fn verify(&mut self, window: &mut impl WindowAccess) -> Result<()> {
+        match self.driver() {
+            Some(driver) => driver.verify(window).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A key has one object.
+    async fn roll(&mut self, _: RollReason) -> Result<()> {
         Ok(())
     }
 
-    fn proven(&self) -> Proven {
-        match &self.state {
-            State::Closed(_) => Proven::EMPTY,
-            State::Open(appender) => appender.proven(),
+    /// A key that comes again goes on with the object.
+    async fn finish(&mut self, window: &mut impl WindowAccess, _: bool) -> Result<()> {
+        match self.driver() {
+            Some(driver) => driver.end_replay(window).await,
+            None => Ok(()),
         }
     }
 
-    fn unsent(&self) -> Option<Batch> {
-        match &self.state {
-            State::Closed(_) => None,
-            State::Open(appender) => appender.unsent(),
+    fn failure(&mut self) -> Option<Error> {
+        None
+    }
+
+    async fn prove_compared(&mut self, window: &mut impl WindowAccess) {
+        if let Some(driver) = self.driver() {
+            driver.prove_compared(window).await;
         }
     }
 }
@@ -111,7 +126,7 @@ pub(super) fn start<S: AppendStore>(
     options.observer = Some(observer);
     options.keep_memory = Duration::ZERO;
     let counters = Arc::new(Counters::new(object.bucket()));
-    let destination = KeyObject {
+    let stage = KeyObject {
         counters: Arc::clone(&counters),
         state: State::Closed(appender),
     };
@@ -121,7 +136,7 @@ pub(super) fn start<S: AppendStore>(
         options,
         counters,
         Records::Writes,
-        destination,
+        stage,
         compression.map(|compression| (compression, u64::MAX)),
         None,
     ))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
-use crate::stage::destination::RollReason;
+use crate::stage::RollReason;
 use crate::values::path::ObjectPath;
 use crate::writer::worker::panicked;
 

@@ -14,16 +14,17 @@ use super::find::newest;
 use super::finished::{FinishedObject, OnFinished};
 use super::progress::Progress;
 use super::template::{KeyNames, KeyTemplate};
+use crate::drive::ObjectAppenderBuilder;
+use crate::drive::driver::Driver;
 use crate::drive::stats::Counters;
 use crate::drive::wait::wait;
-use crate::drive::{ObjectAppender, ObjectAppenderBuilder};
+use crate::drive::window::WindowAccess;
+use crate::engine::window::Window;
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::metrics;
-use crate::stage::destination::{Appending, Destination, RollReason, Room};
-use crate::stage::place::Place;
+use crate::stage::{RollReason, Room, Stage};
 use crate::store::AppendStore;
 use crate::values::backoff::Backoff;
-use crate::values::batch::Batch;
 use crate::values::path::ObjectPath;
 use crate::values::proven::Proven;
 use crate::writer::periods::WallClock;
@@ -65,8 +66,6 @@ pub(crate) struct Roller<S> {
     /// The last object that was used.
     place: Option<Slot>,
     current: Option<Current<S>>,
-    /// What is not proven of the batch that is being appended.
-    unsent: Option<Batch>,
     proven: Proven,
     /// `on_finished` has panicked.
     failure: Option<Error>,
@@ -81,7 +80,7 @@ struct Slot {
 
 /// The object that is open.
 struct Current<S> {
-    appender: ObjectAppender<Arc<S>>,
+    driver: Driver<Arc<S>>,
     start: u64,
     first: Timestamp,
     last: Timestamp,
@@ -96,7 +95,6 @@ impl<S: AppendStore> Roller<S> {
             period: None,
             place: None,
             current: None,
-            unsent: None,
             proven: Proven::EMPTY,
             failure: None,
         }
@@ -107,10 +105,11 @@ impl<S: AppendStore> Roller<S> {
     }
 
     /// Opens the object of `place`.
-    async fn open_place(&self, place: &Slot) -> Result<ObjectAppender<Arc<S>>> {
+    async fn open_place(&self, place: &Slot) -> Result<Driver<Arc<S>>> {
         let object = ObjectPath::new(&self.plan.bucket, place.names.key(place.number))?;
         let builder = self.plan.appender.clone().for_object(object);
-        builder.open_counting(Arc::clone(&self.counters)).await
+        let counters = Arc::clone(&self.counters);
+        builder.open_driver(counters).await
     }
 
     /// Waits after so many failures in a row. The end of the writer cuts that short.
@@ -174,10 +173,10 @@ impl<S: AppendStore> Roller<S> {
         }
     }
 
-    /// Whether `batch` has to go in another object than the one that is open.
-    fn lacks_room(&self, batch: &Batch) -> bool {
+    /// Whether `len` bytes have to go in another object than the one that is open.
+    fn lacks_room(&self, len: u64) -> bool {
         self.room()
-            .is_some_and(|room| !room.empty && batch.len() > room.bytes)
+            .is_some_and(|room| !room.empty && len > room.bytes)
     }
 
     /// Opens the next object that may be appended to.
@@ -185,10 +184,10 @@ impl<S: AppendStore> Roller<S> {
         let (mut place, mut may_continue) = self.first_place(time).await?;
         for _ in 0..MOST_PASSED {
             match self.open_place(&place).await {
-                Ok(appender) => {
-                    let length = appender.position();
+                Ok(driver) => {
+                    let length = driver.position();
                     if length == 0 || (may_continue && length < self.plan.roll_size) {
-                        self.begin(place, appender);
+                        self.begin(place, driver);
                         return Ok(());
                     }
                 }
@@ -211,13 +210,13 @@ impl<S: AppendStore> Roller<S> {
         .with_operation("roll")
     }
 
-    fn begin(&mut self, place: Slot, appender: ObjectAppender<Arc<S>>) {
+    fn begin(&mut self, place: Slot, driver: Driver<Arc<S>>) {
         let now = self.plan.clock.now();
-        self.proven = appender.proven();
-        self.progress.opened(appender.object(), self.proven);
+        self.proven = driver.engine().proven();
+        self.progress.opened(driver.object(), self.proven);
         self.current = Some(Current {
-            start: appender.position(),
-            appender,
+            start: driver.position(),
+            driver,
             first: now,
             last: now,
         });
@@ -229,18 +228,16 @@ impl<S: AppendStore> Roller<S> {
         self.progress.proven(proven);
     }
 
-    /// Appends `batch` to the object that is open. If told to keep trying, goes on with it until its
-    /// fate is known, whatever fails meanwhile. `places` gets where that is which has landed.
-    async fn deliver(
-        &mut self,
+    /// Appends what is in the window to the object that is open. If told to keep trying, goes on
+    /// with it until its fate is known, whatever fails meanwhile.
+    async fn settle_in(
+        &self,
         current: &mut Current<S>,
-        batch: Batch,
-        places: &mut Vec<Place>,
+        window: &mut impl WindowAccess,
     ) -> Result<()> {
-        let appending = Appending::new(&current.appender, &batch);
-        let mut appended = current.appender.append(batch).await;
+        let mut settled = current.driver.settle(window).await;
         let mut failures = 0;
-        while let Err(error) = &appended {
+        while let Err(error) = &settled {
             let mends = !ends_the_object(error) && !is_hopeless(error);
             let Some(backoff) = self.plan.keep_trying.filter(|_| mends) else {
                 break;
@@ -248,11 +245,10 @@ impl<S: AppendStore> Roller<S> {
             self.counters.error(error);
             failures += 1;
             self.pause(backoff, failures).await;
-            current.appender.resume();
-            appended = current.appender.complete(appending.len()).await;
+            current.driver.resume(window);
+            settled = current.driver.settle(window).await;
         }
-        places.extend(appending.place(&current.appender, &appended));
-        appended.map(drop)
+        settled.map(drop)
     }
 
     /// The object takes no more from us. If many in a row refuse the same batch for a reason that
@@ -280,7 +276,7 @@ impl<S: AppendStore> Roller<S> {
         metrics::finished_object(&self.plan.bucket);
         if let Some(on_finished) = &self.plan.on_finished {
             let told = on_finished.call(FinishedObject {
-                object: current.appender.object().clone(),
+                object: current.driver.object().clone(),
                 range: current.start..position,
                 crc64: crc,
                 first: current.first.into(),
@@ -298,7 +294,7 @@ impl<S: AppendStore> Roller<S> {
             return;
         };
         let sealed = match seal && self.proven.position > current.start {
-            true => Some(current.appender.seal().await),
+            true => Some(current.driver.seal().await),
             false => None,
         };
         self.ended(current, reason, sealed);
@@ -327,7 +323,7 @@ fn is_hopeless(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidInput { .. })
 }
 
-impl<S: AppendStore> Destination for Roller<S> {
+impl<S: AppendStore> Stage for Roller<S> {
     async fn open(&mut self, period: Option<Timestamp>) -> Result<()> {
         self.period = period;
         self.open_at(period).await
@@ -335,7 +331,7 @@ impl<S: AppendStore> Destination for Roller<S> {
 
     fn room(&self) -> Option<Room> {
         self.current.as_ref().map(|current| {
-            let position = current.appender.position();
+            let position = current.driver.position();
             let bytes = self.plan.roll_size.saturating_sub(position);
             Room {
                 bytes,
@@ -345,19 +341,13 @@ impl<S: AppendStore> Destination for Roller<S> {
         })
     }
 
-    async fn append(
-        &mut self,
-        whole: Batch,
-        continues: bool,
-        places: &mut Vec<Place>,
-    ) -> Result<()> {
-        self.unsent = Some(whole.clone());
+    async fn settle(&mut self, window: &mut impl WindowAccess, continues: bool) -> Result<()> {
         let mut refusals = 0;
         for _ in 0..MOST_PASSED {
-            let Some(batch) = self.unsent.clone() else {
+            let Some(left) = window.with(|window| window.left()) else {
                 return Ok(());
             };
-            if self.plan.compressed && !continues && self.lacks_room(&batch) {
+            if self.plan.compressed && !continues && self.lacks_room(left) {
                 self.end_current(RollReason::Size, self.plan.seal).await;
                 self.open_at(self.period).await?;
                 continue;
@@ -365,38 +355,33 @@ impl<S: AppendStore> Destination for Roller<S> {
             let Some(mut current) = self.current.take() else {
                 // After a failure of the last one.
                 let time = self.place.as_ref().map(|place| place.time);
-                if self.plan.compressed {
-                    // A part of a member is worth nothing.
-                    self.unsent = Some(whole.clone());
-                    places.clear();
-                }
                 self.open_at(time).await?;
                 continue;
             };
-            let len = batch.len();
-            match self.deliver(&mut current, batch, places).await {
+            let settled = self.settle_in(&mut current, window).await;
+            self.has_proven(current.driver.engine().proven());
+            match settled {
                 Ok(()) => {
-                    self.unsent = None;
-                    self.has_proven(current.appender.proven());
                     current.last = self.plan.clock.now();
                     self.current = Some(current);
                 }
+                Err(error) if !ends_the_object(&error) => return Err(error),
                 Err(error) => {
-                    self.unsent = current.appender.unsettled().cloned();
-                    let left = self.unsent.as_ref().map_or(0, Batch::len);
-                    if left < len {
+                    if window.with(|window| window.left()) != Some(left) {
                         refusals = 0;
-                    }
-                    self.has_proven(current.appender.proven());
-                    if !ends_the_object(&error) {
-                        return Err(error);
                     }
                     refusals += 1;
                     self.leave(error, current, refusals).await?;
+                    window.with(Window::release);
                 }
             }
         }
         Err(self.too_many_passed())
+    }
+
+    /// A sequence is not replayed.
+    async fn verify(&mut self, _: &mut impl WindowAccess) -> Result<()> {
+        Ok(())
     }
 
     async fn roll(&mut self, reason: RollReason) -> Result<()> {
@@ -407,7 +392,7 @@ impl<S: AppendStore> Destination for Roller<S> {
         Ok(())
     }
 
-    async fn finish(&mut self, seal: bool) -> Result<()> {
+    async fn finish(&mut self, _: &mut impl WindowAccess, seal: bool) -> Result<()> {
         self.end_current(RollReason::Shutdown, seal).await;
         Ok(())
     }
@@ -416,11 +401,5 @@ impl<S: AppendStore> Destination for Roller<S> {
         self.failure.take()
     }
 
-    fn proven(&self) -> Proven {
-        self.proven
-    }
-
-    fn unsent(&self) -> Option<Batch> {
-        self.unsent.clone()
-    }
+    async fn prove_compared(&mut self, _: &mut impl WindowAccess) {}
 }

@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite;
 use super::builder::{Prepared, RollingWriterBuilder};
 use super::progress::{Progress, Standing};
 use crate::error::{Error, Result};
-use crate::stage::destination::RollReason;
+use crate::stage::RollReason;
 use crate::store::AppendStore;
 use crate::values::checkpoint::Checkpoint;
 use crate::writer::{DurablePositions, OssAppendWriter, Receipt, Unsent, WriterStats};

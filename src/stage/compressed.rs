@@ -1,25 +1,20 @@
 //! The stage that compresses: each batch becomes one gzip member or one zstd frame.
 
-use std::future::Future;
-
 use jiff::Timestamp;
 
 use super::compression::Compression;
-use super::destination::{Destination, RollReason, Room};
-use super::place::{Member, Place};
+use super::{RollReason, Room, Stage};
+use crate::drive::window::WindowAccess;
+use crate::engine::window::Window;
 use crate::error::{Error, Landed, Result};
-use crate::values::batch::Batch;
-use crate::values::proven::Proven;
 
-/// Compresses each batch on its way to `inner`. Towards the worker all counts are those of raw
-/// bytes, but for the checkpoint.
+/// Compresses each batch on its way to `inner`. The window counts raw bytes, and settles those of a
+/// member or frame together.
 pub(crate) struct Compressed<D> {
     inner: D,
     compression: Compression,
     /// Several records go in one append up to this.
     most: u64,
-    /// The batch that is being appended, as it was given.
-    raw: Option<Batch>,
 }
 
 impl<D> Compressed<D> {
@@ -28,14 +23,13 @@ impl<D> Compressed<D> {
             inner,
             compression,
             most,
-            raw: None,
         }
     }
 }
 
-impl<D: Destination> Destination for Compressed<D> {
-    fn open(&mut self, period: Option<Timestamp>) -> impl Future<Output = Result<()>> + Send {
-        self.inner.open(period)
+impl<D: Stage> Stage for Compressed<D> {
+    async fn open(&mut self, period: Option<Timestamp>) -> Result<()> {
+        self.inner.open(period).await
     }
 
     /// Nobody knows how long a batch is before it has been compressed: where it goes is found out
@@ -48,77 +42,36 @@ impl<D: Destination> Destination for Compressed<D> {
         })
     }
 
-    async fn append(
-        &mut self,
-        batch: Batch,
-        continues: bool,
-        places: &mut Vec<Place>,
-    ) -> Result<()> {
-        let len = batch.len();
-        self.raw = Some(batch.clone());
-        let stored = self.compression.compress(batch).await?;
-        let whole = stored.len();
-        let mut parts = Vec::new();
-        let appended = self.inner.append(stored, continues, &mut parts).await;
-        let left = match appended {
-            Ok(()) => 0,
-            Err(_) => self.inner.unsent().map_or(0, |left| left.len()),
-        };
-        if left == 0 {
-            self.raw = None;
-            places.extend(self.member(&parts, len));
+    async fn settle(&mut self, window: &mut impl WindowAccess, continues: bool) -> Result<()> {
+        if let Some(batch) = window.with(|window| window.to_be_packed()) {
+            let stored = self.compression.compress(batch).await?;
+            window.with(|window| window.pack(stored));
         }
-        appended.map_err(|error| match left {
+        let settled = self.inner.settle(window, continues).await;
+        match settled {
             // A part of a member is worth nothing, and yet it is there.
-            left if left > 0 && left < whole => error.with_landed(Landed::InDoubt),
-            _ => error,
-        })
+            Err(error) if window.with(Window::is_torn) => Err(error.with_landed(Landed::InDoubt)),
+            settled => settled,
+        }
     }
 
-    fn verify(&mut self) -> impl Future<Output = Result<()>> + Send {
-        self.inner.verify()
+    async fn verify(&mut self, window: &mut impl WindowAccess) -> Result<()> {
+        self.inner.verify(window).await
     }
 
-    fn roll(&mut self, reason: RollReason) -> impl Future<Output = Result<()>> + Send {
-        self.inner.roll(reason)
+    async fn roll(&mut self, reason: RollReason) -> Result<()> {
+        self.inner.roll(reason).await
     }
 
-    fn complete(&mut self) -> impl Future<Output = Result<()>> + Send {
-        self.inner.complete()
-    }
-
-    fn finish(&mut self, seal: bool) -> impl Future<Output = Result<()>> + Send {
-        self.inner.finish(seal)
+    async fn finish(&mut self, window: &mut impl WindowAccess, seal: bool) -> Result<()> {
+        self.inner.finish(window, seal).await
     }
 
     fn failure(&mut self) -> Option<Error> {
         self.inner.failure()
     }
 
-    fn proven(&self) -> Proven {
-        self.inner.proven()
-    }
-
-    fn unsent(&self) -> Option<Batch> {
-        self.raw.clone()
-    }
-}
-
-impl<D: Destination> Compressed<D> {
-    /// Where the member with the `len` bytes is, whose parts are at `places`.
-    fn member(&self, places: &[Place], len: u64) -> Option<Place> {
-        let (first, last) = (places.first()?, places.last()?);
-        let end = last.position + last.len;
-        let Proven { position, crc } = self.inner.proven();
-        Some(Place {
-            object: first.object.clone(),
-            position: first.position,
-            len,
-            before: None,
-            member: Some(Member {
-                len: end - first.position,
-                crc64: crc.filter(|_| position == end),
-            }),
-        })
+    async fn prove_compared(&mut self, window: &mut impl WindowAccess) {
+        self.inner.prove_compared(window).await;
     }
 }

@@ -7,5 +7,6 @@ pub(crate) mod checkpoint;
 pub mod crc64;
 pub(crate) mod info;
 pub(crate) mod path;
+pub(crate) mod position;
 pub(crate) mod progress;
 pub(crate) mod proven;

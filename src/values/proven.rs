@@ -12,6 +12,12 @@ pub(crate) struct Proven {
     pub(crate) crc: Option<u64>,
 }
 
+impl Default for Proven {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 impl Proven {
     /// The object before its first byte.
     pub(crate) const EMPTY: Self = Self {

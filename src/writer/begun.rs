@@ -40,7 +40,7 @@ impl OssAppendWriter {
                 return Poll::Ready(false);
             }
             if shared.room(&state) < len {
-                let accepted = state.accepted;
+                let accepted = state.window.accepted();
                 shared.ask(&mut state, accepted, Duration::ZERO);
                 return waiting.wait(state, cx);
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::buffer::Records;
@@ -13,9 +14,11 @@ use super::worker;
 use super::writer::OssAppendWriter;
 use crate::drive::gate::Gate;
 use crate::drive::options::{OpenMode, appender_option_setters};
+use crate::drive::stats::Counters;
 use crate::drive::{ObjectAppender, ObjectAppenderBuilder};
 use crate::engine::flush::FlushMode;
 use crate::engine::schedule::Schedule;
+use crate::engine::window::Window;
 use crate::error::{Error, Result};
 use crate::stage::compression::Compression;
 use crate::store::AppendStore;
@@ -41,6 +44,8 @@ pub(crate) struct WriterOptions {
     pub(crate) observer: Option<Arc<dyn Observer>>,
     /// Each request waits for its turn, and a batch is made when that has come.
     pub(super) gate: Option<Arc<Gate>>,
+    /// The time from which it counts.
+    pub(crate) origin: Instant,
     /// Cancelled when nothing more comes: waits are cut short then.
     pub(crate) ending: CancellationToken,
 }
@@ -196,22 +201,19 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         let compression = self.compression;
         let mut appender = self.appender();
         Arc::make_mut(&mut appender.options).ending = options.ending.clone();
-        let appender = appender.open().await?;
+        let counters = Arc::new(Counters::new(object.bucket()));
+        let driver = appender.open_driver(Arc::clone(&counters)).await?;
         let start = match compression {
             Some(_) => 0,
-            None => appender.position(),
+            None => driver.position(),
         };
+        let engine = driver.engine();
+        let window = Window::new(engine.proven(), engine.is_replaying());
         let shared = Arc::new(Shared::new(
-            object,
-            options,
-            start,
-            appender.proven(),
-            appender.counters(),
-            records,
-            appender.is_replaying(),
+            object, options, start, window, counters, records,
         ));
         let compression = compression.map(|compression| (compression, u64::MAX));
-        let worker = worker::run_compressed(Arc::clone(&shared), appender, compression, None);
+        let worker = worker::run_compressed(Arc::clone(&shared), driver, compression, None);
         Ok((OssAppendWriter::new(shared), worker))
     }
 
@@ -287,6 +289,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             keep_memory: KEEP_MEMORY,
             observer: None,
             gate: self.appender.options.gate.clone(),
+            origin: self.appender.options.origin,
             ending: CancellationToken::new(),
         })
     }

@@ -4,13 +4,13 @@
 pub(crate) mod begun;
 pub(crate) mod buffer;
 pub(crate) mod builder;
-mod compared;
 mod copy;
 #[cfg(test)]
 mod handoff;
 mod lazy;
 pub(crate) mod observer;
 pub(crate) mod periods;
+mod published;
 pub(crate) mod receipt;
 mod shared;
 mod sink;

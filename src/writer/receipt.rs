@@ -8,12 +8,14 @@ use std::task::Poll;
 
 use super::shared::{Phase, Shared};
 use super::writer::Waiting;
+use crate::engine::place::Place;
+use crate::engine::window::Window;
 use crate::error::{Error, ErrorKind, Result};
-use crate::stage::place::Place;
 use crate::values::batch::Batch;
 use crate::values::checkpoint::Checkpoint;
 use crate::values::crc64::Crc64;
 use crate::values::path::ObjectPath;
+use crate::values::position::StreamPosition;
 use crate::values::proven::Proven;
 
 /// A promise that one record will be durable, given by
@@ -26,7 +28,7 @@ use crate::values::proven::Proven;
 pub struct Receipt {
     shared: Arc<Shared>,
     /// The record in the writer's stream.
-    range: Range<u64>,
+    range: Range<StreamPosition>,
     crc64: bool,
 }
 
@@ -71,7 +73,7 @@ impl Written {
 }
 
 impl Receipt {
-    pub(super) fn new(shared: Arc<Shared>, range: Range<u64>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, range: Range<StreamPosition>) -> Self {
         Self {
             shared,
             range,
@@ -83,7 +85,7 @@ impl Receipt {
     /// [`durable_position`](crate::OssAppendWriter::durable_position) is: it is durable when that
     /// has come so far.
     pub fn position(&self) -> u64 {
-        self.shared.start + self.range.end
+        self.shared.shown(self.range.end)
     }
 
     /// Asks for the CRC-64 of the object up to the end of the record, from which a checkpoint can
@@ -111,7 +113,7 @@ impl Receipt {
         let waiting = Waiting::new(&self.shared);
         poll_fn(|cx| {
             let state = self.shared.lock();
-            if state.durable >= self.range.end {
+            if state.places.durable(&state.window) >= self.range.end {
                 let written = state.places.find(&self.range);
                 return Poll::Ready(written.ok_or_else(|| Error::new(ErrorKind::Closed)));
             }
@@ -136,21 +138,33 @@ impl Drop for Receipt {
 #[derive(Debug, Default)]
 pub(super) struct Places {
     /// Runs by their starts in the stream: those that hold a part of a record with a receipt.
-    runs: BTreeMap<u64, Place>,
+    runs: BTreeMap<StreamPosition, Place>,
     /// The records that have receipts: their ends by their starts.
-    receipts: BTreeMap<u64, u64>,
+    receipts: BTreeMap<StreamPosition, StreamPosition>,
     /// The checksums that were asked for, by their ends in the stream, with how many ask.
-    checksums: BTreeMap<u64, (usize, Option<u64>)>,
+    checksums: BTreeMap<StreamPosition, (usize, Option<u64>)>,
+    /// Of what is before this it is known where it is.
+    noted: StreamPosition,
 }
 
 impl Places {
     /// A receipt is given for the record in `range`.
-    pub(super) fn give_receipt(&mut self, range: &Range<u64>) {
+    pub(super) fn give_receipt(&mut self, range: &Range<StreamPosition>) {
         self.receipts.insert(range.start, range.end);
     }
 
-    fn want(&mut self, end: u64) {
+    fn want(&mut self, end: StreamPosition) {
         self.checksums.entry(end).or_default().0 += 1;
+    }
+
+    /// Of all before `end` it is known where it is, as far as anybody may ask.
+    pub(super) fn noted(&mut self, end: StreamPosition) {
+        self.noted = end;
+    }
+
+    /// What is before this is durable, and it is known where it is.
+    fn durable(&self, window: &Window) -> StreamPosition {
+        window.durable().min(self.noted)
     }
 
     /// Whether anybody may ask for what comes now.
@@ -159,24 +173,24 @@ impl Places {
     }
 
     /// The ends in `range` whose checksums are wanted.
-    pub(super) fn wanted(&self, range: Range<u64>) -> Vec<u64> {
+    pub(super) fn wanted(&self, range: Range<StreamPosition>) -> Vec<StreamPosition> {
         let after = range.start + 1..range.end + 1;
         self.checksums.range(after).map(|(end, _)| *end).collect()
     }
 
-    pub(super) fn checksum(&mut self, end: u64, crc64: u64) {
+    pub(super) fn checksum(&mut self, end: StreamPosition, crc64: u64) {
         if let Some((_, known)) = self.checksums.get_mut(&end) {
             *known = Some(crc64);
         }
     }
 
     /// The bytes from `start` on in the stream are there.
-    pub(super) fn push(&mut self, start: u64, place: Place) {
+    pub(super) fn push(&mut self, start: StreamPosition, place: Place) {
         if let Some(mut last) = self.runs.last_entry()
             && last.get().member.is_none()
             && place.member.is_none()
             && last.get().object == place.object
-            && last.key() + last.get().len == start
+            && *last.key() + last.get().len == start
             && last.get().position + last.get().len == place.position
         {
             last.get_mut().len += place.len;
@@ -186,22 +200,22 @@ impl Places {
     }
 
     /// Whether a record with a receipt is in the run, or a part of one.
-    fn has_receipt(&self, start: u64, len: u64) -> bool {
+    fn has_receipt(&self, start: StreamPosition, len: u64) -> bool {
         let last = self.receipts.range(..start + len).next_back();
         last.is_some_and(|(_, end)| *end > start)
     }
 
-    fn find(&self, range: &Range<u64>) -> Option<Written> {
+    fn find(&self, range: &Range<StreamPosition>) -> Option<Written> {
         let (first, _) = self.runs.range(..=range.start).next_back()?;
         let mut parts: Vec<WrittenPart> = Vec::new();
         let mut at = range.start;
         for (start, place) in self.runs.range(first..&range.end) {
-            if at < *start || at >= start + place.len {
+            if at < *start || at >= *start + place.len {
                 return None;
             }
-            let begin = place.begin(at - start);
-            at = range.end.min(start + place.len);
-            let end = place.end(at - start);
+            let begin = place.begin(at - *start);
+            at = range.end.min(*start + place.len);
+            let end = place.end(at - *start);
             match parts.last_mut() {
                 Some(last) if last.object == place.object && last.range.end == begin => {
                     last.range.end = end;
@@ -224,7 +238,7 @@ impl Places {
         })
     }
 
-    fn forget(&mut self, range: &Range<u64>, crc64: bool) {
+    fn forget(&mut self, range: &Range<StreamPosition>, crc64: bool) {
         if crc64 && let Some((asked, _)) = self.checksums.get_mut(&range.end) {
             *asked -= 1;
             if *asked == 0 {
@@ -234,8 +248,8 @@ impl Places {
         self.receipts.remove(&range.start);
         // With compression each append is a run: those that nobody can ask for go.
         let held = self.runs.range(..range.end).rev();
-        let unused: Vec<u64> = held
-            .take_while(|(start, place)| *start + place.len > range.start)
+        let unused: Vec<StreamPosition> = held
+            .take_while(|(start, place)| **start + place.len > range.start)
             .filter(|(start, place)| !self.has_receipt(**start, place.len))
             .map(|(start, _)| *start)
             .collect();
@@ -247,7 +261,12 @@ impl Places {
 
 /// The checksums of an object up to `ends`, given in the stream, in order. `batch` begins at `start`
 /// in the stream, and the object has the checksum `before` there.
-pub(super) fn checksums(batch: &Batch, start: u64, before: u64, ends: &[u64]) -> Vec<u64> {
+pub(super) fn checksums(
+    batch: &Batch,
+    start: StreamPosition,
+    before: u64,
+    ends: &[StreamPosition],
+) -> Vec<u64> {
     let mut found = Vec::with_capacity(ends.len());
     let mut ends = ends.iter().copied().peekable();
     let mut crc = Crc64::behind(before);
@@ -269,7 +288,15 @@ pub(super) fn checksums(batch: &Batch, start: u64, before: u64, ends: &[u64]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::place::Member;
+    use crate::engine::place::Member;
+
+    fn at(bytes: u64) -> StreamPosition {
+        StreamPosition::new(bytes)
+    }
+
+    fn record(range: Range<u64>) -> Range<StreamPosition> {
+        at(range.start)..at(range.end)
+    }
 
     fn member(position: u64, len: u64) -> Place {
         Place {
@@ -287,19 +314,19 @@ mod tests {
     #[test]
     fn places_are_kept_no_longer_than_somebody_may_ask() {
         let mut places = Places::default();
-        places.give_receipt(&(0..10));
+        places.give_receipt(&record(0..10));
         for number in 0..1000 {
             // There is always a receipt.
-            places.give_receipt(&((number + 1) * 10..(number + 2) * 10));
-            places.push(number * 10, member(number * 5, 10));
-            let range = number * 10..number * 10 + 10;
+            places.give_receipt(&record((number + 1) * 10..(number + 2) * 10));
+            places.push(at(number * 10), member(number * 5, 10));
+            let range = record(number * 10..number * 10 + 10);
             let written = places.find(&range).unwrap();
             assert_eq!(written.range, number * 5..number * 5 + 5);
             places.forget(&range, false);
             assert!(places.runs.is_empty());
         }
         assert!(places.are_wanted());
-        places.forget(&(10_000..10_010), false);
+        places.forget(&record(10_000..10_010), false);
         assert!(!places.are_wanted());
     }
 
@@ -307,7 +334,7 @@ mod tests {
     fn a_receipt_that_is_held_keeps_no_other_places() {
         let mut places = Places::default();
         for number in 0..1000 {
-            let range = number * 10..number * 10 + 10;
+            let range = record(number * 10..number * 10 + 10);
             if number % 10 == 0 {
                 places.give_receipt(&range);
             }
@@ -317,24 +344,24 @@ mod tests {
             }
         }
         assert_eq!(places.runs.len(), 1);
-        assert_eq!(places.find(&(0..10)).unwrap().range, 0..5);
+        assert_eq!(places.find(&record(0..10)).unwrap().range, 0..5);
     }
 
     #[test]
     fn members_are_told_apart_even_where_they_are_as_long_as_what_they_hold() {
         let mut places = Places::default();
-        places.give_receipt(&(0..100));
+        places.give_receipt(&record(0..100));
         for number in 0..3 {
-            places.push(number * 5, member(number * 5, 5));
+            places.push(at(number * 5), member(number * 5, 5));
         }
-        assert_eq!(places.find(&(6..8)).unwrap().range, 5..10);
-        assert_eq!(places.find(&(4..8)).unwrap().range, 0..10);
-        assert_eq!(places.find(&(10..16)), None);
+        assert_eq!(places.find(&record(6..8)).unwrap().range, 5..10);
+        assert_eq!(places.find(&record(4..8)).unwrap().range, 0..10);
+        assert_eq!(places.find(&record(10..16)), None);
         // Somebody else is between these.
-        places.push(15, member(20, 5));
-        let written = places.find(&(12..16)).unwrap();
+        places.push(at(15), member(20, 5));
+        let written = places.find(&record(12..16)).unwrap();
         assert_eq!(written.earlier[0].range, 10..15);
         assert_eq!(written.range, 20..25);
-        assert_eq!(places.find(&(15..16)).unwrap().range, 20..25);
+        assert_eq!(places.find(&record(15..16)).unwrap().range, 20..25);
     }
 }

@@ -17,18 +17,17 @@ use tokio::time::Instant;
 
 use super::buffer::{Buffer, Records};
 use super::builder::WriterOptions;
-use super::compared::Compared;
 use super::receipt::Places;
 use super::stats::WriterStats;
 use super::sync::{Mutex, MutexGuard, Notify};
 use super::unsent::Unsent;
 use crate::drive::stats::Counters;
-use crate::engine::flush::{FlushTargets, Time};
+use crate::engine::flush::Time;
+use crate::engine::window::Window;
 use crate::error::{Error, ErrorKind, Landed, Result};
-use crate::stage::destination::RollReason;
-use crate::values::batch::Batch;
+use crate::stage::RollReason;
 use crate::values::path::ObjectPath;
-use crate::values::proven::Proven;
+use crate::values::position::StreamPosition;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -41,7 +40,6 @@ pub(super) struct Shared {
     pub(super) records: Records,
     /// Tells the worker that something changed.
     pub(super) work: Notify,
-    origin: Instant,
     next_waiter: AtomicU64,
     state: Mutex<State>,
 }
@@ -49,31 +47,12 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) buffer: Buffer,
-    /// Bytes taken from callers. All counts are from the opening.
-    pub(super) accepted: u64,
+    /// What was taken from callers, and how far it has come.
+    pub(super) window: Window,
     /// Records of a log among them.
     pub(super) records: u64,
     /// Room that is set aside for records of a log whose end has not come.
     pub(super) reserved: u64,
-    /// Bytes handed to the appender.
-    pub(super) issued: u64,
-    /// Bytes that the appender is done with, so that their memory is free.
-    pub(super) settled: u64,
-    /// Bytes proven to be in the object.
-    pub(super) durable: u64,
-    /// What a replay has compared and not proven.
-    pub(super) compared: Compared,
-    /// This replays what a predecessor has written, of which a request may still land.
-    pub(super) replaying: bool,
-    /// The end of what is proven, in the object's own positions.
-    pub(super) proven: Proven,
-    pub(super) flush: FlushTargets,
-    /// Somebody waits for everything before this to be durable.
-    pub(super) wanted: u64,
-    /// The batch that the appender is working on.
-    pub(super) in_flight: Option<Batch>,
-    /// When its oldest byte came.
-    pub(super) in_flight_since: Option<Time>,
     /// Where objects have to end, in order.
     pub(super) cuts: VecDeque<Cut>,
     /// How many cuts have been asked for and made.
@@ -96,8 +75,8 @@ pub(super) struct State {
 /// What comes behind this goes in another object.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
-    /// The count of bytes before it. A record of which a part has been issued ends first.
-    pub(super) at: u64,
+    /// What is before it. A record of which a part has been issued ends first.
+    pub(super) at: StreamPosition,
     pub(super) reason: RollReason,
 }
 
@@ -131,10 +110,9 @@ impl Shared {
         object: ObjectPath,
         options: WriterOptions,
         start: u64,
-        proven: Proven,
+        window: Window,
         counters: Arc<Counters>,
         records: Records,
-        replaying: bool,
     ) -> Self {
         let group = (options.schedule.max_append_size / 64).min(options.max_group);
         let max_group = match records {
@@ -144,19 +122,9 @@ impl Shared {
         Self {
             state: Mutex::new(State {
                 buffer: Buffer::new(options.buffer_capacity, max_group),
-                accepted: 0,
+                window,
                 records: 0,
                 reserved: 0,
-                issued: 0,
-                settled: 0,
-                durable: 0,
-                compared: Compared::default(),
-                replaying,
-                proven,
-                flush: FlushTargets::default(),
-                wanted: 0,
-                in_flight: None,
-                in_flight_since: None,
                 cuts: VecDeque::new(),
                 cuts_asked: 0,
                 cuts_made: 0,
@@ -174,9 +142,15 @@ impl Shared {
             counters,
             records,
             work: Notify::new(),
-            origin: Instant::now(),
             next_waiter: AtomicU64::new(0),
         }
+    }
+
+    /// The position that callers see: in the object, but for what is compressed, for a sequence of
+    /// objects, and for what others have appended. There is no other place where the two are
+    /// converted.
+    pub(super) fn shown(&self, position: StreamPosition) -> u64 {
+        self.start + position.bytes()
     }
 
     /// Whether a `Bytes` that is written at once is a record.
@@ -190,12 +164,12 @@ impl Shared {
     }
 
     pub(super) fn now(&self) -> Time {
-        self.origin.elapsed()
+        self.options.origin.elapsed()
     }
 
     /// The moment of `time` for a timer; `None` if that is further than any timer reaches.
     pub(super) fn instant(&self, time: Time) -> Option<Instant> {
-        self.origin.checked_add(time)
+        self.options.origin.checked_add(time)
     }
 
     pub(super) fn new_waiter(&self) -> u64 {
@@ -230,8 +204,8 @@ impl Shared {
 
     /// How many bytes fit in now.
     pub(super) fn room(&self, state: &State) -> u64 {
-        let aside = state.reserved + state.compared.len();
-        let taken = state.held().saturating_add(aside);
+        let aside = state.reserved + state.window.compared();
+        let taken = state.window.held().saturating_add(aside);
         self.options.buffer_capacity.saturating_sub(taken)
     }
 
@@ -297,45 +271,38 @@ impl Shared {
             return;
         }
         let before = state.buffer.len() - len;
-        state.accepted += len;
+        state.window.accept(len);
         let batch_size = self.options.schedule.batch_size;
         if before == 0 || (before < batch_size && state.buffer.len() >= batch_size) {
             self.work.notify_one();
         }
     }
 
-    /// Asks for everything accepted so far to become durable.
-    pub(super) fn ask(&self, state: &mut State, target: u64, min_interval: Duration) {
-        if target <= state.durable {
-            return;
+    /// Asks for everything before `target` to become durable.
+    pub(super) fn ask(&self, state: &mut State, target: StreamPosition, min_interval: Duration) {
+        if target > state.window.durable() {
+            state.window.ask(target, self.now(), min_interval);
+            self.work.notify_one();
         }
-        state.wanted = state.wanted.max(target);
-        if target > state.issued {
-            state.flush.ask(target, self.now(), min_interval);
-        }
-        self.work.notify_one();
     }
 
     pub(super) fn stats(&self) -> WriterStats {
         let append = self.counters.snapshot();
         let now = self.now();
         let state = self.lock();
-        let failed = match state.phase {
-            Phase::Failed(_) => state.accepted - state.durable,
-            _ => 0,
-        };
-        let compared = state.settled - state.durable;
+        let window = &state.window;
+        let durable = window.durable();
+        let has_failed = matches!(state.phase, Phase::Failed(_));
+        let of_open = |bytes| if has_failed { 0 } else { bytes };
+        let since = window.since().or_else(|| state.buffer.since());
         WriterStats {
-            accepted: state.accepted,
-            durable: state.durable,
+            accepted: window.accepted().bytes(),
+            durable: durable.bytes(),
             stored: append.durable,
-            buffered: if failed > 0 { 0 } else { state.held() },
-            compared: if failed > 0 { 0 } else { compared },
-            failed,
-            oldest: state
-                .in_flight_since
-                .or_else(|| state.buffer.since())
-                .map(|since| now.saturating_sub(since)),
+            buffered: of_open(window.held()),
+            compared: of_open(window.settled() - durable),
+            failed: (window.accepted() - durable) - of_open(window.accepted() - durable),
+            oldest: since.map(|since| now.saturating_sub(since)),
             appends: append.appends,
             retries: append.retries,
             reconciles: append.reconciles,
@@ -348,7 +315,7 @@ impl Shared {
 impl State {
     /// What comes from now on goes in another object.
     pub(super) fn cut(&mut self, reason: RollReason) {
-        let at = self.issued + self.buffer.cut();
+        let at = self.window.issued() + self.buffer.cut();
         self.cuts.push_back(Cut { at, reason });
         self.cuts_asked += 1;
     }
@@ -356,13 +323,11 @@ impl State {
     /// Whether the next cut can only be made when a record ends that has been issued in part.
     pub(super) fn waits_for_record_end(&self) -> bool {
         self.buffer.is_mid_record()
-            && self.settled == self.issued
-            && self.cuts.front().is_some_and(|cut| cut.at <= self.issued)
-    }
-
-    /// Bytes in memory: waiting and in flight.
-    pub(super) fn held(&self) -> u64 {
-        self.accepted - self.settled
+            && self.window.first().is_none()
+            && self
+                .cuts
+                .front()
+                .is_some_and(|cut| cut.at <= self.window.issued())
     }
 
     /// Forgets a waiter. Its waker must be dropped after the lock.
@@ -393,39 +358,19 @@ impl State {
         }
     }
 
-    /// Keeps `batch`, of which the last bytes have only been compared, as far as there is room for
-    /// it beside what waits. What is let go has to be dropped after the lock.
-    #[must_use]
-    pub(super) fn keep_compared(&mut self, batch: Option<Batch>, capacity: u64) -> Vec<Batch> {
-        let lag = self.settled - self.durable;
-        self.compared.keep(batch, lag.min(capacity / 4))
-    }
-
     /// Takes out what is not durable. Only for a failed writer.
-    pub(super) fn take_unsent(&mut self, start: u64) -> Unsent {
-        let in_flight = self.in_flight.take();
+    pub(super) fn take_unsent(&mut self, shared: &Shared) -> Unsent {
         let landed = match &self.phase {
             Phase::Failed(error) => error.landed(),
             _ => Some(Landed::No),
         };
-        let kept = self.compared.len();
-        let compared = self.compared.take();
-        let batches = compared.iter().chain(&in_flight);
-        let mut chunks: Vec<Bytes> = batches.flat_map(Batch::chunks).cloned().collect();
-        chunks.extend(self.buffer.take_all());
-        let in_doubt = match landed {
-            Some(Landed::No) => 0,
-            // How much the predecessor's request carries is not known.
-            _ if self.replaying => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
-            Some(Landed::InDoubt) => in_flight.as_ref().map_or(0, Batch::len),
-            _ => 0,
-        };
-        let position = start + self.settled - kept;
+        let rest = self.buffer.take_all();
+        let taken = self.window.take_not_durable(rest, landed);
         Unsent {
-            position,
-            in_doubt,
-            missing: start + self.durable..position,
-            chunks,
+            position: shared.shown(taken.start),
+            in_doubt: taken.in_doubt,
+            missing: shared.shown(taken.missing.start)..shared.shown(taken.missing.end),
+            chunks: taken.chunks,
         }
     }
 }

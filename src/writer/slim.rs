@@ -1,26 +1,22 @@
 //! What keeps a worker small while it has nothing to do.
 
-use std::future::Future;
-
 use jiff::Timestamp;
 
+use crate::drive::window::WindowAccess;
 use crate::error::{Error, Result};
-use crate::stage::destination::{Destination, RollReason, Room};
-use crate::stage::place::Place;
-use crate::values::batch::Batch;
-use crate::values::proven::Proven;
+use crate::stage::{RollReason, Room, Stage};
 
-/// A destination whose requests take memory only while they are under way. Otherwise a worker keeps
+/// A stage whose requests take memory only while they are under way. Otherwise a worker keeps
 /// room for the largest of them as long as it lives, some kilobytes with HTTP.
 pub(super) struct Slim<D>(Box<D>);
 
 impl<D> Slim<D> {
-    pub(super) fn new(destination: D) -> Self {
-        Self(Box::new(destination))
+    pub(super) fn new(stage: D) -> Self {
+        Self(Box::new(stage))
     }
 }
 
-impl<D: Destination> Destination for Slim<D> {
+impl<D: Stage> Stage for Slim<D> {
     fn open(&mut self, period: Option<Timestamp>) -> impl Future<Output = Result<()>> + Send {
         Box::pin(self.0.open(period))
     }
@@ -29,52 +25,41 @@ impl<D: Destination> Destination for Slim<D> {
         self.0.room()
     }
 
-    fn append(
+    fn settle(
         &mut self,
-        batch: Batch,
+        window: &mut impl WindowAccess,
         continues: bool,
-        places: &mut Vec<Place>,
     ) -> impl Future<Output = Result<()>> + Send {
-        Box::pin(self.0.append(batch, continues, places))
+        Box::pin(self.0.settle(window, continues))
     }
 
-    fn verify(&mut self) -> impl Future<Output = Result<()>> + Send {
-        Box::pin(self.0.verify())
+    fn verify(
+        &mut self,
+        window: &mut impl WindowAccess,
+    ) -> impl Future<Output = Result<()>> + Send {
+        Box::pin(self.0.verify(window))
     }
 
     fn roll(&mut self, reason: RollReason) -> impl Future<Output = Result<()>> + Send {
         Box::pin(self.0.roll(reason))
     }
 
-    fn complete(&mut self) -> impl Future<Output = Result<()>> + Send {
-        Box::pin(self.0.complete())
-    }
-
-    fn finish(&mut self, seal: bool) -> impl Future<Output = Result<()>> + Send {
-        Box::pin(self.0.finish(seal))
+    fn finish(
+        &mut self,
+        window: &mut impl WindowAccess,
+        seal: bool,
+    ) -> impl Future<Output = Result<()>> + Send {
+        Box::pin(self.0.finish(window, seal))
     }
 
     fn failure(&mut self) -> Option<Error> {
         self.0.failure()
     }
 
-    fn prove_compared(&mut self) -> impl Future<Output = ()> + Send {
-        Box::pin(self.0.prove_compared())
-    }
-
-    fn is_replaying(&self) -> bool {
-        self.0.is_replaying()
-    }
-
-    fn lag(&self) -> u64 {
-        self.0.lag()
-    }
-
-    fn proven(&self) -> Proven {
-        self.0.proven()
-    }
-
-    fn unsent(&self) -> Option<Batch> {
-        self.0.unsent()
+    fn prove_compared(
+        &mut self,
+        window: &mut impl WindowAccess,
+    ) -> impl Future<Output = ()> + Send {
+        Box::pin(self.0.prove_compared(window))
     }
 }

@@ -39,7 +39,7 @@ impl Stream for DurablePositions {
         }
         let this = &mut *self;
         let state = this.shared.lock();
-        let position = this.shared.start + state.durable;
+        let position = this.shared.shown(state.window.durable());
         if this.told != Some(position) {
             this.told = Some(position);
             return Poll::Ready(Some(Ok(position)));

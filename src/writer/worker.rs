@@ -1,7 +1,7 @@
 //! The one task of a writer: takes a batch when the schedule says so, and appends it.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,21 +16,19 @@ use tracing::instrument::WithSubscriber;
 
 use crate::drive::gate::Unused;
 use crate::engine::flush::Time;
-use crate::engine::schedule::{Step, Waiting};
+use crate::engine::schedule::Step;
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::metrics::{self, Buffered};
 use crate::stage::compressed::Compressed;
 use crate::stage::compression::Compression;
 use crate::values::batch::Batch;
 
-use super::buffer::reclaim;
 use super::periods::PeriodClock;
-use super::receipt::checksums;
+use super::published::Published;
 use super::shared::{Phase, Shared, State};
 use super::slim::Slim;
 use super::sync::MutexGuard;
-use crate::stage::destination::{Destination, RollReason, Room};
-use crate::stage::place::Place;
+use crate::stage::{RollReason, Room, Stage};
 
 /// What the worker does next.
 enum Job {
@@ -38,9 +36,9 @@ enum Job {
     Open,
     /// Waits for the turn of the next append, while more gathers for it.
     Reserve,
-    Append {
-        chunks: Vec<Bytes>,
-        /// They go on with a record whose beginning has been appended.
+    /// Settles the flight that has just been issued. `continues`: it goes on with a record whose
+    /// beginning has been appended.
+    Settle {
         continues: bool,
     },
     /// Somebody waits for bytes of a replay that are only compared yet.
@@ -55,9 +53,9 @@ enum Job {
 
 /// Works until the writer is closed or fails; dropped at any point, even before it was ever polled,
 /// it fails the writer.
-pub(super) fn run<D: Destination>(
+pub(super) fn run<D: Stage>(
     shared: Arc<Shared>,
-    mut destination: D,
+    mut stage: D,
     mut clock: Option<PeriodClock>,
 ) -> impl Future<Output = ()> + Send {
     let mut lost = LostGuard {
@@ -69,36 +67,36 @@ pub(super) fn run<D: Destination>(
         let buffered = Buffered::new(shared.object.bucket());
         // Not by a variable, or the worker would keep room for it twice.
         let worked =
-            AssertUnwindSafe(work(&shared, &mut destination, &mut clock, buffered)).catch_unwind();
+            AssertUnwindSafe(work(&shared, &mut stage, &mut clock, buffered)).catch_unwind();
         match worked.await {
             Ok(result) => {
                 if let Err(error) = &result
                     && !is_out_of_reach(error)
                 {
-                    destination.prove_compared().await;
+                    stage.prove_compared(&mut Published::new(&shared)).await;
                 }
-                end(&shared, destination, result);
+                end(&shared, stage, result);
             }
             Err(panic) => lost.note(&*panic),
         }
     }
 }
 
-/// The same, and compresses what goes to `destination`, several records up to so many bytes at once.
-pub(super) fn run_compressed<D: Destination>(
+/// The same, and compresses what goes to `stage`, several records up to so many bytes at once.
+pub(super) fn run_compressed<D: Stage>(
     shared: Arc<Shared>,
-    destination: D,
+    stage: D,
     compression: Option<(Compression, u64)>,
     clock: Option<PeriodClock>,
 ) -> impl Future<Output = ()> + Send {
-    let destination = Slim::new(destination);
+    let stage = Slim::new(stage);
     match compression {
         Some((compression, most)) => {
-            let destination = Compressed::new(destination, compression, most);
+            let stage = Compressed::new(stage, compression, most);
             // In a box, so that it takes no room in a worker that does not compress.
-            Either::Left(Box::pin(run(shared, destination, clock)))
+            Either::Left(Box::pin(run(shared, stage, clock)))
         }
-        None => Either::Right(run(shared, destination, clock)),
+        None => Either::Right(run(shared, stage, clock)),
     }
 }
 
@@ -108,23 +106,29 @@ pub(super) fn spawn(runtime: &Handle, worker: impl Future<Output = ()> + Send + 
     runtime.spawn(worker.with_subscriber(Dispatch::none()));
 }
 
-async fn work<D: Destination>(
+async fn work<D: Stage>(
     shared: &Shared,
-    destination: &mut D,
+    stage: &mut D,
     clock: &mut Option<PeriodClock>,
     mut buffered: Buffered,
 ) -> Result<()> {
     let buffered = &mut buffered;
     let unused = Unused(shared.options.gate.as_deref());
-    let mut spent = None;
+    let mut window = Published::new(shared);
     loop {
-        if let Some(error) = destination.failure() {
+        if let Some(error) = stage.failure() {
             return Err(error);
         }
-        match next_job(shared, destination.room(), clock, buffered, spent.take()) {
+        match next_job(
+            shared,
+            stage.room(),
+            clock,
+            buffered,
+            window.take_segments(),
+        ) {
             Job::Open => {
                 let period = clock.as_ref().and_then(PeriodClock::current);
-                meanwhile(shared, clock, buffered, destination.open(period)).await?;
+                meanwhile(shared, clock, buffered, stage.open(period)).await?;
             }
             Job::Reserve => {
                 if let Some(gate) = &shared.options.gate {
@@ -133,31 +137,19 @@ async fn work<D: Destination>(
                     meanwhile(shared, clock, buffered, reserving).await;
                 }
             }
-            Job::Append { chunks, continues } => {
-                let batch = Batch::from(chunks);
-                shared.lock().in_flight = Some(batch.clone());
-                let len = batch.len();
-                let mut places = Vec::new();
-                let appending = destination.append(batch.clone(), continues, &mut places);
-                let appended = meanwhile(shared, clock, buffered, appending).await;
-                note_places(shared, &batch, places);
-                drop(batch);
-                appended?;
-                spent = landed(shared, destination, len);
+            Job::Settle { continues } => {
+                let settling = stage.settle(&mut window, continues);
+                meanwhile(shared, clock, buffered, settling).await?;
             }
-            Job::Verify => {
-                destination.verify().await?;
-                let _ = landed(shared, destination, 0);
-            }
+            Job::Verify => stage.verify(&mut window).await?,
             Job::Roll(reason) => {
-                meanwhile(shared, clock, buffered, destination.roll(reason)).await?;
+                meanwhile(shared, clock, buffered, stage.roll(reason)).await?;
                 if let (RollReason::Period, Some(clock)) = (reason, &mut *clock) {
                     clock.ended();
                 }
                 if reason != RollReason::Size {
-                    shared.lock().cuts_made += 1;
+                    cut_made(shared);
                 }
-                let _ = landed(shared, destination, 0);
             }
             Job::WaitUntil(time) => {
                 unused.give_back();
@@ -171,10 +163,8 @@ async fn work<D: Destination>(
                 shared.work.notified().await;
             }
             Job::Finish { seal } => {
-                destination.complete().await?;
-                let _ = landed(shared, destination, 0);
-                destination.finish(seal).await?;
-                return destination.failure().map_or(Ok(()), Err);
+                stage.finish(&mut window, seal).await?;
+                return stage.failure().map_or(Ok(()), Err);
             }
         }
     }
@@ -209,7 +199,7 @@ async fn meanwhile<T>(
             output = &mut future => return output,
             () = tokio::time::sleep(left) => {}
         }
-        let held = shared.lock().held();
+        let held = shared.lock().window.held();
         buffered.show(held);
     }
 }
@@ -230,15 +220,15 @@ fn next_job(
     room: Option<Room>,
     clock: &mut Option<PeriodClock>,
     buffered: &mut Buffered,
-    spent: Option<Vec<BytesMut>>,
+    segments: Option<Vec<BytesMut>>,
 ) -> Job {
     let wall = clock.as_ref().map(PeriodClock::now);
     let mut state = shared.lock();
-    if let Some(segments) = spent {
+    if let Some(segments) = segments {
         state.buffer.release(segments, shared.now());
     }
     let job = choose(shared, &mut state, room, clock.as_mut().zip(wall));
-    let held = state.held();
+    let held = state.window.held();
     drop(state);
     buffered.show(held);
     job
@@ -263,8 +253,9 @@ fn choose(
     let mid_record = state.buffer.is_mid_record();
     let mut to_cut = None;
     if let Some(cut) = state.cuts.front() {
-        if cut.at > state.issued {
-            to_cut = Some(cut.at - state.issued);
+        let issued = state.window.issued();
+        if cut.at > issued {
+            to_cut = Some(cut.at - issued);
         } else if !mid_record {
             let reason = cut.reason;
             state.cuts.pop_front();
@@ -276,23 +267,19 @@ fn choose(
         Phase::Closing { .. } => true,
         _ => false,
     };
-    if state.wanted > state.durable && state.wanted <= state.settled {
+    if state.window.must_verify() {
         return Job::Verify;
     }
-    let waiting = Waiting {
-        bytes: state.buffer.len(),
-        since: state.buffer.since().unwrap_or(now),
-        flush_due: state.flush.due(),
-        closing: closing || to_cut.is_some(),
-    };
-    match shared.options.schedule.next(waiting, now) {
+    let since = state.buffer.since().unwrap_or(now);
+    let closing = closing || to_cut.is_some();
+    let schedule = &shared.options.schedule;
+    match state.window.next(schedule, since, closing, now) {
         Step::Append(max) => {
             let Some(room) = room else { return Job::Open };
             let gate = shared.options.gate.as_ref();
             if gate.is_some_and(|gate| !gate.is_reserved()) {
                 return Job::Reserve;
             }
-            state.in_flight_since = state.buffer.since();
             let max = max.min(to_cut.unwrap_or(u64::MAX));
             let Some(chunks) = take(state, max, room) else {
                 return Job::Roll(RollReason::Size);
@@ -300,11 +287,8 @@ fn choose(
             if state.buffer.first_record().is_none() {
                 state.buffer.age_from(now);
             }
-            state.issued += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
-            let issued = state.issued;
-            state.flush.issued(issued, now);
-            Job::Append {
-                chunks,
+            state.window.issue(Batch::from(chunks), since, now);
+            Job::Settle {
                 continues: mid_record,
             }
         }
@@ -330,6 +314,7 @@ fn keep_memory(shared: &Shared, state: &mut State, now: Time) -> Option<Time> {
         return Some(end);
     }
     state.buffer.give_back();
+    state.window.give_back();
     None
 }
 
@@ -353,88 +338,21 @@ fn take(state: &mut State, max: u64, room: Room) -> Option<Vec<Bytes>> {
     })
 }
 
-/// Keeps where the first bytes of `batch` are, and the checksums in them, for those who may ask.
-fn note_places(shared: &Shared, batch: &Batch, places: Vec<Place>) {
+/// Another object is begun with what comes next.
+fn cut_made(shared: &Shared) {
     let mut state = shared.lock();
-    if !state.places.are_wanted() {
-        return;
-    }
-    let start = state.settled;
-    let mut at = start;
-    for place in places {
-        let ends = state.places.wanted(at..at + place.len);
-        let crc64 = place.member.as_ref().and_then(|member| member.crc64);
-        let found = match (crc64, place.before) {
-            (Some(crc64), _) => vec![crc64; ends.len()],
-            (None, Some(before)) if !ends.is_empty() => {
-                drop(state);
-                let found = checksums(&batch.skip(at - start), at, before, &ends);
-                state = shared.lock();
-                found
-            }
-            (None, _) => Vec::new(),
-        };
-        for (end, crc64) in ends.into_iter().zip(found) {
-            state.places.checksum(end, crc64);
-        }
-        let len = place.len;
-        state.places.push(at, place);
-        at += len;
-    }
-}
-
-/// The destination is done with `len` more bytes: frees their memory, moves the watermarks on, and
-/// wakes whoever waits. Gives the segments that can be used again, if an append has landed.
-fn landed(shared: &Shared, destination: &impl Destination, len: u64) -> Option<Vec<BytesMut>> {
-    let mut state = shared.lock();
-    state.settled += len;
-    state.durable = state.settled - destination.lag();
-    state.in_flight_since = None;
-    state.proven = destination.proven();
-    state.replaying = destination.is_replaying();
-    let mut landed = state.in_flight.take();
-    let mut let_go = Vec::new();
-    if state.settled > state.durable || state.compared.len() > 0 {
-        let_go = state.keep_compared(landed.take(), shared.options.buffer_capacity);
-    }
-    let durable = state.durable;
+    state.cuts_made += 1;
     let wake = state.wake();
     drop(state);
-    if let Some(observer) = &shared.options.observer {
-        observer.durable(durable);
-    }
     wake.all();
-    drop(let_go);
-    landed.map(|batch| {
-        // An owner of `Bytes` that panics when it is dropped only costs us segments.
-        let chunks = AssertUnwindSafe(batch.into_chunks());
-        catch_unwind(|| reclaim({ chunks }.0)).unwrap_or_default()
-    })
 }
 
-fn end(shared: &Shared, destination: impl Destination, result: Result<()>) {
+fn end(shared: &Shared, stage: impl Stage, result: Result<()>) {
     if let Err(error) = &result {
         metrics::failed_writer(shared.object.bucket(), error.kind());
     }
-    let lag = destination.lag();
-    let proven = destination.proven();
-    let unsent = destination.unsent();
-    let replaying = destination.is_replaying();
-    drop(destination);
+    drop(stage);
     let mut state = shared.lock();
-    // Of the batch in flight, what is not unsent has landed: all of it, or a torn part. Dropped
-    // after the lock.
-    let in_flight = state.in_flight.take();
-    let flying = in_flight.as_ref().map_or(0, Batch::len);
-    let settled = flying - unsent.as_ref().map_or(0, Batch::len).min(flying);
-    state.settled += settled;
-    state.durable = state.settled - lag;
-    let compared = in_flight.as_ref().map(|batch| batch.prefix(settled));
-    let _let_go = state.keep_compared(compared, shared.options.buffer_capacity);
-    state.replaying = replaying;
-    state.proven = proven;
-    state.in_flight = unsent;
-    state.in_flight_since = None;
     state.phase = match result {
         Ok(()) => Phase::Closed,
         Err(error) => Phase::Failed(error),
@@ -454,15 +372,16 @@ fn is_out_of_reach(error: &Error) -> bool {
 fn ended(shared: &Shared, mut state: MutexGuard<'_, State>) {
     if state.buffer.len() == 0 {
         state.buffer.give_back();
+        state.window.give_back();
     }
-    let durable = state.durable;
+    let durable = state.window.durable().bytes();
     // Dropped after the lock.
     let _items = shared.take_items(&mut state);
     let mut failure = None;
     if let (Some(_), Phase::Failed(error)) = (&shared.options.observer, &state.phase) {
         let error = error.clone();
-        let mut unsent = state.take_unsent(shared.start);
-        unsent.position = state.proven.position;
+        let mut unsent = state.take_unsent(shared);
+        unsent.position = state.window.proven().position;
         state.unsent_taken = true;
         failure = Some((error, unsent));
     }
@@ -499,7 +418,7 @@ impl Drop for LostGuard {
         let mut error = error
             .unwrap_or_else(|| Error::new(ErrorKind::WorkerLost))
             .with_object(&shared.object);
-        if state.in_flight.is_some() {
+        if state.window.is_in_doubt() {
             error = error.with_landed(Landed::InDoubt);
         }
         state.phase = Phase::Failed(error);

@@ -25,13 +25,14 @@ use super::watermark::DurablePositions;
 use super::worker;
 use crate::drive::stats::Counters;
 use crate::engine::flush::FlushMode;
+use crate::engine::window::Window;
 use crate::error::{Error, Result};
 use crate::stage::compression::Compression;
-use crate::stage::destination::{Destination, RollReason};
+use crate::stage::{RollReason, Stage};
 use crate::store::AppendStore;
 use crate::values::checkpoint::Checkpoint;
 use crate::values::path::ObjectPath;
-use crate::values::proven::Proven;
+use crate::values::position::StreamPosition;
 
 /// Streams bytes into one OSS object: a tokio [`AsyncWrite`] that gathers what is written, appends
 /// it when a batch is large or old enough, and makes sure that every byte lands exactly once and
@@ -93,7 +94,7 @@ pub struct OssAppendWriter {
     /// Names this handle among the waiters.
     waiter: u64,
     /// What the flush that is under way waits for. A write moves it on.
-    flush_target: Option<u64>,
+    flush_target: Option<StreamPosition>,
     /// An item of the `Sink` may still wait for room, in `State::items`.
     has_item: bool,
     /// What [`copy_from`](Self::copy_from) had read when nothing was taken in any more.
@@ -114,15 +115,14 @@ impl OssAppendWriter {
         options: WriterOptions,
         counters: Arc<Counters>,
         records: Records,
-        destination: impl Destination,
+        stage: impl Stage,
         compression: Option<(Compression, u64)>,
         clock: Option<PeriodClock>,
     ) -> Self {
-        let start = Proven::EMPTY;
-        let shared = Shared::new(sequence, options, 0, start, counters, records, false);
+        let window = Window::default();
+        let shared = Shared::new(sequence, options, 0, window, counters, records);
         let writer = Self::new(Arc::new(shared));
-        let worker =
-            worker::run_compressed(Arc::clone(&writer.shared), destination, compression, clock);
+        let worker = worker::run_compressed(Arc::clone(&writer.shared), stage, compression, clock);
         worker::spawn(runtime, worker);
         writer
     }
@@ -148,12 +148,12 @@ impl OssAppendWriter {
     /// In a shared object counted without what others have appended since the opening; with
     /// compression the count of raw bytes since the opening.
     pub fn position(&self) -> u64 {
-        self.shared.start + self.shared.lock().accepted
+        self.shared.shown(self.shared.lock().window.accepted())
     }
 
     /// Everything before this position is durable. Counted as [`position`](Self::position).
     pub fn durable_position(&self) -> u64 {
-        self.shared.start + self.shared.lock().durable
+        self.shared.shown(self.shared.lock().window.durable())
     }
 
     /// The object, with its length and CRC-64 as they were last proven: when it was opened, and
@@ -165,7 +165,10 @@ impl OssAppendWriter {
     /// compression it is that of the compressed bytes. The CRC-64 is `None` if the endpoint gives
     /// none, and while a replay is still comparing.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::at(self.shared.object.clone(), self.shared.lock().proven)
+        Checkpoint::at(
+            self.shared.object.clone(),
+            self.shared.lock().window.proven(),
+        )
     }
 
     /// What was done so far, and what is held.
@@ -185,7 +188,7 @@ impl OssAppendWriter {
         let waiting = Waiting::new(&self.shared);
         poll_fn(|cx| {
             let state = self.shared.lock();
-            if self.shared.start + state.durable >= position {
+            if self.shared.shown(state.window.durable()) >= position {
                 return Poll::Ready(Ok(()));
             }
             state.check_failed()?;
@@ -302,7 +305,7 @@ impl OssAppendWriter {
             drop(state);
             return Err(self);
         }
-        let mut unsent = state.take_unsent(shared.start);
+        let mut unsent = state.take_unsent(&shared);
         state.unsent_taken = true;
         unsent.chunks.extend(self.refused.take());
         drop(state);
@@ -344,12 +347,12 @@ impl OssAppendWriter {
             self.flush_target = None;
             return Poll::Ready(Ok(()));
         }
-        if state.held() == 0 {
+        if state.window.held() == 0 {
             return Poll::Ready(Err(Error::invalid_input(
                 "records that have been begun leave no room for this one",
             )));
         }
-        let accepted = state.accepted;
+        let accepted = state.window.accepted();
         self.shared.ask(&mut state, accepted, Duration::ZERO);
         self.shared.wait(state, self.waiter, cx)
     }
@@ -394,7 +397,7 @@ impl OssAppendWriter {
             return Ok(None);
         }
         self.shared.share(&mut state, record);
-        let range = state.accepted - len..state.accepted;
+        let range = state.window.accepted() - len..state.window.accepted();
         state.places.give_receipt(&range);
         drop(state);
         Ok(Some(Receipt::new(Arc::clone(&self.shared), range)))
@@ -419,7 +422,7 @@ impl OssAppendWriter {
             if !matches!(state.phase, Phase::Open) || self.shared.room(&state) >= len {
                 return Poll::Ready(());
             }
-            let accepted = state.accepted;
+            let accepted = state.window.accepted();
             self.shared.ask(&mut state, accepted, Duration::ZERO);
             waiting.wait(state, cx)
         })
@@ -430,7 +433,7 @@ impl OssAppendWriter {
     #[cfg(feature = "keyed")]
     pub(crate) fn issue(&self, at_once: bool) -> u64 {
         let mut state = self.shared.lock();
-        let accepted = state.accepted;
+        let accepted = state.window.accepted();
         match self.shared.options.flush_mode {
             _ if at_once => self.shared.ask(&mut state, accepted, Duration::ZERO),
             FlushMode::Coalesced { min_interval } => {
@@ -439,7 +442,7 @@ impl OssAppendWriter {
             FlushMode::Durable => self.shared.ask(&mut state, accepted, Duration::ZERO),
             FlushMode::Handoff => return 0,
         }
-        accepted
+        accepted.bytes()
     }
 
     /// Takes nothing more, and lets the worker end with what was accepted. Does not wait.
@@ -523,7 +526,7 @@ impl OssAppendWriter {
     fn poll_enqueue(&mut self, cx: &mut Context<'_>, record: &Bytes) -> Poll<Result<Receipt>> {
         ready!(self.poll_item(cx))?;
         let mut state = ready!(self.poll_placed(cx, record))?;
-        let range = state.accepted - record.len() as u64..state.accepted;
+        let range = state.window.accepted() - record.len() as u64..state.window.accepted();
         state.places.give_receipt(&range);
         drop(state);
         Poll::Ready(Ok(Receipt::new(Arc::clone(&self.shared), range)))
@@ -544,17 +547,17 @@ impl OssAppendWriter {
         let (mut state, room) = loop {
             let mut state = self.shared.lock();
             let room = room_for(&self.shared, &state, len, self.shared.keeps_bytes())?;
-            if room >= len || state.compared.len() == 0 {
+            if room >= len || state.window.compared() == 0 {
                 break (state, room);
             }
             // It need not be kept, and there would never be room for as much as the buffer holds.
-            let compared = state.compared.take();
+            let compared = state.window.take_compared();
             drop(state);
             drop(compared);
         };
         if room < len {
             // What is in the way goes out now, however little it is.
-            let accepted = state.accepted;
+            let accepted = state.window.accepted();
             self.shared.ask(&mut state, accepted, Duration::ZERO);
             return self.shared.wait(state, self.waiter, cx);
         }
@@ -600,7 +603,7 @@ impl OssAppendWriter {
             let piece = item.slice(..item.len().min(limit));
             if self.shared.room(&state) < piece.len() as u64 {
                 // What is in the way goes out now, however little it is.
-                let accepted = state.accepted;
+                let accepted = state.window.accepted();
                 self.shared.ask(&mut state, accepted, Duration::ZERO);
                 return self.shared.wait(state, self.waiter, cx);
             }
@@ -624,7 +627,7 @@ impl OssAppendWriter {
         ready!(self.poll_item(cx))?;
         let mut state = self.shared.lock();
         let target = *self.flush_target.get_or_insert_with(|| {
-            let target = state.accepted;
+            let target = state.window.accepted();
             self.shared.ask(&mut state, target, min_interval);
             target
         });
@@ -632,7 +635,7 @@ impl OssAppendWriter {
             self.flush_target = None;
             return Poll::Ready(Err(error));
         }
-        if state.durable >= target {
+        if state.window.durable() >= target {
             self.flush_target = None;
             return Poll::Ready(Ok(()));
         }
@@ -769,7 +772,7 @@ impl Drop for OssAppendWriter {
         }
         let missing = match state.unsent_taken {
             true => 0,
-            false => state.accepted - state.durable,
+            false => state.window.accepted() - state.window.durable(),
         };
         drop(state);
         self.shared.close(false);

@@ -1,4 +1,4 @@
-//! Where bytes are, as the stages tell it.
+//! Where bytes are.
 
 use crate::values::path::ObjectPath;
 

@@ -18,12 +18,14 @@ impl Compared {
         self.len
     }
 
-    /// Keeps `batch`, and of all only the last `most` bytes. What is let go has to be dropped after
+    /// Keeps `batches`, and of all only the last `most` bytes. What is let go has to be dropped after
     /// the lock.
     #[must_use]
-    pub(super) fn keep(&mut self, batch: Option<Batch>, most: u64) -> Vec<Batch> {
-        self.len += batch.as_ref().map_or(0, Batch::len);
-        self.batches.extend(batch);
+    pub(super) fn keep(&mut self, batches: impl Iterator<Item = Batch>, most: u64) -> Vec<Batch> {
+        for batch in batches {
+            self.len += batch.len();
+            self.batches.push_back(batch);
+        }
         let mut spent = Vec::new();
         while self.len > most
             && let Some(first) = self.batches.pop_front()
@@ -63,7 +65,7 @@ mod tests {
             (Some("hi"), 1, "i"),
             (None, 0, ""),
         ] {
-            drop(compared.keep(batch.map(Batch::from), most));
+            drop(compared.keep(batch.map(Batch::from).into_iter(), most));
             assert_eq!(
                 (text(&compared), compared.len()),
                 (kept.into(), kept.len() as u64)

@@ -1,0 +1,96 @@
+//! What an engine is asked for, what it wants done, and what it is told.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::budget::{Trip, Wait};
+use super::flush::Time;
+use crate::error::{Error, Result};
+use crate::store::request::AppendAnswer;
+use crate::values::batch::Batch;
+use crate::values::info::ObjectInfo;
+
+/// What is to be achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// The fate of the pending batch is known.
+    Settle,
+    /// The object has been looked at, and was at least this long, or has been looked at again.
+    Look(u64),
+    /// What a replay has only compared has been proven by reading it back.
+    Verify,
+    /// The same as far as one attempt goes.
+    Prove,
+    /// The object is sealed at its present length.
+    Seal,
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Append these bytes at this position; `creates`: the object is not there yet.
+    Append {
+        position: u64,
+        body: Batch,
+        creates: bool,
+    },
+    /// Look at the object.
+    Head,
+    /// Begin to read this range.
+    Read(Range<u64>),
+    /// Go on with that.
+    ReadOn,
+    /// Seal the object at this length.
+    Seal(u64),
+    /// Wait before the next request.
+    Wait(Wait),
+    /// The goal is achieved, or cannot be.
+    Done(Result<()>),
+}
+
+/// How what was to be done went.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The request had to wait for its turn.
+    Queued(Duration),
+    /// A request has come to its end; how it went comes next.
+    Ended(Trip),
+    /// An append was answered, or failed.
+    Answered(Result<AppendAnswer>),
+    /// A look was answered, or failed.
+    Looked(Result<Option<ObjectInfo>>),
+    /// More of the range came, or could not be had.
+    Read(Result<Bytes>),
+    /// A request to seal was answered, or failed.
+    Sealed(Result<()>),
+    /// The wait is over, which was to end at this time.
+    Waited(Time),
+    /// Nobody works on the goal any more: the future was dropped.
+    Dropped,
+}
+
+/// What has happened since this was asked last, for those who count.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Bytes proven to be in the object.
+    pub(crate) durable: u64,
+    /// An append was proven, so long after its first attempt.
+    pub(crate) appended: Option<Duration>,
+    /// The append is not the first for its batch.
+    pub(crate) retried: bool,
+    /// The object is looked at to find out what happened.
+    pub(crate) reconciles: bool,
+    /// What is told as the last failure.
+    pub(crate) error: Option<Error>,
+}
+
+/// What is known once a goal is achieved.
+#[derive(Debug, Default)]
+pub(crate) struct Finished {
+    /// What the last look has shown.
+    pub(crate) seen: Option<ObjectInfo>,
+    /// Where the batch begins that has been settled, and how long it was.
+    pub(crate) batch: Option<(u64, u64)>,
+}

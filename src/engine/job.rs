@@ -1,0 +1,77 @@
+//! What is being done towards a goal.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::action::{Finished, Goal, Told};
+use super::budget::Budget;
+use super::flush::Time;
+use super::look::Compare;
+use super::replay::Parts;
+use crate::error::{Error, Result};
+
+/// What is being done towards a goal.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) goal: Goal,
+    pub(super) task: Task,
+    pub(super) step: Step,
+    /// That of everything but the appends of a batch.
+    pub(super) budget: Budget,
+    pub(super) began: Time,
+    /// What a wait that is under way is for.
+    pub(super) waits: Then,
+    pub(super) stale_looks: u32,
+    pub(super) finished: Finished,
+    pub(super) told: Told,
+}
+
+/// What it is within the goal.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// The goal itself.
+    Main,
+    /// The range tells what a look could not.
+    Content(Compare),
+    /// Looking whether an object that we have created has our mark.
+    Created,
+    /// Reading back what was only compared.
+    ReadBack(Parts),
+    /// The same in one attempt, before this failure is told.
+    Prove(Parts, Option<Error>),
+    /// Looking whether the object is sealed after all, since this has failed. The look has a budget
+    /// of its own.
+    Unsealed(Error, Budget),
+}
+
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Decide what comes next.
+    Next,
+    /// A request, or a wait, is under way.
+    Under,
+    /// Wait before the next attempt, because of this failure; at least as long as that.
+    Pause(Error, Duration, Then),
+    /// Wait because OSS has asked for it.
+    Asked,
+    /// Wait before another look.
+    LookAgain,
+    Read(Range<u64>),
+    /// The next part of the range.
+    ReadOn,
+    Done(Result<()>),
+}
+
+/// What has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    Append,
+    /// A look at the object, to find out what happened to an append.
+    Look,
+    /// An append that was not applied is sent again.
+    SendAgain,
+    /// Anything else.
+    Goal,
+    /// Nothing: OSS has asked for a wait.
+    Asked,
+}

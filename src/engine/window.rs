@@ -1,0 +1,360 @@
+//! What one writer has taken in, and how far that has come: the one owner of all that is not decided.
+//!
+//! # Invariants
+//! - `accepted >= issued >= settled >= durable`, and none of them ever goes back.
+//! - What is accepted and not issued is in the buffer, whoever has that.
+//! - What is issued and not settled is in the flights, in order, one behind the other: together they
+//!   are as long as that. A flight leaves the window by proof alone.
+//! - What is settled and not durable has been compared with what the object holds, in a replay, and
+//!   has not been proven. The last bytes of it are kept, as far as there is room for them.
+//!
+//! All counts are of bytes as the caller gave them. What is compressed is settled when the whole of
+//! what it was compressed to is.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::compared::Compared;
+use super::flight::Flight;
+use super::flush::{FlushTargets, Time};
+use super::place::{Member, Place};
+use super::schedule::{Schedule, Step, Waiting};
+use crate::error::Landed;
+use crate::values::batch::Batch;
+use crate::values::path::ObjectPath;
+use crate::values::position::StreamPosition;
+use crate::values::proven::Proven;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    accepted: StreamPosition,
+    issued: StreamPosition,
+    settled: StreamPosition,
+    durable: StreamPosition,
+    /// In boxes, so that an idle window is small.
+    flights: VecDeque<Box<Flight>>,
+    /// What was settled since somebody asked for it.
+    landed: Vec<Settled>,
+    compared: Compared,
+    /// What a predecessor has sent may still land.
+    replaying: bool,
+    /// The end of what is proven in the object.
+    proven: Proven,
+    flush: FlushTargets,
+    /// Somebody waits for everything before this to be durable.
+    wanted: StreamPosition,
+    /// What is not durable has been taken back.
+    taken: bool,
+}
+
+/// Bytes that were settled together.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    /// Where they begin in the stream.
+    pub(crate) start: StreamPosition,
+    /// Where they are.
+    pub(crate) place: Place,
+    /// They are the first of these.
+    pub(crate) batch: Batch,
+}
+
+/// What is taken back from a window.
+#[derive(Debug)]
+pub(crate) struct NotDurable {
+    /// Where the first of them belongs.
+    pub(crate) start: StreamPosition,
+    /// How many of the first may be in the object, or land yet.
+    pub(crate) in_doubt: u64,
+    /// What is missing before them.
+    pub(crate) missing: Range<StreamPosition>,
+    pub(crate) chunks: Vec<Bytes>,
+}
+
+impl Window {
+    /// The window of an object that is proven up to here; `replaying`: what a predecessor has sent
+    /// may still land.
+    pub(crate) fn new(proven: Proven, replaying: bool) -> Self {
+        Self {
+            proven,
+            replaying,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn accepted(&self) -> StreamPosition {
+        self.accepted
+    }
+
+    pub(crate) fn issued(&self) -> StreamPosition {
+        self.issued
+    }
+
+    pub(crate) fn settled(&self) -> StreamPosition {
+        self.settled
+    }
+
+    pub(crate) fn durable(&self) -> StreamPosition {
+        self.durable
+    }
+
+    /// Bytes that are not settled: in the buffer and in flights.
+    pub(crate) fn held(&self) -> u64 {
+        self.accepted - self.settled
+    }
+
+    /// The end of what is proven in the object, in its own positions.
+    pub(crate) fn proven(&self) -> Proven {
+        self.proven
+    }
+
+    fn check(&self) {
+        debug_assert!(self.accepted >= self.issued, "{self:?}");
+        debug_assert!(self.issued >= self.settled, "{self:?}");
+        debug_assert!(self.settled >= self.durable, "{self:?}");
+        debug_assert!(
+            self.taken || self.issued - self.settled == self.flying(),
+            "{self:?}"
+        );
+    }
+
+    /// Bytes in flights.
+    fn flying(&self) -> u64 {
+        self.flights.iter().map(|flight| flight.given().len()).sum()
+    }
+
+    /// So many bytes more are in the buffer.
+    #[inline]
+    pub(crate) fn accept(&mut self, len: u64) {
+        self.accepted += len;
+    }
+
+    /// What comes next out of the buffer is a flight from now on. No byte of it is older than
+    /// `since`.
+    pub(crate) fn issue(&mut self, batch: Batch, since: Time, now: Time) {
+        self.issued += batch.len();
+        self.flights.push_back(Box::new(Flight::new(batch, since)));
+        self.flush.issued(self.issued, now);
+        self.check();
+    }
+
+    /// A batch that is a flight at once.
+    pub(crate) fn offer(&mut self, batch: Batch, now: Time) {
+        self.accept(batch.len());
+        self.issue(batch, now, now);
+    }
+
+    /// The flight that is settled next.
+    pub(crate) fn first(&self) -> Option<&Flight> {
+        self.flights.front().map(|flight| &**flight)
+    }
+
+    pub(super) fn first_mut(&mut self) -> Option<&mut Flight> {
+        self.flights.front_mut().map(|flight| &mut **flight)
+    }
+
+    /// How many bytes of the first flight are to be appended yet, as they are stored.
+    pub(crate) fn left(&self) -> Option<u64> {
+        self.first().map(|flight| flight.body.len())
+    }
+
+    /// What is to be appended of the first flight yet.
+    pub(crate) fn body(&self) -> Option<Batch> {
+        self.first().map(|flight| flight.body.clone())
+    }
+
+    /// The first flight, if it is to be compressed and has not been.
+    pub(crate) fn to_be_packed(&self) -> Option<Batch> {
+        let flight = self.first().filter(|flight| !flight.is_packed())?;
+        Some(flight.body.clone())
+    }
+
+    /// The first flight was compressed to this.
+    pub(crate) fn pack(&mut self, stored: Batch) {
+        if let Some(flight) = self.first_mut() {
+            flight.pack(stored);
+        }
+    }
+
+    /// Whether a part of a compressed flight is in the object, where it is worth nothing. Then the
+    /// flight stays in doubt.
+    pub(crate) fn is_torn(&mut self) -> bool {
+        let torn = self.first_mut().filter(|flight| flight.is_torn());
+        torn.map(|flight| flight.in_doubt = true).is_some()
+    }
+
+    /// The object takes no more, and nothing that was sent to it can land any more: what is not
+    /// settled goes to another one.
+    pub(crate) fn release(&mut self) {
+        for flight in &mut self.flights {
+            flight.release();
+        }
+    }
+
+    /// The first `len` bytes of the first flight are in `object`, as they are stored: between
+    /// `before` and, if others have not appended behind them, `after`.
+    pub(super) fn settle(&mut self, object: &ObjectPath, len: u64, before: Proven, after: Proven) {
+        let Some(flight) = self.first_mut() else {
+            return;
+        };
+        let is_whole = len == flight.body.len();
+        if !is_whole && flight.is_packed() {
+            flight.body = flight.body.skip(len);
+            return;
+        }
+        let start = flight.start.unwrap_or(before.position);
+        let (batch, member) = match is_whole {
+            true => {
+                let Some(flight) = self.flights.pop_front() else {
+                    return;
+                };
+                let end = before.position + len;
+                let member = flight.is_packed().then(|| Member {
+                    len: end - start,
+                    crc64: after.crc.filter(|_| after.position == end),
+                });
+                (flight.into_given(), member)
+            }
+            false => {
+                let rest = flight.body.skip(len);
+                (std::mem::replace(&mut flight.body, rest), None)
+            }
+        };
+        let place = Place {
+            object: object.clone(),
+            position: match member {
+                Some(_) => start,
+                None => before.position,
+            },
+            len: match is_whole {
+                true => batch.len(),
+                false => len,
+            },
+            before: before.crc.filter(|_| member.is_none()),
+            member,
+        };
+        let at = self.settled;
+        self.settled += place.len;
+        self.landed.push(Settled {
+            start: at,
+            place,
+            batch,
+        });
+    }
+
+    /// The object is proven up to there, of what is settled so many bytes have only been compared,
+    /// and what a predecessor has sent may still land, or not.
+    pub(super) fn note(&mut self, proven: Proven, lag: u64, replaying: bool) {
+        self.proven = proven;
+        self.durable = self.settled - lag;
+        self.replaying = replaying;
+        self.check();
+    }
+
+    /// What was settled since this was called last. To be dropped where a caller's code may run.
+    pub(crate) fn take_settled(&mut self) -> Vec<Settled> {
+        std::mem::take(&mut self.landed)
+    }
+
+    /// Asks for everything before `target` to become durable, no sooner than `min_interval` after
+    /// the last append that was asked for so.
+    pub(crate) fn ask(&mut self, target: StreamPosition, now: Time, min_interval: Duration) {
+        self.wanted = self.wanted.max(target);
+        if target > self.issued {
+            self.flush.ask(target, now, min_interval);
+        }
+    }
+
+    /// Somebody waits for bytes that are only compared yet.
+    pub(crate) fn must_verify(&self) -> bool {
+        self.wanted > self.durable && self.wanted <= self.settled
+    }
+
+    /// What is to be done about what waits in the buffer, of which no byte is older than `since`;
+    /// `closing`: no more bytes come.
+    pub(crate) fn next(&self, schedule: &Schedule, since: Time, closing: bool, now: Time) -> Step {
+        let waiting = Waiting {
+            bytes: self.accepted - self.issued,
+            since,
+            flush_due: self.flush.due(),
+            closing,
+        };
+        schedule.next(waiting, now)
+    }
+
+    /// No byte in flight is older; `None` if there is none.
+    pub(crate) fn since(&self) -> Option<Time> {
+        self.first().map(Flight::since)
+    }
+
+    /// Whether anything may land of which that is not known.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        let mut flights = self.flights.iter();
+        flights.any(|flight| flight.in_doubt || self.replaying)
+    }
+
+    /// How many bytes are kept of what is only compared.
+    pub(crate) fn compared(&self) -> u64 {
+        self.compared.len()
+    }
+
+    /// Keeps what was `settled` and is only compared, within a quarter of `capacity`. Gives back what
+    /// is let go, which has to be dropped where a caller's code may run.
+    #[must_use]
+    pub(crate) fn keep_compared(
+        &mut self,
+        settled: impl Iterator<Item = Batch>,
+        capacity: u64,
+    ) -> Vec<Batch> {
+        let lag = self.settled - self.durable;
+        self.compared.keep(settled, lag.min(capacity / 4))
+    }
+
+    /// Keeps nothing of what is only compared. To be dropped where a caller's code may run.
+    #[must_use]
+    pub(crate) fn take_compared(&mut self) -> VecDeque<Batch> {
+        self.compared.take()
+    }
+
+    /// Keeps no memory for flights to come.
+    pub(crate) fn give_back(&mut self) {
+        self.flights.shrink_to_fit();
+    }
+
+    /// Takes out what is not durable, with the `rest` that is in the buffer, after a failure that
+    /// says this of what it was about.
+    pub(crate) fn take_not_durable(
+        &mut self,
+        rest: Vec<Bytes>,
+        landed: Option<Landed>,
+    ) -> NotDurable {
+        self.taken = true;
+        let start = self.settled - self.compared.len();
+        let missing = self.durable..start;
+        let compared = self.compared.take();
+        let doubtful = self.flights.iter().rposition(|flight| flight.in_doubt);
+        let doubtful = doubtful.map_or(0, |last| last + 1);
+        let in_flight = self.flights.iter().take(doubtful);
+        let in_flight = in_flight.map(|flight| flight.given().len()).sum();
+        let flights = std::mem::take(&mut self.flights);
+        let flights = flights.into_iter().map(|flight| flight.into_given());
+        let batches = compared.into_iter().chain(flights);
+        let mut chunks: Vec<Bytes> = batches.flat_map(|batch| batch.chunks().to_vec()).collect();
+        chunks.extend(rest);
+        let in_doubt = match landed {
+            Some(Landed::No) => 0,
+            // How much the predecessor's request carries is not known.
+            _ if self.replaying => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+            _ => in_flight,
+        };
+        NotDurable {
+            start,
+            in_doubt,
+            missing,
+            chunks,
+        }
+    }
+}
