@@ -27,7 +27,7 @@ pub(crate) struct Waiting {
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum Due {
     /// Issue an append of up to this many bytes.
     Append(u64),
     /// Ask again at this time, or when something changes.
@@ -37,16 +37,16 @@ pub(crate) enum Step {
 }
 
 impl Schedule {
-    pub(crate) fn next(&self, waiting: Waiting, now: Time) -> Step {
+    pub(crate) fn next(&self, waiting: Waiting, now: Time) -> Due {
         if waiting.bytes == 0 {
-            return Step::Wait;
+            return Due::Wait;
         }
         let lingered = waiting.since.saturating_add(self.linger);
         let due = waiting.flush_due.map_or(lingered, |due| due.min(lingered));
         if waiting.closing || waiting.bytes >= self.batch_size || due <= now {
-            Step::Append(waiting.bytes.min(self.max_append_size))
+            Due::Append(waiting.bytes.min(self.max_append_size))
         } else {
-            Step::WaitUntil(due)
+            Due::WaitUntil(due)
         }
     }
 }
@@ -79,31 +79,31 @@ mod tests {
             closing: true,
             ..waiting(0)
         };
-        assert_eq!(SCHEDULE.next(nothing, 9000 * MS), Step::Wait);
+        assert_eq!(SCHEDULE.next(nothing, 9000 * MS), Due::Wait);
     }
 
     #[test]
     fn an_append_starts_at_the_batch_size() {
         assert_eq!(
             SCHEDULE.next(waiting(99), 6 * MS),
-            Step::WaitUntil(1005 * MS)
+            Due::WaitUntil(1005 * MS)
         );
-        assert_eq!(SCHEDULE.next(waiting(100), 6 * MS), Step::Append(100));
+        assert_eq!(SCHEDULE.next(waiting(100), 6 * MS), Due::Append(100));
     }
 
     #[test]
     fn everything_gathered_goes_in_one_append_up_to_the_maximum() {
-        assert_eq!(SCHEDULE.next(waiting(700), 6 * MS), Step::Append(700));
-        assert_eq!(SCHEDULE.next(waiting(900), 6 * MS), Step::Append(800));
+        assert_eq!(SCHEDULE.next(waiting(700), 6 * MS), Due::Append(700));
+        assert_eq!(SCHEDULE.next(waiting(900), 6 * MS), Due::Append(800));
     }
 
     #[test]
     fn a_single_byte_goes_when_it_has_lingered() {
         assert_eq!(
             SCHEDULE.next(waiting(1), 1004 * MS),
-            Step::WaitUntil(1005 * MS)
+            Due::WaitUntil(1005 * MS)
         );
-        assert_eq!(SCHEDULE.next(waiting(1), 1005 * MS), Step::Append(1));
+        assert_eq!(SCHEDULE.next(waiting(1), 1005 * MS), Due::Append(1));
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
             linger: Duration::ZERO,
             ..SCHEDULE
         };
-        assert_eq!(eager.next(waiting(1), 5 * MS), Step::Append(1));
+        assert_eq!(eager.next(waiting(1), 5 * MS), Due::Append(1));
     }
 
     #[test]
@@ -121,8 +121,8 @@ mod tests {
             flush_due: Some(7 * MS),
             ..waiting(1)
         };
-        assert_eq!(SCHEDULE.next(flushed, 6 * MS), Step::WaitUntil(7 * MS));
-        assert_eq!(SCHEDULE.next(flushed, 7 * MS), Step::Append(1));
+        assert_eq!(SCHEDULE.next(flushed, 6 * MS), Due::WaitUntil(7 * MS));
+        assert_eq!(SCHEDULE.next(flushed, 7 * MS), Due::Append(1));
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
             closing: true,
             ..waiting(1)
         };
-        assert_eq!(SCHEDULE.next(closing, 5 * MS), Step::Append(1));
+        assert_eq!(SCHEDULE.next(closing, 5 * MS), Due::Append(1));
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
         };
         assert_eq!(
             patient.next(waiting(1), 5 * MS),
-            Step::WaitUntil(Duration::MAX)
+            Due::WaitUntil(Duration::MAX)
         );
     }
 }

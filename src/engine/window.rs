@@ -21,7 +21,7 @@ use super::compared::Compared;
 use super::flight::Flight;
 use super::flush::{FlushTargets, Time};
 use super::place::{Member, Place};
-use super::schedule::{Schedule, Step, Waiting};
+use super::schedule::{Due, Schedule, Waiting};
 use crate::error::Landed;
 use crate::values::batch::Batch;
 use crate::values::path::ObjectPath;
@@ -275,7 +275,7 @@ impl Window {
 
     /// What is to be done about what waits in the buffer, of which no byte is older than `since`;
     /// `closing`: no more bytes come.
-    pub(crate) fn next(&self, schedule: &Schedule, since: Time, closing: bool, now: Time) -> Step {
+    pub(crate) fn next(&self, schedule: &Schedule, since: Time, closing: bool, now: Time) -> Due {
         let waiting = Waiting {
             bytes: self.accepted - self.issued,
             since,

@@ -14,7 +14,7 @@ use crate::drive::stats::Counters;
 use crate::drive::window::WindowAccess;
 use crate::error::{Error, Result};
 use crate::rolling::RollingWriterBuilder;
-use crate::stage::{RollReason, Room, Stage};
+use crate::stage::{RollReason, Space, Stage};
 use crate::store::AppendStore;
 use crate::writer::buffer::Records;
 use crate::writer::observer::Observer;
@@ -50,10 +50,10 @@ impl<S: AppendStore> Stage for KeyObject<S> {
         Ok(())
     }
 
-    fn room(&self) -> Option<Room> {
+    fn space(&self) -> Option<Space> {
         match &self.state {
             State::Closed(_) => None,
-            State::Open(driver) => driver.room(),
+            State::Open(driver) => driver.space(),
         }
     }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 
 use super::finished::{FinishedObject, OnFinished};
-use super::progress::Progress;
 use super::roller::{Plan, Roller};
+use super::standing::Standing;
 use super::template::KeyTemplate;
 use super::writer::RollingWriter;
 use crate::drive::options::OpenMode;
@@ -263,7 +263,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         template.check(periods.as_ref(), self.roll_size.is_some(), self.utc_offset)?;
         let by_size = template.is_numbered() || template.is_unique();
         let counters = Arc::new(Counters::new(&self.bucket));
-        let progress = Arc::new(Progress::default());
+        let standing = Arc::new(Standing::default());
         let plan = Plan {
             store: self.store,
             bucket: self.bucket,
@@ -282,7 +282,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             runtime,
             sequence,
             can_roll: by_size,
-            roller: Roller::new(plan, Arc::clone(&counters), Arc::clone(&progress)),
+            roller: Roller::new(plan, Arc::clone(&counters), Arc::clone(&standing)),
             compression: compression.map(|compression| (compression, incompressible(roll_size))),
             clock: periods.map(|periods| PeriodClock::new(periods, self.clock)),
             options,
@@ -291,7 +291,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
                 records => records,
             },
             counters,
-            progress,
+            standing,
         })
     }
 }
@@ -308,5 +308,5 @@ pub(crate) struct Prepared<S> {
     pub(crate) options: crate::writer::builder::WriterOptions,
     pub(crate) records: Records,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) standing: Arc<Standing>,
 }

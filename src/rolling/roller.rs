@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::find::newest;
 use super::finished::{FinishedObject, OnFinished};
-use super::progress::Progress;
+use super::standing::Standing;
 use super::template::{KeyNames, KeyTemplate};
 use crate::drive::ObjectAppenderBuilder;
 use crate::drive::driver::Driver;
@@ -22,7 +22,7 @@ use crate::drive::window::WindowAccess;
 use crate::engine::window::Window;
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::metrics;
-use crate::stage::{RollReason, Room, Stage};
+use crate::stage::{RollReason, Space, Stage};
 use crate::store::AppendStore;
 use crate::values::backoff::Backoff;
 use crate::values::path::ObjectPath;
@@ -60,19 +60,19 @@ pub(super) struct Plan<S> {
 pub(crate) struct Roller<S> {
     plan: Plan<S>,
     counters: Arc<Counters>,
-    progress: Arc<Progress>,
+    standing: Arc<Standing>,
     /// The period of what comes now, where there are periods.
     period: Option<Timestamp>,
     /// The last object that was used.
-    place: Option<Slot>,
+    last: Option<Candidate>,
     current: Option<Current<S>>,
-    proven: Proven,
     /// `on_finished` has panicked.
     failure: Option<Error>,
 }
 
 #[derive(Clone)]
-struct Slot {
+/// An object that may come next.
+struct Candidate {
     names: KeyNames,
     number: u64,
     time: Timestamp,
@@ -87,15 +87,14 @@ struct Current<S> {
 }
 
 impl<S: AppendStore> Roller<S> {
-    pub(super) fn new(plan: Plan<S>, counters: Arc<Counters>, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(plan: Plan<S>, counters: Arc<Counters>, standing: Arc<Standing>) -> Self {
         Self {
             plan,
             counters,
-            progress,
+            standing,
             period: None,
-            place: None,
+            last: None,
             current: None,
-            proven: Proven::EMPTY,
             failure: None,
         }
     }
@@ -104,9 +103,9 @@ impl<S: AppendStore> Roller<S> {
         self.plan.appender.options.rules.shared
     }
 
-    /// Opens the object of `place`.
-    async fn open_place(&self, place: &Slot) -> Result<Driver<Arc<S>>> {
-        let object = ObjectPath::new(&self.plan.bucket, place.names.key(place.number))?;
+    /// Opens the object of `candidate`.
+    async fn open_candidate(&self, candidate: &Candidate) -> Result<Driver<Arc<S>>> {
+        let object = ObjectPath::new(&self.plan.bucket, candidate.names.key(candidate.number))?;
         let builder = self.plan.appender.clone().for_object(object);
         let counters = Arc::clone(&self.counters);
         builder.open_driver(counters).await
@@ -126,32 +125,32 @@ impl<S: AppendStore> Roller<S> {
         }
     }
 
-    /// The place to begin with at `time`, and whether an object that is there may be continued.
-    async fn first_place(&self, time: Timestamp) -> Result<(Slot, bool)> {
+    /// The candidate to begin with at `time`, and whether an object that is there may be continued.
+    async fn first_candidate(&self, time: Timestamp) -> Result<(Candidate, bool)> {
         let names = self.plan.template.names(time, self.plan.utc_offset);
         let may_continue = self.is_shared() || !names.is_numbered();
-        let place = |number| Slot {
+        let candidate = |number| Candidate {
             names: names.clone(),
             number,
             time,
         };
-        if let Some(last) = &self.place
+        if let Some(last) = &self.last
             && last.names == names
         {
-            return Ok((place(self.number_after(last.number)), self.is_shared()));
+            return Ok((candidate(self.number_after(last.number)), self.is_shared()));
         }
         // What is left of an earlier run of this program is continued.
-        let may_continue = may_continue || self.place.is_none();
+        let may_continue = may_continue || self.last.is_none();
         // Without `{seq}` only what went wrong in an earlier run has a number.
-        let is_listed = names.is_numbered() || self.place.is_none();
+        let is_listed = names.is_numbered() || self.last.is_none();
         let newest = match is_listed && !self.plan.template.is_unique() {
             true => newest(&self.plan, &self.counters, &names).await?,
             false => None,
         };
         Ok(match newest {
-            Some(number) if may_continue => (place(number), true),
-            Some(number) => (place(number.saturating_add(1)), false),
-            None => (place(1), may_continue),
+            Some(number) if may_continue => (candidate(number), true),
+            Some(number) => (candidate(number.saturating_add(1)), false),
+            None => (candidate(1), may_continue),
         })
     }
 
@@ -174,20 +173,20 @@ impl<S: AppendStore> Roller<S> {
     }
 
     /// Whether `len` bytes have to go in another object than the one that is open.
-    fn lacks_room(&self, len: u64) -> bool {
-        self.room()
-            .is_some_and(|room| !room.empty && len > room.bytes)
+    fn lacks_space(&self, len: u64) -> bool {
+        self.space()
+            .is_some_and(|space| !space.empty && len > space.bytes)
     }
 
     /// Opens the next object that may be appended to.
     async fn open_next(&mut self, time: Timestamp) -> Result<()> {
-        let (mut place, mut may_continue) = self.first_place(time).await?;
+        let (mut candidate, mut may_continue) = self.first_candidate(time).await?;
         for _ in 0..MOST_PASSED {
-            match self.open_place(&place).await {
+            match self.open_candidate(&candidate).await {
                 Ok(driver) => {
                     let length = driver.position();
                     if length == 0 || (may_continue && length < self.plan.roll_size) {
-                        self.begin(place, driver);
+                        self.begin(candidate, driver);
                         return Ok(());
                     }
                 }
@@ -195,8 +194,8 @@ impl<S: AppendStore> Roller<S> {
                 Err(error) => return Err(error),
             }
             may_continue = self.is_shared();
-            place.names = self.plan.template.names(time, self.plan.utc_offset);
-            place.number = self.number_after(place.number);
+            candidate.names = self.plan.template.names(time, self.plan.utc_offset);
+            candidate.number = self.number_after(candidate.number);
         }
         Err(self.too_many_passed())
     }
@@ -210,22 +209,17 @@ impl<S: AppendStore> Roller<S> {
         .with_operation("roll")
     }
 
-    fn begin(&mut self, place: Slot, driver: Driver<Arc<S>>) {
+    fn begin(&mut self, candidate: Candidate, driver: Driver<Arc<S>>) {
         let now = self.plan.clock.now();
-        self.proven = driver.engine().proven();
-        self.progress.opened(driver.object(), self.proven);
+        self.standing
+            .opened(driver.object(), driver.engine().proven());
         self.current = Some(Current {
             start: driver.position(),
             driver,
             first: now,
             last: now,
         });
-        self.place = Some(place);
-    }
-
-    fn has_proven(&mut self, proven: Proven) {
-        self.proven = proven;
-        self.progress.proven(proven);
+        self.last = Some(candidate);
     }
 
     /// Appends what is in the window to the object that is open. If told to keep trying, goes on
@@ -267,12 +261,12 @@ impl<S: AppendStore> Roller<S> {
 
     /// The object gets nothing more from us.
     fn ended(&mut self, current: Current<S>, reason: RollReason, seal: Option<Result<()>>) {
-        let Proven { position, crc } = self.proven;
-        self.progress.closed();
+        let Proven { position, crc } = current.driver.engine().proven();
+        self.standing.closed();
         if position == current.start {
             return;
         }
-        self.progress.finished();
+        self.standing.finished();
         metrics::finished_object(&self.plan.bucket);
         if let Some(on_finished) = &self.plan.on_finished {
             let told = on_finished.call(FinishedObject {
@@ -293,7 +287,7 @@ impl<S: AppendStore> Roller<S> {
         let Some(mut current) = self.current.take() else {
             return;
         };
-        let sealed = match seal && self.proven.position > current.start {
+        let sealed = match seal && current.driver.position() > current.start {
             true => Some(current.driver.seal().await),
             false => None,
         };
@@ -329,11 +323,11 @@ impl<S: AppendStore> Stage for Roller<S> {
         self.open_at(period).await
     }
 
-    fn room(&self) -> Option<Room> {
+    fn space(&self) -> Option<Space> {
         self.current.as_ref().map(|current| {
             let position = current.driver.position();
             let bytes = self.plan.roll_size.saturating_sub(position);
-            Room {
+            Space {
                 bytes,
                 most: bytes,
                 empty: position == 0,
@@ -347,19 +341,19 @@ impl<S: AppendStore> Stage for Roller<S> {
             let Some(left) = window.with(|window| window.left()) else {
                 return Ok(());
             };
-            if self.plan.compressed && !continues && self.lacks_room(left) {
+            if self.plan.compressed && !continues && self.lacks_space(left) {
                 self.end_current(RollReason::Size, self.plan.seal).await;
                 self.open_at(self.period).await?;
                 continue;
             }
             let Some(mut current) = self.current.take() else {
                 // After a failure of the last one.
-                let time = self.place.as_ref().map(|place| place.time);
+                let time = self.last.as_ref().map(|candidate| candidate.time);
                 self.open_at(time).await?;
                 continue;
             };
             let settled = self.settle_in(&mut current, window).await;
-            self.has_proven(current.driver.engine().proven());
+            self.standing.proven(current.driver.engine().proven());
             match settled {
                 Ok(()) => {
                     current.last = self.plan.clock.now();
@@ -386,7 +380,8 @@ impl<S: AppendStore> Stage for Roller<S> {
 
     async fn roll(&mut self, reason: RollReason) -> Result<()> {
         // An object that was never made keeps its number, or there would be a gap.
-        if reason == RollReason::Period || self.proven.position > 0 {
+        let is_made = |current: &Current<S>| current.driver.position() > 0;
+        if reason == RollReason::Period || self.current.as_ref().is_some_and(is_made) {
             self.end_current(reason, self.plan.seal).await;
         }
         Ok(())

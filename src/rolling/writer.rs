@@ -10,7 +10,7 @@ use futures::Sink;
 use tokio::io::AsyncWrite;
 
 use super::builder::{Prepared, RollingWriterBuilder};
-use super::progress::{Progress, Standing};
+use super::standing::{Standing, State};
 use crate::error::{Error, Result};
 use crate::stage::RollReason;
 use crate::store::AppendStore;
@@ -95,7 +95,7 @@ use crate::writer::{DurablePositions, OssAppendWriter, Receipt, Unsent, WriterSt
 #[derive(Clone, Debug)]
 pub struct RollingWriter {
     inner: OssAppendWriter,
-    progress: Arc<Progress>,
+    standing: Arc<Standing>,
     can_roll: bool,
 }
 
@@ -135,7 +135,7 @@ impl RollingWriter {
                 prepared.compression,
                 prepared.clock,
             ),
-            progress: prepared.progress,
+            standing: prepared.standing,
             can_roll: prepared.can_roll,
         }
     }
@@ -218,7 +218,7 @@ impl RollingWriter {
 
     /// What was done so far, what is held, and which object is open.
     pub fn stats(&self) -> RollingStats {
-        let Standing { open, finished } = self.progress.standing();
+        let State { open, finished } = self.standing.now();
         RollingStats {
             writer: self.inner.stats(),
             finished,
@@ -234,12 +234,12 @@ impl RollingWriter {
     pub fn into_unsent(self) -> Result<Unsent, Self> {
         let Self {
             inner,
-            progress,
+            standing,
             can_roll,
         } = self;
         inner.into_unsent().map_err(|inner| Self {
             inner,
-            progress,
+            standing,
             can_roll,
         })
     }

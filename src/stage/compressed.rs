@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::compression::Compression;
-use super::{RollReason, Room, Stage};
+use super::{RollReason, Space, Stage};
 use crate::drive::window::WindowAccess;
 use crate::engine::window::Window;
 use crate::error::{Error, Landed, Result};
@@ -34,11 +34,11 @@ impl<D: Stage> Stage for Compressed<D> {
 
     /// Nobody knows how long a batch is before it has been compressed: where it goes is found out
     /// then.
-    fn room(&self) -> Option<Room> {
-        self.inner.room().map(|room| Room {
-            bytes: if room.bytes == 0 { 0 } else { u64::MAX },
+    fn space(&self) -> Option<Space> {
+        self.inner.space().map(|space| Space {
+            bytes: if space.bytes == 0 { 0 } else { u64::MAX },
             most: self.most,
-            empty: room.empty,
+            empty: space.empty,
         })
     }
 

@@ -35,7 +35,7 @@ pub(crate) trait Stage: Send + 'static {
     fn open(&mut self, period: Option<Timestamp>) -> impl Future<Output = Result<()>> + Send;
 
     /// What the present object may still take; `None` if none is open.
-    fn room(&self) -> Option<Room>;
+    fn space(&self) -> Option<Space>;
 
     /// Appends what is in the flights of the window, and returns when that is settled. `continues`:
     /// it goes on with a record whose beginning has been appended.
@@ -69,7 +69,7 @@ pub(crate) trait Stage: Send + 'static {
 
 /// What an object may still take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
+pub(crate) struct Space {
     pub(crate) bytes: u64,
     /// The most bytes of several records in one append.
     pub(crate) most: u64,
@@ -77,7 +77,7 @@ pub(crate) struct Room {
     pub(crate) empty: bool,
 }
 
-impl Room {
+impl Space {
     pub(crate) const UNLIMITED: Self = Self {
         bytes: u64::MAX,
         most: u64::MAX,

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{RollReason, Room, Stage};
+use super::{RollReason, Space, Stage};
 use crate::drive::driver::Driver;
 use crate::drive::window::WindowAccess;
 use crate::error::{Error, Result};
@@ -14,8 +14,8 @@ impl<S: AppendStore> Stage for Driver<S> {
         Ok(())
     }
 
-    fn room(&self) -> Option<Room> {
-        Some(Room::UNLIMITED)
+    fn space(&self) -> Option<Space> {
+        Some(Space::UNLIMITED)
     }
 
     async fn settle(&mut self, window: &mut impl WindowAccess, _: bool) -> Result<()> {

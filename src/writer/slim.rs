@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::drive::window::WindowAccess;
 use crate::error::{Error, Result};
-use crate::stage::{RollReason, Room, Stage};
+use crate::stage::{RollReason, Space, Stage};
 
 /// A stage whose requests take memory only while they are under way. Otherwise a worker keeps
 /// room for the largest of them as long as it lives, some kilobytes with HTTP.
@@ -21,8 +21,8 @@ impl<D: Stage> Stage for Slim<D> {
         Box::pin(self.0.open(period))
     }
 
-    fn room(&self) -> Option<Room> {
-        self.0.room()
+    fn space(&self) -> Option<Space> {
+        self.0.space()
     }
 
     fn settle(

@@ -16,7 +16,7 @@ use tracing::instrument::WithSubscriber;
 
 use crate::drive::gate::Unused;
 use crate::engine::flush::Time;
-use crate::engine::schedule::Step;
+use crate::engine::schedule::Due;
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::metrics::{self, Buffered};
 use crate::stage::compressed::Compressed;
@@ -28,7 +28,7 @@ use super::published::Published;
 use super::shared::{Phase, Shared, State};
 use super::slim::Slim;
 use super::sync::MutexGuard;
-use crate::stage::{RollReason, Room, Stage};
+use crate::stage::{RollReason, Space, Stage};
 
 /// What the worker does next.
 enum Job {
@@ -121,7 +121,7 @@ async fn work<D: Stage>(
         }
         match next_job(
             shared,
-            stage.room(),
+            stage.space(),
             clock,
             buffered,
             window.take_segments(),
@@ -217,7 +217,7 @@ fn end_periods(state: &mut State, clock: &mut PeriodClock, wall: Timestamp) -> D
 
 fn next_job(
     shared: &Shared,
-    room: Option<Room>,
+    space: Option<Space>,
     clock: &mut Option<PeriodClock>,
     buffered: &mut Buffered,
     segments: Option<Vec<BytesMut>>,
@@ -227,7 +227,7 @@ fn next_job(
     if let Some(segments) = segments {
         state.buffer.release(segments, shared.now());
     }
-    let job = choose(shared, &mut state, room, clock.as_mut().zip(wall));
+    let job = choose(shared, &mut state, space, clock.as_mut().zip(wall));
     let held = state.window.held();
     drop(state);
     buffered.show(held);
@@ -237,13 +237,13 @@ fn next_job(
 fn choose(
     shared: &Shared,
     state: &mut State,
-    room: Option<Room>,
+    space: Option<Space>,
     clock: Option<(&mut PeriodClock, Timestamp)>,
 ) -> Job {
     let now = shared.now();
     let mut period_ends = None;
     if let Some((clock, wall)) = clock {
-        if room.is_some() || state.buffer.len() > 0 {
+        if space.is_some() || state.buffer.len() > 0 {
             let left = end_periods(state, clock, wall);
             period_ends = Some(now.saturating_add(left));
         } else if state.cuts.is_empty() {
@@ -274,14 +274,14 @@ fn choose(
     let closing = closing || to_cut.is_some();
     let schedule = &shared.options.schedule;
     match state.window.next(schedule, since, closing, now) {
-        Step::Append(max) => {
-            let Some(room) = room else { return Job::Open };
+        Due::Append(max) => {
+            let Some(space) = space else { return Job::Open };
             let gate = shared.options.gate.as_ref();
             if gate.is_some_and(|gate| !gate.is_reserved()) {
                 return Job::Reserve;
             }
             let max = max.min(to_cut.unwrap_or(u64::MAX));
-            let Some(chunks) = take(state, max, room) else {
+            let Some(chunks) = take(state, max, space) else {
                 return Job::Roll(RollReason::Size);
             };
             if state.buffer.first_record().is_none() {
@@ -292,12 +292,12 @@ fn choose(
                 continues: mid_record,
             }
         }
-        Step::WaitUntil(time) => {
+        Due::WaitUntil(time) => {
             let shown = Buffered::INTERVAL.map(|interval| now.saturating_add(interval));
             let others = period_ends.into_iter().chain(shown);
             Job::WaitUntil(others.fold(time, Time::min))
         }
-        Step::Wait => {
+        Due::Wait => {
             let wakes = period_ends
                 .into_iter()
                 .chain(keep_memory(shared, state, now));
@@ -319,7 +319,7 @@ fn keep_memory(shared: &Shared, state: &mut State, now: Time) -> Option<Time> {
 }
 
 /// Takes the next batch out of the buffer; `None` if it has to go in another object.
-fn take(state: &mut State, max: u64, room: Room) -> Option<Vec<Bytes>> {
+fn take(state: &mut State, max: u64, space: Space) -> Option<Vec<Bytes>> {
     let buffer = &mut state.buffer;
     let first = buffer.first_record();
     if buffer.is_mid_record() {
@@ -329,11 +329,11 @@ fn take(state: &mut State, max: u64, room: Room) -> Option<Vec<Bytes>> {
             _ => buffer.take_unfinished(max),
         });
     }
-    if !room.empty && first.unwrap_or(buffer.len()) > room.bytes {
+    if !space.empty && first.unwrap_or(buffer.len()) > space.bytes {
         return None;
     }
     Some(match first {
-        Some(first) if first <= max => buffer.take(max.min(room.most.max(first))),
+        Some(first) if first <= max => buffer.take(max.min(space.most.max(first))),
         _ => buffer.take_unfinished(max),
     })
 }

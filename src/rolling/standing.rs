@@ -7,17 +7,17 @@ use crate::values::path::ObjectPath;
 use crate::values::proven::Proven;
 
 #[derive(Debug, Default)]
-pub(crate) struct Progress(Mutex<Standing>);
+pub(crate) struct Standing(Mutex<State>);
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct State {
     /// The object that is open, and how far it is proven.
     pub(super) open: Option<Checkpoint>,
     /// How many have been finished.
     pub(super) finished: u64,
 }
 
-impl Progress {
+impl Standing {
     pub(super) fn opened(&self, object: &ObjectPath, proven: Proven) {
         self.lock().open = Some(Checkpoint::at(object.clone(), proven));
     }
@@ -36,11 +36,11 @@ impl Progress {
         self.lock().finished += 1;
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn now(&self) -> State {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Standing> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
