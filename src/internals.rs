@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::store::request::AppendRequest;
 use crate::values::batch::Batch;
 use crate::values::info::ObjectInfo;
+use crate::values::position::ObjectPosition;
 use crate::values::proven::Proven;
 
 /// Signs an append with `secret` by V4: the value of `Authorization`.
@@ -50,11 +51,11 @@ pub fn build_append(
 /// been applied: whether it says so.
 pub fn reconcile_applied(position: u64, crc64: u64, batch: &Batch) -> bool {
     let proven = Proven {
-        position,
+        position: ObjectPosition::new(position),
         crc: Some(crc64),
     };
     let applied = proven.after(batch);
-    let seen = ObjectInfo::appendable(applied.position, applied.crc);
+    let seen = ObjectInfo::appendable(applied.position.bytes(), applied.crc);
     let question = Question {
         proven,
         batch,

@@ -16,6 +16,7 @@ use crate::engine::window::Window;
 use crate::error::{Error, Result};
 use crate::store::AppendStore;
 use crate::values::path::ObjectPath;
+use crate::values::position::ObjectPosition;
 
 #[derive(Debug)]
 pub(crate) struct Driver<S> {
@@ -31,7 +32,7 @@ impl<S: AppendStore> Driver<S> {
     }
 
     /// The position of the next append.
-    pub(crate) fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> ObjectPosition {
         self.engine.given().position
     }
 

@@ -24,6 +24,7 @@ use crate::store::AppendStore;
 use crate::values::batch::Batch;
 use crate::values::checkpoint::Checkpoint;
 use crate::values::path::ObjectPath;
+use crate::values::position::ObjectPosition;
 
 /// Appends to one object, each call at once and without a buffer, so that every byte is in it
 /// exactly once and in order.
@@ -99,7 +100,7 @@ impl<S: AppendStore> ObjectAppender<S> {
         self.settle().await?;
         let batch = batch.into();
         if batch.is_empty() {
-            return Ok(self.receipt(self.position(), 0));
+            return Ok(self.receipt(self.driver.position(), 0));
         }
         self.window.offer(batch, self.driver.now());
         self.settle_window().await
@@ -121,7 +122,7 @@ impl<S: AppendStore> ObjectAppender<S> {
 
     async fn settle_window(&mut self) -> Result<AppendReceipt> {
         let Finished { batch, .. } = self.driver.settle(&mut self.window).await?;
-        let (start, len) = batch.unwrap_or((self.position(), 0));
+        let (start, len) = batch.unwrap_or((self.driver.position(), 0));
         Ok(self.receipt(start, len))
     }
 
@@ -191,13 +192,13 @@ impl<S: AppendStore> ObjectAppender<S> {
 
     /// The position of the next append: the object's length as far as we know it.
     pub fn position(&self) -> u64 {
-        self.driver.position()
+        self.driver.position().bytes()
     }
 
     /// Up to here the object is proven to hold what was given. Behind
     /// [`position`](Self::position) only in a replay.
     pub fn durable_position(&self) -> u64 {
-        self.driver.engine().durable_position()
+        self.driver.engine().durable_position().bytes()
     }
 
     /// The CRC-64 of the object up to [`position`](Self::position), where known.
@@ -218,13 +219,13 @@ impl<S: AppendStore> ObjectAppender<S> {
         self.driver.counters().snapshot()
     }
 
-    fn receipt(&self, start: u64, len: u64) -> AppendReceipt {
+    fn receipt(&self, start: ObjectPosition, len: u64) -> AppendReceipt {
         let end = start + len;
         AppendReceipt {
-            range: start..end,
+            range: start.bytes()..end.bytes(),
             // Behind our bytes in a shared object may be those of others.
-            crc64: self.crc64().filter(|_| self.position() == end),
-            durable: self.durable_position() >= end,
+            crc64: self.crc64().filter(|_| self.driver.position() == end),
+            durable: self.driver.engine().durable_position() >= end,
         }
     }
 }

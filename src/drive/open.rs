@@ -14,6 +14,7 @@ use crate::store::AppendStore;
 use crate::values::batch::Batch;
 use crate::values::info::{ObjectInfo, ObjectKind};
 use crate::values::path::ObjectPath;
+use crate::values::position::ObjectPosition;
 
 /// Options for opening an [`ObjectAppender`].
 #[derive(Clone, Debug)]
@@ -86,7 +87,9 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
         };
         // What waits in the window of a writer is not settled by this.
         let mut window = Window::default();
-        let looked = driver.run(Goal::Look(0), &mut window).await;
+        let looked = driver
+            .run(Goal::Look(ObjectPosition::default()), &mut window)
+            .await;
         let seen = looked
             .and_then(|looked| check_open(&driver.options, looked.seen))
             .map_err(|error| error.with_operation("open").with_object(driver.object()))?;

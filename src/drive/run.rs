@@ -1,6 +1,7 @@
 //! Runs the engine's actions against a store: the only place where an appender waits.
 
 use std::future::{Future, poll_fn};
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::store::AppendStore;
 use crate::store::options::ObjectOptions;
 use crate::store::request::{AppendAnswer, AppendRequest};
 use crate::values::batch::{Batch, Sum};
+use crate::values::position::ObjectPosition;
 use crate::values::progress::Progress;
 
 /// A range of the object that is being read.
@@ -68,7 +70,7 @@ impl<S: AppendStore> Driver<S> {
                 }
                 Action::Read(range) => {
                     let progress = Progress::new();
-                    let body = runner.attempt(&progress, store.read_range(&object, range));
+                    let body = runner.attempt(&progress, store.read_range(&object, bytes(&range)));
                     match body.await {
                         Ok(body) => {
                             let reading = reading.insert(Reading { body, progress });
@@ -83,7 +85,7 @@ impl<S: AppendStore> Driver<S> {
                 },
                 Action::Seal(length) => {
                     let progress = Progress::new();
-                    let sealed = runner.attempt(&progress, store.seal(&object, length));
+                    let sealed = runner.attempt(&progress, store.seal(&object, length.bytes()));
                     Event::Sealed(sealed.await)
                 }
                 Action::Wait(for_what) => runner.wait(for_what).await,
@@ -174,7 +176,7 @@ impl<W: WindowAccess> Runner<'_, W> {
     async fn append(
         &mut self,
         store: &impl AppendStore,
-        position: u64,
+        position: ObjectPosition,
         body: Batch,
         creates: bool,
     ) -> Result<AppendAnswer> {
@@ -182,7 +184,7 @@ impl<W: WindowAccess> Runner<'_, W> {
         let mark = self.engine.mark();
         let request = AppendRequest {
             object: self.engine.object().clone(),
-            position,
+            position: position.bytes(),
             body: body.clone(),
             create: creates.then(|| created_with(&self.options.create, mark)),
             options: self.options.request.clone(),
@@ -248,6 +250,11 @@ fn created_with(options: &Arc<ObjectOptions>, mark: Option<Mark>) -> Arc<ObjectO
         Arc::make_mut(&mut options).mark(&shown(mark));
     }
     options
+}
+
+/// A range as it is asked for.
+fn bytes(range: &Range<ObjectPosition>) -> Range<u64> {
+    range.start.bytes()..range.end.bytes()
 }
 
 fn shrunk() -> Error {

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::store::request::AppendAnswer;
 use crate::values::batch::Batch;
 use crate::values::info::ObjectInfo;
+use crate::values::position::ObjectPosition;
 
 /// What is to be achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(crate) enum Goal {
     /// The fate of the pending batch is known.
     Settle,
     /// The object has been looked at, and was at least this long, or has been looked at again.
-    Look(u64),
+    Look(ObjectPosition),
     /// What a replay has only compared has been proven by reading it back.
     Verify,
     /// The same as far as one attempt goes.
@@ -32,18 +33,18 @@ pub(crate) enum Goal {
 pub(crate) enum Action {
     /// Append these bytes at this position; `creates`: the object is not there yet.
     Append {
-        position: u64,
+        position: ObjectPosition,
         body: Batch,
         creates: bool,
     },
     /// Look at the object.
     Head,
     /// Begin to read this range.
-    Read(Range<u64>),
+    Read(Range<ObjectPosition>),
     /// Go on with that.
     ReadOn,
     /// Seal the object at this length.
-    Seal(u64),
+    Seal(ObjectPosition),
     /// Wait before the next request.
     Wait(Wait),
     /// The goal is achieved, or cannot be.
@@ -92,5 +93,5 @@ pub(crate) struct Finished {
     /// What the last look has shown.
     pub(crate) seen: Option<ObjectInfo>,
     /// Where the batch begins that has been settled, and how long it was.
-    pub(crate) batch: Option<(u64, u64)>,
+    pub(crate) batch: Option<(ObjectPosition, u64)>,
 }

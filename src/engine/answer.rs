@@ -20,7 +20,7 @@ pub(crate) fn judge_answer(
     crc: Option<u64>,
 ) -> Answered {
     match (next_position, expected.has_crc(crc)) {
-        (Some(next), _) if next != expected.position => Answered::Wrong,
+        (Some(next), _) if next != expected.position.bytes() => Answered::Wrong,
         (_, Some(false)) => Answered::Wrong,
         (Some(_), Some(true)) => Answered::Proven,
         (None, _) | (_, None) => Answered::Unproven,
@@ -30,11 +30,12 @@ pub(crate) fn judge_answer(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::position::ObjectPosition;
 
     #[test]
     fn a_success_counts_only_with_position_and_checksum() {
         let expected = Proven {
-            position: 10,
+            position: ObjectPosition::new(10),
             crc: Some(77),
         };
         let unknown = Proven {

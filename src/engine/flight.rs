@@ -4,6 +4,7 @@ use super::budget::Budget;
 use super::flush::Time;
 use crate::error::Error;
 use crate::values::batch::Batch;
+use crate::values::position::ObjectPosition;
 
 /// A batch on its way. It outlives whatever works on it, and the object that it was first meant for.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub(crate) struct Flight {
     /// No byte of it is older.
     since: Time,
     /// Where its first byte is in the object, or is to be; `None` until it has its turn.
-    pub(super) start: Option<u64>,
+    pub(super) start: Option<ObjectPosition>,
     /// The length of `body` before anything was settled.
     pub(super) len: u64,
     pub(super) budget: Budget,

@@ -9,6 +9,7 @@ use super::flush::Time;
 use super::look::Compare;
 use super::replay::Parts;
 use crate::error::{Error, Result};
+use crate::values::position::ObjectPosition;
 
 /// What is being done towards a goal.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub(super) enum Step {
     Asked,
     /// Wait before another look.
     LookAgain,
-    Read(Range<u64>),
+    Read(Range<ObjectPosition>),
     /// The next part of the range.
     ReadOn,
     Done(Result<()>),

@@ -220,7 +220,7 @@ impl Moment<'_> {
             return;
         };
         let may_land =
-            landed.is_none() && flight.in_doubt && seen.length == self.engine.given.position;
+            landed.is_none() && flight.in_doubt && seen.end() == self.engine.given.position;
         if !(self.rules.settles_in_place && may_land) {
             self.fail(error, landed);
             return;

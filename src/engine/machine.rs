@@ -30,6 +30,7 @@ use super::window::Window;
 use crate::error::{Error, Landed, Result};
 use crate::values::info::ObjectInfo;
 use crate::values::path::ObjectPath;
+use crate::values::position::ObjectPosition;
 use crate::values::proven::Proven;
 
 /// How often an object is looked at again that seems to be older than what is proven of it, as a
@@ -84,7 +85,7 @@ impl Engine {
         self.exists = seen.is_some();
         self.creator = seen.as_ref().and_then(|seen| seen.creator.clone());
         let end = seen.map_or(Proven::EMPTY, |seen| Proven {
-            position: seen.length,
+            position: seen.end(),
             crc: seen.crc64.or((seen.length == 0).then_some(0)),
         });
         let Some(from) = replay else {
@@ -124,7 +125,7 @@ impl Engine {
     }
 
     /// Up to here the object is proven to hold what was given.
-    pub(crate) fn durable_position(&self) -> u64 {
+    pub(crate) fn durable_position(&self) -> ObjectPosition {
         let replay = self.replay.as_ref();
         replay.map_or(self.given.position, |replay| replay.verified())
     }
@@ -400,12 +401,12 @@ impl Moment<'_> {
     /// the object. A refusal that `named` the same length as the look is believed.
     pub(super) fn looks_again(
         &mut self,
-        known: u64,
+        known: ObjectPosition,
         named: Option<u64>,
         seen: Option<&ObjectInfo>,
     ) -> bool {
-        let length = seen.map_or(0, |seen| seen.length);
-        let is_stale = length < named.unwrap_or(known);
+        let end = seen.map(ObjectInfo::end).unwrap_or_default();
+        let is_stale = end < named.map_or(known, ObjectPosition::new);
         let Some(job) = &mut self.engine.job else {
             return false;
         };
@@ -430,7 +431,7 @@ impl Moment<'_> {
         let mut error = error
             .with_operation("append")
             .with_object(&self.engine.object)
-            .with_position(self.engine.given.position);
+            .with_position(self.engine.given.position.bytes());
         let is_replaying = self.engine.replay.is_some();
         if let Some(flight) = self.window.first_mut() {
             let landed = match landed {

@@ -1,13 +1,14 @@
 //! Where bytes are.
 
 use crate::values::path::ObjectPath;
+use crate::values::position::ObjectPosition;
 
 /// A run of bytes that are together in one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) object: ObjectPath,
     /// Where the run begins there.
-    pub(crate) position: u64,
+    pub(crate) position: ObjectPosition,
     pub(crate) len: u64,
     /// The CRC-64 of the object before it, where known.
     pub(crate) before: Option<u64>,
@@ -26,7 +27,7 @@ pub(crate) struct Member {
 impl Place {
     /// Where the run's byte `at` is, as well as that can be told: what is compressed begins with
     /// its member.
-    pub(crate) fn begin(&self, at: u64) -> u64 {
+    pub(crate) fn begin(&self, at: u64) -> ObjectPosition {
         match self.member {
             Some(_) => self.position,
             None => self.position + at,
@@ -34,7 +35,7 @@ impl Place {
     }
 
     /// Where the run's first `len` bytes end, with the member if it is one.
-    pub(crate) fn end(&self, len: u64) -> u64 {
+    pub(crate) fn end(&self, len: u64) -> ObjectPosition {
         match &self.member {
             Some(member) => self.position + member.len,
             None => self.position + len,

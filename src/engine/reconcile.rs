@@ -13,6 +13,7 @@ use std::ops::Range;
 use crate::error::{Conflict, ConflictCause, ErrorKind, Landed};
 use crate::values::batch::Batch;
 use crate::values::info::{ObjectInfo, ObjectKind};
+use crate::values::position::ObjectPosition;
 use crate::values::proven::Proven;
 
 /// Who else may append to the object.
@@ -63,7 +64,7 @@ pub(crate) enum Verdict {
     /// The object is longer than it was, perhaps by what is being replayed: compare up to here.
     Compare(Proven),
     /// Length and checksum cannot tell: read this range and ask [`by_content`].
-    ReadBack(Range<u64>),
+    ReadBack(Range<ObjectPosition>),
     /// No retry can mend it. `None`: whether the batch landed depends on the attempts so far.
     Fail(ErrorKind, Option<Landed>),
 }
@@ -72,9 +73,9 @@ pub(crate) enum Verdict {
 pub(crate) fn by_head(question: Question<'_>, seen: Option<&ObjectInfo>) -> Verdict {
     let Question { proven, .. } = question;
     let Some(seen) = seen else {
-        return match proven.position {
+        return match proven.position.bytes() {
             0 => Verdict::NotApplied,
-            expected => fail(ConflictCause::Gone, expected, None, None),
+            _ => fail(ConflictCause::Gone, proven.position, None, None),
         };
     };
     let verdict = by_creator(question, seen).unwrap_or_else(|| by_length(question, seen));
@@ -102,20 +103,25 @@ fn by_creator(question: Question<'_>, seen: &ObjectInfo) -> Option<Verdict> {
             }
             match (batch.is_empty(), seen.length) {
                 // We have created no object.
-                (true, 0) => Some(fail(ConflictCause::Exists, 0, Some(0), Some(Landed::No))),
+                (true, 0) => Some(fail(
+                    ConflictCause::Exists,
+                    seen.end(),
+                    Some(seen.end()),
+                    Some(Landed::No),
+                )),
                 // OSS lets us append at the beginning of an empty object, whoever made it.
                 (false, 0) => None,
                 _ => Some(foreign(question, seen)),
             }
         }
         (Creator::Seen(known), Some(found)) if found != known && sharing != Sharing::Shared => {
-            let landed = match seen.length > proven.position {
+            let landed = match seen.end() > proven.position {
                 // Our append may be in the object that replaced ours: its content tells.
                 true if in_doubt => return None,
                 true => Some(Landed::No),
                 false => None,
             };
-            let found = Some(seen.length);
+            let found = Some(seen.end());
             let cause = ConflictCause::Replaced;
             Some(fail(cause, proven.position, found, landed))
         }
@@ -129,14 +135,14 @@ fn foreign(question: Question<'_>, seen: &ObjectInfo) -> Verdict {
         Sharing::Shared => Verdict::Rebase(end_of(seen)),
         Sharing::Exclusive | Sharing::Replay => {
             let expected = question.proven.position + question.batch.len();
-            fail_foreign(expected, seen.length, Landed::No)
+            fail_foreign(expected, seen.end(), Landed::No)
         }
     }
 }
 
 fn end_of(seen: &ObjectInfo) -> Proven {
     Proven {
-        position: seen.length,
+        position: seen.end(),
         crc: seen.crc64,
     }
 }
@@ -151,15 +157,13 @@ pub(crate) fn by_content(question: Question<'_>, seen: &ObjectInfo, ours: bool) 
     } = question;
     let expected = proven.after(batch);
     let verdict = match (ours, sharing) {
-        (true, _) if seen.length < expected.position => {
-            Verdict::Torn(seen.length - proven.position)
-        }
-        (true, _) if seen.length == expected.position => match expected.has_crc(seen.crc64) {
+        (true, _) if seen.end() < expected.position => Verdict::Torn(seen.end() - proven.position),
+        (true, _) if seen.end() == expected.position => match expected.has_crc(seen.crc64) {
             // The batch is the object's end, yet the whole is not what it should be.
             Some(false) => fail(
                 ConflictCause::Replaced,
                 proven.position,
-                Some(seen.length),
+                Some(seen.end()),
                 Some(Landed::Yes),
             ),
             Some(true) | None => Verdict::Applied(Proven {
@@ -168,7 +172,7 @@ pub(crate) fn by_content(question: Question<'_>, seen: &ObjectInfo, ours: bool) 
             }),
         },
         (true, Sharing::Shared) => Verdict::Applied(end_of(seen)),
-        (true, _) => fail_foreign(expected.position, seen.length, Landed::Yes),
+        (true, _) => fail_foreign(expected.position, seen.end(), Landed::Yes),
         (false, _) => foreign(question, seen),
     };
     closed_or(seen, verdict)
@@ -187,20 +191,20 @@ fn by_length(question: Question<'_>, seen: &ObjectInfo) -> Verdict {
         fail(
             ConflictCause::Replaced,
             proven.position,
-            Some(seen.length),
+            Some(seen.end()),
             None,
         )
     };
-    if seen.length < proven.position {
+    if seen.end() < proven.position {
         return replaced();
     }
-    if sharing == Sharing::Shared && !in_doubt && seen.length > proven.position {
+    if sharing == Sharing::Shared && !in_doubt && seen.end() > proven.position {
         return foreign(question, seen);
     }
-    if seen.length == expected.position && expected.has_crc(seen.crc64) == Some(true) {
+    if seen.end() == expected.position && expected.has_crc(seen.crc64) == Some(true) {
         return Verdict::Applied(expected);
     }
-    if seen.length == proven.position {
+    if seen.end() == proven.position {
         return match proven.has_crc(seen.crc64) {
             Some(false) => replaced(),
             // An append of nothing has nothing left to apply.
@@ -209,23 +213,23 @@ fn by_length(question: Question<'_>, seen: &ObjectInfo) -> Verdict {
         };
     }
     if batch.is_empty() {
-        return fail_foreign(expected.position, seen.length, Landed::No);
+        return fail_foreign(expected.position, seen.end(), Landed::No);
     }
     if sharing == Sharing::Replay {
         return Verdict::Compare(end_of(seen));
     }
-    if seen.length >= expected.position {
+    if seen.end() >= expected.position {
         return Verdict::ReadBack(proven.position..expected.position);
     }
     // Longer than before, but by less than the batch.
     if sharing == Sharing::Shared {
         return foreign(question, seen);
     }
-    let landed = seen.length - proven.position;
+    let landed = seen.end() - proven.position;
     match proven.after_prefix(batch, landed).has_crc(seen.crc64) {
         Some(true) => Verdict::Torn(landed),
         Some(false) => foreign(question, seen),
-        None => Verdict::ReadBack(proven.position..seen.length),
+        None => Verdict::ReadBack(proven.position..seen.end()),
     }
 }
 
@@ -251,17 +255,21 @@ fn closed_or(seen: &ObjectInfo, verdict: Verdict) -> Verdict {
 
 fn fail(
     cause: ConflictCause,
-    expected: u64,
-    found: Option<u64>,
+    expected: ObjectPosition,
+    found: Option<ObjectPosition>,
     landed: Option<Landed>,
 ) -> Verdict {
     Verdict::Fail(
-        ErrorKind::Conflict(Conflict::new(cause, expected, found)),
+        ErrorKind::Conflict(Conflict::new(
+            cause,
+            expected.bytes(),
+            found.map(ObjectPosition::bytes),
+        )),
         landed,
     )
 }
 
-fn fail_foreign(expected: u64, found: u64, landed: Landed) -> Verdict {
+fn fail_foreign(expected: ObjectPosition, found: ObjectPosition, landed: Landed) -> Verdict {
     fail(ConflictCause::Foreign, expected, Some(found), Some(landed))
 }
 
@@ -275,9 +283,13 @@ mod tests {
     const PREFIX: &str = "hello ";
     const BATCH: &str = "world";
 
+    fn range(range: Range<u64>) -> Range<ObjectPosition> {
+        ObjectPosition::new(range.start)..ObjectPosition::new(range.end)
+    }
+
     fn proven() -> Proven {
         Proven {
-            position: P,
+            position: ObjectPosition::new(P),
             crc: Some(crc64::checksum(PREFIX.as_bytes())),
         }
     }
@@ -366,7 +378,7 @@ mod tests {
         assert_eq!(
             head(Sharing::Shared, Some(&seen)),
             Verdict::Rebase(Proven {
-                position: 9,
+                position: ObjectPosition::new(9),
                 crc: seen.crc64
             })
         );
@@ -405,7 +417,7 @@ mod tests {
         for sharing in [Sharing::Exclusive, Sharing::Shared] {
             assert_eq!(
                 head(sharing, Some(&object("hello WORLD"))),
-                Verdict::ReadBack(6..11)
+                Verdict::ReadBack(range(6..11))
             );
         }
     }
@@ -433,7 +445,7 @@ mod tests {
         for sharing in [Sharing::Exclusive, Sharing::Shared] {
             assert_eq!(
                 head(sharing, Some(&object("hello world, and more"))),
-                Verdict::ReadBack(6..11)
+                Verdict::ReadBack(range(6..11))
             );
         }
     }
@@ -448,7 +460,7 @@ mod tests {
         assert_eq!(
             content(Sharing::Shared, &seen, true),
             Verdict::Applied(Proven {
-                position: 21,
+                position: ObjectPosition::new(21),
                 crc: seen.crc64
             })
         );
@@ -464,7 +476,7 @@ mod tests {
         assert_eq!(
             content(Sharing::Shared, &seen, false),
             Verdict::Rebase(Proven {
-                position: 21,
+                position: ObjectPosition::new(21),
                 crc: seen.crc64
             })
         );
@@ -477,7 +489,7 @@ mod tests {
             assert_eq!(
                 head(Sharing::Replay, Some(&seen)),
                 Verdict::Compare(Proven {
-                    position: seen.length,
+                    position: seen.end(),
                     crc: seen.crc64
                 })
             );
@@ -488,7 +500,7 @@ mod tests {
     fn without_a_checksum_the_content_decides() {
         for sharing in [Sharing::Exclusive, Sharing::Shared] {
             let whole = without_crc("hello world");
-            assert_eq!(head(sharing, Some(&whole)), Verdict::ReadBack(6..11));
+            assert_eq!(head(sharing, Some(&whole)), Verdict::ReadBack(range(6..11)));
             assert_eq!(
                 content(sharing, &whole, true),
                 Verdict::Applied(proven().after(&Batch::from(BATCH)))
@@ -497,7 +509,7 @@ mod tests {
         let torn = without_crc("hello wor");
         assert_eq!(
             head(Sharing::Exclusive, Some(&torn)),
-            Verdict::ReadBack(6..9)
+            Verdict::ReadBack(range(6..9))
         );
         assert_eq!(content(Sharing::Exclusive, &torn, true), Verdict::Torn(3));
         assert_eq!(
@@ -520,11 +532,11 @@ mod tests {
         let (first, then) = ask(unknown, Sharing::Exclusive, |q| {
             (by_head(q, Some(&seen)), by_content(q, &seen, true))
         });
-        assert_eq!(first, Verdict::ReadBack(6..11));
+        assert_eq!(first, Verdict::ReadBack(range(6..11)));
         assert_eq!(
             then,
             Verdict::Applied(Proven {
-                position: 11,
+                position: ObjectPosition::new(11),
                 crc: seen.crc64
             })
         );
@@ -669,6 +681,9 @@ mod tests {
             conflict(not_ours),
             (ConflictCause::Replaced, Some(Landed::No))
         );
-        assert_eq!(verdict("HELLO world", true), Verdict::ReadBack(6..11));
+        assert_eq!(
+            verdict("HELLO world", true),
+            Verdict::ReadBack(range(6..11))
+        );
     }
 }

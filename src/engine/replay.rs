@@ -16,17 +16,18 @@ use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Result};
 use crate::values::batch::Batch;
 use crate::values::crc64::{self, Crc64};
 use crate::values::info::ObjectInfo;
+use crate::values::position::ObjectPosition;
 use crate::values::proven::Proven;
 
 /// A replay, until the first append of our own is proven. Until then an append of a crashed
 /// predecessor may still land.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    start: u64,
+    start: ObjectPosition,
     /// The object's end, as last seen: up to here is compared.
     until: Proven,
     /// Up to here the object is proven to hold what was given.
-    verified: u64,
+    verified: ObjectPosition,
     /// What was given beyond `verified`.
     unverified: VecDeque<Part>,
 }
@@ -60,7 +61,7 @@ impl Part {
 const MAX_PARTS: usize = 64;
 
 impl Replay {
-    pub(crate) fn new(start: u64, until: Proven) -> Self {
+    pub(crate) fn new(start: ObjectPosition, until: Proven) -> Self {
         Self {
             start,
             until,
@@ -69,7 +70,7 @@ impl Replay {
         }
     }
 
-    pub(crate) fn verified(&self) -> u64 {
+    pub(crate) fn verified(&self) -> ObjectPosition {
         self.verified
     }
 
@@ -91,8 +92,8 @@ impl Replay {
 
     fn differs(&self) -> Error {
         Error::new(ErrorKind::ReplayDiffers {
-            start: self.start,
-            end: self.until.position,
+            start: self.start.bytes(),
+            end: self.until.position.bytes(),
         })
     }
 }
@@ -125,7 +126,7 @@ pub(crate) enum Ended {
 
 impl Engine {
     /// The length up to which the object must at least be for a replay to end.
-    pub(crate) fn replayed(&self) -> Option<u64> {
+    pub(crate) fn replayed(&self) -> Option<ObjectPosition> {
         let replay = self.replay.as_ref()?;
         Some(replay.until.position.max(self.given.position))
     }
@@ -322,15 +323,18 @@ impl Moment<'_> {
             return Ended::Well(0);
         };
         let given = self.engine.given.position;
-        let found = seen.as_ref().map(|seen| seen.length);
-        let object = replay.until.position.max(found.unwrap_or(0));
+        let found = seen.as_ref().map(ObjectInfo::end);
+        let object = replay.until.position.max(found.unwrap_or_default());
         if given < object {
-            return Ended::Badly(Error::new(ErrorKind::ReplayTooShort { given, object }));
+            return Ended::Badly(Error::new(ErrorKind::ReplayTooShort {
+                given: given.bytes(),
+                object: object.bytes(),
+            }));
         }
         let cause = match seen {
-            None if given == 0 => return Ended::Well(0),
+            None if given.bytes() == 0 => return Ended::Well(0),
             None => ConflictCause::Gone,
-            Some(seen) if seen.length == given => match self.engine.given.has_crc(seen.crc64) {
+            Some(seen) if seen.end() == given => match self.engine.given.has_crc(seen.crc64) {
                 Some(true) => {
                     // What was given is the whole object, by its length and checksum.
                     let more = given - replay.verified;
@@ -344,7 +348,7 @@ impl Moment<'_> {
             },
             Some(_) => ConflictCause::Replaced,
         };
-        let conflict = Conflict::new(cause, given, found);
+        let conflict = Conflict::new(cause, given.bytes(), found.map(ObjectPosition::bytes));
         Ended::Badly(Error::new(ErrorKind::Conflict(conflict)))
     }
 }
@@ -355,7 +359,10 @@ mod tests {
 
     #[test]
     fn what_is_only_compared_takes_little_memory_however_small_its_parts_are() {
-        let mut replay = Replay::new(0, Proven::unknown(1 << 40));
+        let mut replay = Replay::new(
+            ObjectPosition::new(0),
+            Proven::unknown(ObjectPosition::new(1 << 40)),
+        );
         let mut whole = Proven::EMPTY;
         for number in 0..10_000_u64 {
             let part = Batch::from(vec![number as u8; 1 + number as usize % 7]);
@@ -365,6 +372,9 @@ mod tests {
         }
         let kept = replay.unverified.iter().copied();
         let kept = kept.reduce(Part::followed_by).unwrap();
-        assert_eq!((kept.len, Some(kept.crc)), (whole.position, whole.crc));
+        assert_eq!(
+            (kept.len, Some(kept.crc)),
+            (whole.position.bytes(), whole.crc)
+        );
     }
 }

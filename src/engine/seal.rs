@@ -20,7 +20,7 @@ impl Moment<'_> {
         error
             .with_operation("seal")
             .with_object(&self.engine.object)
-            .with_position(self.engine.given.position)
+            .with_position(self.engine.given.position.bytes())
     }
 
     /// A request to seal was answered, or failed.
@@ -99,6 +99,7 @@ mod tests {
     use super::*;
     use crate::error::TransportCause;
     use crate::values::path::ObjectPath;
+    use crate::values::position::ObjectPosition;
 
     /// The end of the delivery timeout.
     const LATE: Time = Duration::from_secs(120);
@@ -122,7 +123,7 @@ mod tests {
         let rules = Rules::default();
         let (mut engine, mut window) = working_on(Goal::Seal);
         let action = engine.at(&mut window, &rules, Time::ZERO).next(0.5);
-        assert!(matches!(action, Action::Seal(7)));
+        assert!(matches!(action, Action::Seal(end) if end.bytes() == 7));
         engine
             .at(&mut window, &rules, LATE)
             .on(Event::Sealed(Err(broken())));
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn each_look_at_an_older_object_has_time_of_its_own() {
         let rules = Rules::default();
-        let (mut engine, mut window) = working_on(Goal::Look(7));
+        let (mut engine, mut window) = working_on(Goal::Look(ObjectPosition::new(7)));
         let action = engine.at(&mut window, &rules, Time::ZERO).next(0.5);
         assert!(matches!(action, Action::Head));
         engine

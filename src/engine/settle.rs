@@ -112,14 +112,17 @@ impl Moment<'_> {
 
     /// Whether the next append creates the object.
     pub(super) fn creates(&self) -> bool {
-        self.engine.given.position == 0 && !self.engine.exists
+        self.engine.given.position.bytes() == 0 && !self.engine.exists
     }
 
     fn check_room(&self) -> Result<()> {
         let Some(flight) = self.window.first() else {
             return Ok(());
         };
-        let (limit, length) = (self.rules.max_object_size, self.engine.given.position);
+        let (limit, length) = (
+            self.rules.max_object_size,
+            self.engine.given.position.bytes(),
+        );
         let batch = flight.body.len();
         if length.saturating_add(batch) <= limit {
             return Ok(());
@@ -163,8 +166,8 @@ impl Moment<'_> {
             }
             Answered::Wrong => {
                 let error = Error::new(ErrorKind::Checksum {
-                    expected_position: expected.position,
-                    found_position: answer.next_position.unwrap_or(expected.position),
+                    expected_position: expected.position.bytes(),
+                    found_position: answer.next_position.unwrap_or(expected.position.bytes()),
                     expected_crc64: expected.crc,
                     found_crc64: answer.crc64,
                 });

@@ -28,6 +28,7 @@ use crate::values::batch::Batch;
 use crate::values::crc64;
 use crate::values::info::ObjectInfo;
 use crate::values::path::ObjectPath;
+use crate::values::position::ObjectPosition;
 use crate::values::proven::Proven;
 
 /// What nobody of ours writes.
@@ -278,7 +279,7 @@ impl World {
                     let mark = engine.mark().filter(|_| creates);
                     let moved = body.len();
                     let sent = Sent {
-                        position,
+                        position: position.bytes(),
                         body,
                         mark,
                     };
@@ -287,8 +288,8 @@ impl World {
                 Action::Head => (Event::Looked(self.look()), 0),
                 Action::Read(range) => {
                     let data = self.object.as_ref().map_or(&[][..], |object| &object.data);
-                    let end = data.len().min(range.end as usize);
-                    let start = end.min(range.start as usize);
+                    let end = data.len().min(range.end.bytes() as usize);
+                    let start = end.min(range.start.bytes() as usize);
                     reading = Bytes::copy_from_slice(&data[start..end]);
                     read_at = Some(self.destroyed);
                     (Event::Read(self.read(&mut reading)), 0)
@@ -431,7 +432,11 @@ impl Schedule {
     /// Opens the object and appends all batches, until that fails or the process ends.
     fn write(&mut self) {
         let mut writer = self.writer();
-        let Some(looked) = self.world.work(&mut writer, &self.rules, Goal::Look(0)) else {
+        let Some(looked) = self.world.work(
+            &mut writer,
+            &self.rules,
+            Goal::Look(ObjectPosition::default()),
+        ) else {
             return;
         };
         if looked.result.is_err() || looked.seen.as_ref().is_some_and(|seen| seen.sealed) {
@@ -485,7 +490,11 @@ impl Schedule {
     /// Writes everything again from the beginning on, cut in another way.
     fn replay(&mut self) {
         let mut writer = self.writer();
-        let Some(looked) = self.world.work(&mut writer, &self.rules, Goal::Look(0)) else {
+        let Some(looked) = self.world.work(
+            &mut writer,
+            &self.rules,
+            Goal::Look(ObjectPosition::default()),
+        ) else {
             return;
         };
         if looked.result.is_err() {
@@ -521,7 +530,7 @@ impl Schedule {
 
     /// A replay has ended: up to here it is proven.
     fn replayed(&mut self, engine: &Engine) {
-        let durable = engine.durable_position() as usize;
+        let durable = engine.durable_position().bytes() as usize;
         // Each part was proven at another time.
         self.proven.fill(None);
         let mut end = 0;

@@ -26,6 +26,7 @@ use crate::stage::{RollReason, Space, Stage};
 use crate::store::AppendStore;
 use crate::values::backoff::Backoff;
 use crate::values::path::ObjectPath;
+use crate::values::position::ObjectPosition;
 use crate::values::proven::Proven;
 use crate::writer::periods::WallClock;
 
@@ -81,7 +82,7 @@ struct Candidate {
 /// The object that is open.
 struct Current<S> {
     driver: Driver<Arc<S>>,
-    start: u64,
+    start: ObjectPosition,
     first: Timestamp,
     last: Timestamp,
 }
@@ -184,7 +185,7 @@ impl<S: AppendStore> Roller<S> {
         for _ in 0..MOST_PASSED {
             match self.open_candidate(&candidate).await {
                 Ok(driver) => {
-                    let length = driver.position();
+                    let length = driver.position().bytes();
                     if length == 0 || (may_continue && length < self.plan.roll_size) {
                         self.begin(candidate, driver);
                         return Ok(());
@@ -271,7 +272,7 @@ impl<S: AppendStore> Roller<S> {
         if let Some(on_finished) = &self.plan.on_finished {
             let told = on_finished.call(FinishedObject {
                 object: current.driver.object().clone(),
-                range: current.start..position,
+                range: current.start.bytes()..position.bytes(),
                 crc64: crc,
                 first: current.first.into(),
                 last: current.last.into(),
@@ -325,7 +326,7 @@ impl<S: AppendStore> Stage for Roller<S> {
 
     fn space(&self) -> Option<Space> {
         self.current.as_ref().map(|current| {
-            let position = current.driver.position();
+            let position = current.driver.position().bytes();
             let bytes = self.plan.roll_size.saturating_sub(position);
             Space {
                 bytes,
@@ -380,7 +381,7 @@ impl<S: AppendStore> Stage for Roller<S> {
 
     async fn roll(&mut self, reason: RollReason) -> Result<()> {
         // An object that was never made keeps its number, or there would be a gap.
-        let is_made = |current: &Current<S>| current.driver.position() > 0;
+        let is_made = |current: &Current<S>| current.driver.position().bytes() > 0;
         if reason == RollReason::Period || self.current.as_ref().is_some_and(is_made) {
             self.end_current(reason, self.plan.seal).await;
         }

@@ -24,7 +24,7 @@ impl Standing {
 
     pub(super) fn proven(&self, proven: Proven) {
         if let Some(open) = &mut self.lock().open {
-            (open.position, open.crc64) = (proven.position, proven.crc);
+            (open.position, open.crc64) = (proven.position.bytes(), proven.crc);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Checkpoints: durable points from which a later process goes on.
 
 use crate::values::path::ObjectPath;
+use crate::values::position::ObjectPosition;
 use crate::values::proven::Proven;
 
 /// A durable point of an object, from which a replay may start. Keep it where the source's offset
@@ -45,7 +46,7 @@ impl Checkpoint {
 
     /// A checkpoint at `position`, without checksum; at position 0, that of nothing.
     pub fn new(object: ObjectPath, position: u64) -> Self {
-        Self::at(object, Proven::unknown(position))
+        Self::at(object, Proven::unknown(ObjectPosition::new(position)))
     }
 
     /// Sets the CRC-64 of the object up to this point.
@@ -58,14 +59,14 @@ impl Checkpoint {
     pub(crate) fn at(object: ObjectPath, proven: Proven) -> Self {
         Self {
             object,
-            position: proven.position,
+            position: proven.position.bytes(),
             crc64: proven.crc,
         }
     }
 
     pub(crate) fn proven(&self) -> Proven {
         Proven {
-            position: self.position,
+            position: ObjectPosition::new(self.position),
             crc: self.crc64,
         }
     }

@@ -1,5 +1,7 @@
 //! What an object is at one moment.
 
+use super::position::ObjectPosition;
+
 /// What an object is at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -19,6 +21,11 @@ pub struct ObjectInfo {
 }
 
 impl ObjectInfo {
+    /// Where the next append goes.
+    pub(crate) fn end(&self) -> ObjectPosition {
+        ObjectPosition::new(self.length)
+    }
+
     /// An appendable object that is not sealed.
     pub fn appendable(length: u64, crc64: Option<u64>) -> Self {
         Self {

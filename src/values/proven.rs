@@ -2,12 +2,13 @@
 
 use super::batch::Batch;
 use super::crc64;
+use super::position::ObjectPosition;
 
 /// A proven prefix of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Proven {
     /// Its length in bytes: the position of the next append.
-    pub(crate) position: u64,
+    pub(crate) position: ObjectPosition,
     /// Its CRC-64; unknown behind an endpoint that gives none.
     pub(crate) crc: Option<u64>,
 }
@@ -21,15 +22,15 @@ impl Default for Proven {
 impl Proven {
     /// The object before its first byte.
     pub(crate) const EMPTY: Self = Self {
-        position: 0,
+        position: ObjectPosition::new(0),
         crc: Some(0),
     };
 
     /// A prefix of that length, whose checksum is not known.
-    pub(crate) fn unknown(position: u64) -> Self {
+    pub(crate) fn unknown(position: ObjectPosition) -> Self {
         Self {
             position,
-            crc: (position == 0).then_some(0),
+            crc: (position.bytes() == 0).then_some(0),
         }
     }
 
@@ -67,7 +68,7 @@ mod tests {
     fn the_chain_equals_the_checksum_of_the_whole() {
         let hello = Proven::EMPTY.after(&Batch::from("hello "));
         let whole = hello.after(&Batch::from("world"));
-        assert_eq!(whole.position, 11);
+        assert_eq!(whole.position.bytes(), 11);
         assert_eq!(whole.crc, Some(crc64::checksum(b"hello world")));
         assert_eq!(hello.after_prefix(&Batch::from("world"), 5), whole);
         assert_eq!(hello.after_prefix(&Batch::from("world wide"), 5), whole);
@@ -76,9 +77,12 @@ mod tests {
     #[test]
     fn positions_beyond_four_gib_are_exact() {
         let far = Proven {
-            position: (4 << 30) - 1,
+            position: ObjectPosition::new((4 << 30) - 1),
             crc: Some(7),
         };
-        assert_eq!(far.after(&Batch::from("ab")).position, (4 << 30) + 1);
+        assert_eq!(
+            far.after(&Batch::from("ab")).position.bytes(),
+            (4 << 30) + 1
+        );
     }
 }

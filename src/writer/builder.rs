@@ -205,7 +205,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         let driver = appender.open_driver(Arc::clone(&counters)).await?;
         let start = match compression {
             Some(_) => 0,
-            None => driver.position(),
+            None => driver.position().bytes(),
         };
         let engine = driver.engine();
         let window = Window::new(engine.proven(), engine.is_replaying());

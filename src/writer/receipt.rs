@@ -15,7 +15,7 @@ use crate::values::batch::Batch;
 use crate::values::checkpoint::Checkpoint;
 use crate::values::crc64::Crc64;
 use crate::values::path::ObjectPath;
-use crate::values::position::StreamPosition;
+use crate::values::position::{ObjectPosition, StreamPosition};
 use crate::values::proven::Proven;
 
 /// A promise that one record will be durable, given by
@@ -65,7 +65,7 @@ impl Written {
     /// The end of the record, as a point to [replay](crate::OssAppendWriterBuilder::replay) from.
     pub fn checkpoint(&self) -> Checkpoint {
         let proven = Proven {
-            position: self.range.end,
+            position: ObjectPosition::new(self.range.end),
             crc: self.crc64,
         };
         Checkpoint::at(self.object.clone(), proven)
@@ -213,9 +213,9 @@ impl Places {
             if at < *start || at >= *start + place.len {
                 return None;
             }
-            let begin = place.begin(at - *start);
+            let begin = place.begin(at - *start).bytes();
             at = range.end.min(*start + place.len);
-            let end = place.end(at - *start);
+            let end = place.end(at - *start).bytes();
             match parts.last_mut() {
                 Some(last) if last.object == place.object && last.range.end == begin => {
                     last.range.end = end;
@@ -301,7 +301,7 @@ mod tests {
     fn member(position: u64, len: u64) -> Place {
         Place {
             object: ObjectPath::unchecked("bucket", "object"),
-            position,
+            position: ObjectPosition::new(position),
             len,
             before: None,
             member: Some(Member {

@@ -381,7 +381,7 @@ fn ended(shared: &Shared, mut state: MutexGuard<'_, State>) {
     if let (Some(_), Phase::Failed(error)) = (&shared.options.observer, &state.phase) {
         let error = error.clone();
         let mut unsent = state.take_unsent(shared);
-        unsent.position = state.window.proven().position;
+        unsent.position = state.window.proven().position.bytes();
         state.unsent_taken = true;
         failure = Some((error, unsent));
     }
