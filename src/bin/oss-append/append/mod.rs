@@ -1,22 +1,26 @@
-//! `oss-append append`: a file or standard input into an object.
+//! `oss-append append`: a file or standard input into an object, or a sequence of them.
+
+mod batching;
+mod properties;
+mod rolling;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use bytesize::ByteSize;
 use clap::{ArgGroup, Args};
 use oss_append::{
-    AppendStore, Checkpoint, Compression, Error, FinishedObject, ObjectAcl, ObjectOptions,
-    ObjectPath, OssAppendWriter, OssAppendWriterBuilder, OssClient, RollingWriter,
-    RollingWriterBuilder, StorageClass,
+    AppendStore, Checkpoint, Compression, Error, FinishedObject, ObjectOptions, ObjectPath,
+    OssAppendWriter, OssAppendWriterBuilder, OssClient, RollingWriter,
 };
 
+use self::batching::Batching;
+use self::properties::Properties;
+use self::rolling::{ROLLS, Rolling, TEMPLATES};
 use crate::connection::{self, Connection, ConnectionArguments};
 use crate::failure::{self, Failure};
 use crate::finished::Finished;
 use crate::input::Input;
-use crate::period::{Period, UtcOffset};
 use crate::progress::{Progress, When};
 use crate::signals::Signals;
 use crate::summary::Summary;
@@ -97,9 +101,6 @@ pub(crate) struct Arguments {
     connection: ConnectionArguments,
 }
 
-/// The options by which a sequence of objects is written, any of them.
-const ROLLS: &str = "rolls";
-
 const EXAMPLES: &str = "\
 Examples:
   oss-append append app.log oss://logs/2026/app.log
@@ -112,197 +113,12 @@ Examples:
 SIZE is a number of bytes, with a unit if need be: 64KiB, 8MiB, 1MB (1000000). DURATION is like
 200ms, 5s or 2m.";
 
-/// How the key of a sequence is written, for `--help`.
-pub(crate) const TEMPLATES: &str = "\
-Templates:
-  %Y %m %d %H %M %S %j and others of strftime
-                     the time at which the object's period began, in UTC or by --utc-offset;
-                     without --roll that at which the object was begun
-  {seq}, {seq:4}     the object's number in its period, from 1; with zeros in front to 4 digits
-  {host}, {pid}      this machine's name, this process's id
-  {uuid}             a random UUID, new for each object
-  {hash}             4 hexadecimal digits made of the rest of the key: at the beginning of keys
-                     they spread many writers over OSS's partitions
-  %% {{ }}           a %, { or }
-The newest object of the present period is continued, unless it is sealed or has its size. It is
-found by listing, or where that is not allowed by trying the numbers.";
-
-#[derive(Args)]
-#[command(next_help_heading = "Rolling: a sequence of objects")]
-struct Rolling {
-    /// Go on in the next object before one gets longer than this. KEY needs {seq} or {uuid}.
-    /// Without it an object ends at 63/64 of --max-object-size if its KEY has {seq} or {uuid}
-    #[arg(long, value_name = "SIZE")]
-    roll_size: Option<ByteSize>,
-    /// Go on in the next object when a period ends: hourly, daily (at midnight), or a DURATION
-    /// counted from midnight such as 10m. Bytes belong to the period in which they were read, and
-    /// a period without any has no object. KEY needs time fields that tell periods apart, or {seq}
-    /// or {uuid}
-    #[arg(long, value_name = "PERIOD")]
-    roll: Option<Period>,
-    /// The offset from UTC of the times in KEY and of midnight, such as +08:00
-    #[arg(
-        long,
-        value_name = "+HH:MM",
-        requires = ROLLS,
-        allow_hyphen_values = true
-    )]
-    utc_offset: Option<UtcOffset>,
-    /// Let objects end behind whole lines: an incomplete one goes to the next object, or, if its
-    /// beginning has been appended already, is completed first. It is torn only where an object
-    /// suddenly takes no more appends. Without this the input may be anything, and objects end at
-    /// any byte. --shared implies it
-    #[arg(long, requires = ROLLS)]
-    align_lines: bool,
-    /// Seal each object when the next begins, so that nobody can append to it any more; see --seal
-    /// for the last one. One that cannot be sealed is told at once, and is a failure at the end
-    #[arg(long, requires = ROLLS)]
-    seal_finished: bool,
-}
-
-impl Rolling {
-    fn is_asked_for(&self) -> bool {
-        self.roll_size.is_some() || self.roll.is_some()
-    }
-
-    fn set<S: AppendStore>(
-        &self,
-        mut builder: RollingWriterBuilder<S>,
-        shared: bool,
-    ) -> RollingWriterBuilder<S> {
-        builder = builder
-            .utc_offset(self.utc_offset.unwrap_or_default().seconds)
-            .seal_finished(self.seal_finished);
-        if let Some(size) = self.roll_size {
-            builder = builder.roll_size(size.as_u64());
-        }
-        if let Some(Period(every)) = self.roll {
-            builder = builder.roll_every(every);
-        }
-        match (shared, self.align_lines) {
-            // Each line comes as one write.
-            (true, _) => builder.record_per_write(),
-            (false, true) => builder.delimiter(b'\n'),
-            (false, false) => builder.unaligned(),
-        }
-    }
-}
-
-#[derive(Args)]
-#[command(next_help_heading = "Batching")]
-struct Batching {
-    /// Start an append when this many bytes are buffered and none is under way [default: 1MiB]
-    #[arg(long, value_name = "SIZE")]
-    batch_size: Option<ByteSize>,
-    /// The most bytes of one append [default: 8MiB, or half of --buffer if that is less]
-    #[arg(long, value_name = "SIZE")]
-    max_append_size: Option<ByteSize>,
-    /// The longest time that a byte waits for its append to start
-    #[arg(long, value_name = "DURATION", default_value = "1s")]
-    linger: humantime::Duration,
-    /// The most bytes in memory, buffered and under way; at least twice --max-append-size
-    /// [default: 16MiB, or twice --max-append-size if that is more]
-    #[arg(long, value_name = "SIZE")]
-    buffer: Option<ByteSize>,
-    /// Give up when nothing has moved for this long, however often was retried until then
-    #[arg(long, value_name = "DURATION", default_value = "120s")]
-    delivery_timeout: humantime::Duration,
-    /// Refuse an append that would make the object longer, before it is sent [default: 5000000000
-    /// bytes, OSS's own limit]
-    #[arg(long, value_name = "SIZE")]
-    max_object_size: Option<ByteSize>,
-}
-
-#[derive(Args)]
-#[command(next_help_heading = "Properties of the object if this creates it")]
-struct Properties {
-    /// The content type [default: guessed from the key, else application/octet-stream]
-    #[arg(long, value_name = "TYPE")]
-    content_type: Option<String>,
-    /// User metadata; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-    meta: Vec<(String, String)>,
-    /// A tag; repeatable
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
-    tag: Vec<(String, String)>,
-    /// The access rule: default, private, public-read or public-read-write [default: the bucket's]
-    #[arg(long)]
-    acl: Option<ObjectAcl>,
-    /// The storage class: Standard, IA or Archive [default: the bucket's]
-    #[arg(long, value_name = "CLASS")]
-    storage_class: Option<StorageClass>,
-}
-
-/// The library's default for the most bytes of one append.
-const MAX_APPEND_SIZE: u64 = 8 * 1024 * 1024;
-
 const PERMISSIONS: &str = "oss:PutObject and oss:GetObject (oss:PutObjectTagging for --tag, \
                            oss:SealAppendObject for --seal and --seal-finished)";
 
 /// A request of an append that failed for good.
 pub(crate) fn request_failed(error: &Error) -> Failure {
     Failure::of_request(error, PERMISSIONS)
-}
-
-fn pair(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or("there is no = between name and value")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-impl Properties {
-    fn options(&self) -> Result<ObjectOptions, Failure> {
-        let mut options = ObjectOptions::new();
-        for (name, value) in &self.meta {
-            options = options.meta(name, value)?;
-        }
-        for (key, value) in &self.tag {
-            options = options.tag(key, value)?;
-        }
-        if let Some(content_type) = &self.content_type {
-            options = options.content_type(content_type);
-        }
-        if let Some(acl) = self.acl {
-            options = options.acl(acl);
-        }
-        if let Some(class) = self.storage_class {
-            options = options.storage_class(class);
-        }
-        Ok(options)
-    }
-}
-
-impl Batching {
-    fn max_append_size(&self) -> u64 {
-        let bytes = |size: Option<ByteSize>| size.map(|size| size.as_u64());
-        bytes(self.max_append_size).unwrap_or_else(|| {
-            let half = bytes(self.buffer).map_or(u64::MAX, |buffer| (buffer / 2).max(1));
-            MAX_APPEND_SIZE
-                .max(bytes(self.batch_size).unwrap_or(0))
-                .min(half)
-        })
-    }
-
-    fn set<S: AppendStore>(
-        &self,
-        mut builder: OssAppendWriterBuilder<S>,
-    ) -> OssAppendWriterBuilder<S> {
-        builder = builder
-            .max_append_size(self.max_append_size())
-            .linger(*self.linger)
-            .delivery_timeout(*self.delivery_timeout);
-        if let Some(size) = self.batch_size {
-            builder = builder.batch_size(size.as_u64());
-        }
-        if let Some(size) = self.buffer {
-            builder = builder.buffer_capacity(size.as_u64());
-        }
-        if let Some(size) = self.max_object_size {
-            builder = builder.max_object_size(size.as_u64());
-        }
-        builder
-    }
 }
 
 /// All that is there before the first byte is read.

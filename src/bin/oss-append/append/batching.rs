@@ -1,0 +1,65 @@
+//! Options of the buffer, and of how long is waited.
+
+use bytesize::ByteSize;
+use clap::Args;
+use oss_append::{AppendStore, OssAppendWriterBuilder};
+
+/// The library's default for the most bytes of one append.
+const MAX_APPEND_SIZE: u64 = 8 * 1024 * 1024;
+
+#[derive(Args)]
+#[command(next_help_heading = "Batching")]
+pub(super) struct Batching {
+    /// Start an append when this many bytes are buffered and none is under way [default: 1MiB]
+    #[arg(long, value_name = "SIZE")]
+    batch_size: Option<ByteSize>,
+    /// The most bytes of one append [default: 8MiB, or half of --buffer if that is less]
+    #[arg(long, value_name = "SIZE")]
+    max_append_size: Option<ByteSize>,
+    /// The longest time that a byte waits for its append to start
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    linger: humantime::Duration,
+    /// The most bytes in memory, buffered and under way; at least twice --max-append-size
+    /// [default: 16MiB, or twice --max-append-size if that is more]
+    #[arg(long, value_name = "SIZE")]
+    buffer: Option<ByteSize>,
+    /// Give up when nothing has moved for this long, however often was retried until then
+    #[arg(long, value_name = "DURATION", default_value = "120s")]
+    delivery_timeout: humantime::Duration,
+    /// Refuse an append that would make the object longer, before it is sent [default: 5000000000
+    /// bytes, OSS's own limit]
+    #[arg(long, value_name = "SIZE")]
+    max_object_size: Option<ByteSize>,
+}
+
+impl Batching {
+    pub(super) fn max_append_size(&self) -> u64 {
+        let bytes = |size: Option<ByteSize>| size.map(|size| size.as_u64());
+        bytes(self.max_append_size).unwrap_or_else(|| {
+            let half = bytes(self.buffer).map_or(u64::MAX, |buffer| (buffer / 2).max(1));
+            MAX_APPEND_SIZE
+                .max(bytes(self.batch_size).unwrap_or(0))
+                .min(half)
+        })
+    }
+
+    pub(super) fn set<S: AppendStore>(
+        &self,
+        mut builder: OssAppendWriterBuilder<S>,
+    ) -> OssAppendWriterBuilder<S> {
+        builder = builder
+            .max_append_size(self.max_append_size())
+            .linger(*self.linger)
+            .delivery_timeout(*self.delivery_timeout);
+        if let Some(size) = self.batch_size {
+            builder = builder.batch_size(size.as_u64());
+        }
+        if let Some(size) = self.buffer {
+            builder = builder.buffer_capacity(size.as_u64());
+        }
+        if let Some(size) = self.max_object_size {
+            builder = builder.max_object_size(size.as_u64());
+        }
+        builder
+    }
+}
