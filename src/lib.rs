@@ -121,6 +121,9 @@ pub use crate::client::{OssClient, OssClientBuilder};
 pub use crate::drive::stats::AppendStats;
 pub use crate::drive::{AppendReceipt, ObjectAppender, ObjectAppenderBuilder};
 pub use crate::engine::flush::FlushMode;
+#[cfg(feature = "rolling")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
+pub use crate::engine::period::Periods;
 pub use crate::error::{
     Conflict, ConflictCause, Error, ErrorKind, Landed, Result, ServiceError, TransportCause,
 };

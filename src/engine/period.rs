@@ -1,7 +1,7 @@
 //! Which period a time falls in, when objects are rolled by time.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
@@ -13,9 +13,26 @@ const NANOS_PER_SECOND: i128 = 1_000_000_000;
 /// Periods of one length that follow each other without a gap, for all time.
 ///
 /// They are counted from midnight of 1970-01-01 at the offset, so that hours begin on the hour and
-/// days at local midnight. A length that does not divide the day drifts through it.
+/// days at local midnight. A length that does not divide the day drifts through it. These are the
+/// periods of a [`RollingWriter`](crate::RollingWriter) with the same
+/// [`roll_every`](crate::RollingWriterBuilder::roll_every) and
+/// [`utc_offset`](crate::RollingWriterBuilder::utc_offset): with a
+/// [`KeyTemplate`](crate::KeyTemplate) they tell in which objects a time is.
+///
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+/// use oss_append::{KeyTemplate, Periods};
+///
+/// let hours = Periods::new(Duration::from_secs(60 * 60), 0)?;
+/// let time = UNIX_EPOCH + Duration::from_secs(5_000);
+/// assert_eq!(hours.containing(time).start, UNIX_EPOCH + Duration::from_secs(3_600));
+///
+/// let template: KeyTemplate = "app/%Y-%m-%d/%H%M-{seq}.log".parse()?;
+/// assert_eq!(template.names_in(&hours, time).key(1), "app/1970-01-01/0100-1.log");
+/// # Ok::<(), oss_append::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Periods {
+pub struct Periods {
     every: Duration,
     /// Seconds east of UTC.
     utc_offset: i32,
@@ -25,10 +42,12 @@ impl Periods {
     pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
     pub(crate) const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
+    /// Periods of this length, counted from midnight at this offset in seconds to the east of UTC.
+    ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the length is not 1 ms to 366 days, or
     /// the offset is 26 hours or more.
-    pub(crate) fn new(every: Duration, utc_offset: i32) -> Result<Self> {
+    pub fn new(every: Duration, utc_offset: i32) -> Result<Self> {
         if every < Self::SHORTEST {
             return Err(Error::invalid_input(format!(
                 "a period of {every:?} is too short: at least 1 ms is allowed"
@@ -47,17 +66,30 @@ impl Periods {
         Ok(Self { every, utc_offset })
     }
 
+    /// The period that `time` falls in: from its first moment up to, without, the first of the
+    /// next.
+    ///
+    /// Times end with the year 9999, and so does the last period: all later ones count as its end.
+    pub fn containing(&self, time: SystemTime) -> Range<SystemTime> {
+        let Range { start, end } = self.around(timestamp(time));
+        start.into()..end.into()
+    }
+
     /// The length of each period.
     pub(crate) fn every(&self) -> Duration {
         self.every
     }
 
-    /// The period that `time` falls in: from its first moment up to, without, the first of the
-    /// next.
+    /// Seconds east of UTC.
+    pub(crate) fn utc_offset(&self) -> i32 {
+        self.utc_offset
+    }
+
+    /// The period that `time` falls in, as [`containing`](Self::containing) tells it.
     ///
     /// The first and the last period are cut at jiff's limits, so that alone the very last moment
     /// is in none.
-    pub(crate) fn containing(&self, time: Timestamp) -> Range<Timestamp> {
+    pub(crate) fn around(&self, time: Timestamp) -> Range<Timestamp> {
         // At most 2^65 or so: nothing here comes near the limits of i128.
         let every = i128::try_from(self.every.as_nanos()).unwrap_or(i128::MAX);
         let offset = i128::from(self.utc_offset) * NANOS_PER_SECOND;
@@ -65,6 +97,14 @@ impl Periods {
         let start = local - local.rem_euclid(every) - offset;
         clamped(start)..clamped(start + every)
     }
+}
+
+/// The same moment, or the nearest that jiff knows.
+pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
+    Timestamp::try_from(time).unwrap_or(match time < SystemTime::UNIX_EPOCH {
+        true => Timestamp::MIN,
+        false => Timestamp::MAX,
+    })
 }
 
 fn clamped(nanosecond: i128) -> Timestamp {
@@ -85,7 +125,7 @@ mod tests {
 
     fn containing(seconds: u64, utc_offset: i32, time: &str) -> String {
         let periods = Periods::new(Duration::from_secs(seconds), utc_offset).unwrap();
-        let Range { start, end } = periods.containing(time.parse().unwrap());
+        let Range { start, end } = periods.around(time.parse().unwrap());
         format!("{start} {end}")
     }
 
@@ -148,9 +188,9 @@ mod tests {
         for seconds in [1, HOUR, DAY, 366 * DAY] {
             for utc_offset in [-93_599, 0, 93_599] {
                 let periods = Periods::new(Duration::from_secs(seconds), utc_offset).unwrap();
-                let first = periods.containing(Timestamp::MIN);
+                let first = periods.around(Timestamp::MIN);
                 assert!(first.contains(&Timestamp::MIN), "{first:?}");
-                let last = periods.containing(Timestamp::MAX);
+                let last = periods.around(Timestamp::MAX);
                 assert!(last.start <= last.end && last.end == Timestamp::MAX);
             }
         }
@@ -198,11 +238,11 @@ mod tests {
             let every = every.min(Periods::LONGEST);
             let periods = Periods::new(every, utc_offset).unwrap();
             let time = Timestamp::from_nanosecond(nanosecond).unwrap();
-            let period = periods.containing(time);
+            let period = periods.around(time);
             prop_assert!(period.contains(&time), "{period:?}");
-            prop_assert_eq!(&periods.containing(period.start), &period);
+            prop_assert_eq!(&periods.around(period.start), &period);
             if period.end < Timestamp::MAX {
-                prop_assert_eq!(periods.containing(period.end).start, period.end);
+                prop_assert_eq!(periods.around(period.end).start, period.end);
                 if period.start > Timestamp::MIN {
                     let length = period.end.as_nanosecond() - period.start.as_nanosecond();
                     prop_assert_eq!(length, every.as_nanos() as i128);

@@ -84,7 +84,7 @@ impl PeriodClock {
     /// New bytes belong to the period of `now`; but when the clock was set back to an earlier one,
     /// to the last: no period begins again.
     pub(super) fn begin(&mut self, now: Timestamp) {
-        let period = self.periods.containing(now);
+        let period = self.periods.around(now);
         if period.start >= self.last.start {
             self.last = period;
         }

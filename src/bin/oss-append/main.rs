@@ -13,7 +13,6 @@ mod logging;
 mod output;
 mod period;
 mod progress;
-mod sequence;
 mod signals;
 mod stat;
 mod summary;

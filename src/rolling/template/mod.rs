@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::engine::period::{Periods, timestamp};
 use crate::error::{Error, Result};
 use crate::values::path::check_key;
 
@@ -141,9 +142,14 @@ impl KeyTemplate {
     /// [`utc_offset`](crate::RollingWriterBuilder::utc_offset) names them. With `{uuid}`, each call
     /// gives other ones.
     pub fn names_at(&self, time: SystemTime, utc_offset_seconds: i32) -> KeyNames {
-        // Beyond the year 9999 all times are the same.
-        let time = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
-        self.names(time, utc_offset_seconds)
+        self.names(timestamp(time), utc_offset_seconds)
+    }
+
+    /// The keys of the objects of the period that `time` falls in. With `{uuid}`, each call gives
+    /// other ones.
+    pub fn names_in(&self, periods: &Periods, time: SystemTime) -> KeyNames {
+        let start = periods.around(timestamp(time)).start;
+        self.names(start, periods.utc_offset())
     }
 
     /// Whether another process on this host gives its objects the same keys, so that they can be

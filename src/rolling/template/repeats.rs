@@ -89,7 +89,7 @@ impl KeyTemplate {
         for (step, steps) in WALKS {
             for n in 0..=steps {
                 let time = start.checked_add(Duration::from_secs(n * step)).ok()?;
-                let period = periods.containing(time).start;
+                let period = periods.around(time).start;
                 if last.replace(period) == Some(period) {
                     continue;
                 }

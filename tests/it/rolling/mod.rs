@@ -1,6 +1,7 @@
 //! A sequence of objects: when it rolls, what it is named, and what it goes on with.
 
 mod failures;
+mod names;
 mod options;
 mod policies;
 mod property;

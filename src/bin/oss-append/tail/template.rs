@@ -1,14 +1,13 @@
 //! The objects of a sequence, as `tail --template` comes to them one after the other.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use oss_append::{
-    AppendStore as _, Error, KeyNames, KeyTemplate, ObjectKind, ObjectPath, OssClient,
+    AppendStore as _, Error, KeyNames, KeyTemplate, ObjectKind, ObjectPath, OssClient, Periods,
 };
 
-use crate::failure::Failure;
-use crate::period::UtcOffset;
-use crate::tail::{Found, Sequence, Step};
+use super::object::Found;
+use super::sequence::{Sequence, Step};
 
 /// In how many later periods is looked at a time, as long as nothing is found.
 const PROBES: usize = 4;
@@ -16,56 +15,8 @@ const PROBES: usize = 4;
 /// How many periods are gone through at a time, when the clock has jumped.
 const MOST_STEPS: usize = 100_000;
 
-const NANOS_PER_SECOND: i128 = 1_000_000_000;
-
-/// Nanoseconds since 1970-01-01.
-type Moment = i128;
-
-/// Periods of one length, counted from midnight of 1970-01-01 at the offset.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Periods {
-    every: Moment,
-    utc_offset: i32,
-}
-
-impl Periods {
-    /// Without a length, each second may begin a period. Those of longer ones are found among them
-    /// if their keys tell times no more finely than that.
-    pub(crate) fn new(every: Option<Duration>, offset: UtcOffset) -> Result<Self, Failure> {
-        let every = every.unwrap_or(Duration::from_secs(1));
-        if every < Duration::from_millis(1) {
-            return Err(Failure::usage("--roll must be at least 1ms"));
-        }
-        Ok(Self {
-            every: i128::try_from(every.as_nanos()).unwrap_or(i128::MAX / 4),
-            utc_offset: offset.seconds,
-        })
-    }
-
-    /// The beginning of the period that `time` falls in.
-    fn start(&self, time: SystemTime) -> Moment {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = i128::try_from(since.as_nanos()).unwrap_or_default();
-        let offset = Moment::from(self.utc_offset) * NANOS_PER_SECOND;
-        time - (time + offset).rem_euclid(self.every)
-    }
-
-    fn names(&self, template: &KeyTemplate, start: Moment) -> KeyNames {
-        let nanos = start.unsigned_abs();
-        let apart = Duration::new(
-            u64::try_from(nanos / NANOS_PER_SECOND.unsigned_abs()).unwrap_or(u64::MAX),
-            (nanos % NANOS_PER_SECOND.unsigned_abs()) as u32,
-        );
-        let time = match start < 0 {
-            true => UNIX_EPOCH.checked_sub(apart),
-            false => UNIX_EPOCH.checked_add(apart),
-        };
-        template.names_at(time.unwrap_or(UNIX_EPOCH), self.utc_offset)
-    }
-}
-
 /// A sequence of objects that are named by a template.
-pub(crate) struct Template {
+pub(super) struct Template {
     client: OssClient,
     bucket: String,
     template: KeyTemplate,
@@ -77,16 +28,16 @@ pub(crate) struct Template {
     next: Option<Place>,
     /// The periods behind that of the present object that have begun, by their starts; one of those
     /// that have the same keys.
-    later: Vec<Moment>,
+    later: Vec<SystemTime>,
     /// The last period that was gone through for that.
-    last: (Moment, KeyNames),
+    last: (SystemTime, KeyNames),
     /// Which of them was looked at last.
     turn: usize,
 }
 
 #[derive(Clone)]
 struct Place {
-    start: Moment,
+    start: SystemTime,
     names: KeyNames,
     number: u64,
 }
@@ -94,17 +45,16 @@ struct Place {
 impl Place {
     /// The first object of the period that `time` falls in.
     fn first(template: &KeyTemplate, periods: Periods, time: SystemTime) -> Self {
-        let start = periods.start(time);
         Self {
-            start,
-            names: periods.names(template, start),
+            start: periods.containing(time).start,
+            names: template.names_in(&periods, time),
             number: 1,
         }
     }
 }
 
 impl Template {
-    pub(crate) fn new(
+    pub(super) fn new(
         client: OssClient,
         bucket: &str,
         template: KeyTemplate,
@@ -139,64 +89,11 @@ impl Template {
         Ok(ObjectPath::new(&self.bucket, names.key(number))?)
     }
 
-    /// The highest number that is in use; by trying, the end of an unbroken sequence from 1 on.
-    async fn newest(&self, names: &KeyNames) -> Result<Option<u64>, Error> {
-        match self.listed(names).await {
-            Ok(Some(newest)) => Ok(newest),
-            Ok(None) => self.tried(names).await,
-            Err(error) if is_forbidden(&error) => self.tried(names).await,
-            Err(error) => Err(error),
-        }
-    }
-
-    /// `None`: it cannot be listed.
-    async fn listed(&self, names: &KeyNames) -> Result<Option<Option<u64>>, Error> {
-        let (mut newest, mut after) = (None, None);
-        loop {
-            let listing = self
-                .client
-                .list(&self.bucket, names.prefix(), after.as_deref());
-            let Some(page) = listing.await? else {
-                return Ok(None);
-            };
-            let appendable = page
-                .objects
-                .iter()
-                .filter(|object| object.kind == ObjectKind::Appendable);
-            let numbers = appendable.filter_map(|object| names.number(&object.key));
-            newest = newest.max(numbers.max());
-            after = page.next;
-            if after.is_none() {
-                return Ok(Some(newest));
-            }
-        }
-    }
-
-    async fn tried(&self, names: &KeyNames) -> Result<Option<u64>, Error> {
-        let exists = async |number| {
-            let object = self.object(names, number)?;
-            Ok::<_, Error>(self.client.head(&object).await?.is_some())
-        };
-        let (mut there, mut missing) = (0, 1_u64);
-        while exists(missing).await? {
-            there = missing;
-            missing = missing.saturating_mul(2);
-        }
-        while missing - there > 1 {
-            let middle = there + (missing - there) / 2;
-            match exists(middle).await? {
-                true => there = middle,
-                false => missing = middle,
-            }
-        }
-        Ok((there > 0).then_some(there))
-    }
-
     /// The first object of a period from a number on. What is not appendable is not of the
     /// sequence: the writer has passed it over too.
     async fn first_from(
         &self,
-        start: Moment,
+        start: SystemTime,
         names: KeyNames,
         from: u64,
     ) -> Result<Option<Place>, Error> {
@@ -218,8 +115,8 @@ impl Template {
         Ok(None)
     }
 
-    async fn first_of(&self, start: Moment) -> Result<Option<Place>, Error> {
-        let names = self.periods.names(&self.template, start);
+    async fn first_of(&self, start: SystemTime) -> Result<Option<Place>, Error> {
+        let names = self.template.names_in(&self.periods, start);
         self.first_from(start, names, 1).await
     }
 
@@ -263,14 +160,14 @@ impl Template {
 
     /// Notes the periods that have begun since it was asked last.
     fn begin_periods(&mut self) {
-        let now = self.periods.start((self.now)());
+        let now = self.periods.containing((self.now)()).start;
         for _ in 0..MOST_STEPS {
-            let start = self.last.0 + self.periods.every;
+            let start = self.periods.containing(self.last.0).end;
             if start > now {
                 return;
             }
             self.last.0 = start;
-            let names = self.periods.names(&self.template, start);
+            let names = self.template.names_in(&self.periods, start);
             if names != self.last.1 {
                 self.last.1 = names;
                 self.later.push(start);
@@ -287,7 +184,7 @@ impl Sequence for Template {
     async fn first(&mut self) -> Result<ObjectPath, Error> {
         let mut place = Place::first(&self.template, self.periods, (self.now)());
         if place.names.is_numbered()
-            && let Some(newest) = self.newest(&place.names).await?
+            && let Some(newest) = place.names.newest(&self.client, &self.bucket).await?
         {
             place.number = newest;
         }
@@ -321,16 +218,11 @@ impl Sequence for Template {
     }
 }
 
-fn is_forbidden(error: &Error) -> bool {
-    error
-        .service_error()
-        .is_some_and(|answer| answer.status == 403 && answer.code == "AccessDenied")
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, UNIX_EPOCH};
 
     use oss_append::emulator::{Action, Emulator, ErrorAnswer, Fault, Operation};
 
@@ -364,13 +256,13 @@ mod tests {
         }
 
         fn follow(&self, template: &str, every: Option<u64>) -> Template {
-            let every = every.map(Duration::from_secs);
+            let every = Duration::from_secs(every.unwrap_or(1));
             let clock = Arc::clone(&self.clock);
             Template::by_clock(
                 self.emulator.client().build().unwrap(),
                 "bucket",
                 template.parse().unwrap(),
-                Periods::new(every, UtcOffset::default()).unwrap(),
+                Periods::new(every, 0).unwrap(),
                 move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed)),
             )
         }
@@ -521,24 +413,5 @@ mod tests {
         let sealed = found(true, true);
         let step = sequence.step(&present, Some(&sealed)).await.unwrap();
         assert_eq!(step, Step::GoOn("oss://bucket/log-2".parse().unwrap()));
-    }
-
-    #[test]
-    fn periods_begin_at_the_offset() {
-        let start = |every, seconds, time: u64| {
-            let every = Some(Duration::from_secs(every));
-            let periods = Periods::new(every, UtcOffset { seconds }).unwrap();
-            let start = periods.start(UNIX_EPOCH + Duration::from_secs(time));
-            start / NANOS_PER_SECOND
-        };
-        let ten = i128::from(TEN);
-        assert_eq!(start(HOUR, 0, TEN + 59 * MINUTE), ten);
-        assert_eq!(start(24 * HOUR, 0, TEN), ten - 36_000);
-        assert_eq!(start(24 * HOUR, 8 * 3600, TEN), ten - 18 * 3600);
-        assert_eq!(start(24 * HOUR, 13 * 3600, TEN), ten - 23 * 3600);
-        assert_eq!(start(24 * HOUR, 14 * 3600, TEN), ten);
-        assert_eq!(start(24 * HOUR, 8 * 3600, 1), -8 * 3600);
-        let too_short = Some(Duration::from_nanos(1));
-        assert!(Periods::new(too_short, UtcOffset::default()).is_err());
     }
 }
