@@ -1,23 +1,12 @@
 //! Counters, gauges and histograms of what writers do, for whatever recorder the program has
 //! installed for the [`metrics`](https://docs.rs/metrics) facade.
 //!
-//! | name | kind, unit | what it counts | statistics |
-//! |---|---|---|---|
-//! | [`oss_append_durable_bytes_total`](DURABLE_BYTES) | counter, bytes | bytes proven to be in an object, as they are there | [`stored`](crate::WriterStats::stored) |
-//! | [`oss_append_appends_total`](APPENDS) | counter | appends that are proven to be in an object | [`appends`](crate::WriterStats::appends) |
-//! | [`oss_append_append_duration_seconds`](APPEND_DURATION) | histogram, seconds | the time from the first attempt of each such append until it was proven | |
-//! | [`oss_append_retries_total`](RETRIES) | counter | append requests beyond the first of each batch | [`retries`](crate::WriterStats::retries) |
-//! | [`oss_append_reconciles_total`](RECONCILES) | counter | looks at an object to find out what happened to an append | [`reconciles`](crate::WriterStats::reconciles) |
-//! | [`oss_append_failed_requests_total`](FAILED_REQUESTS) | counter | requests of any sort that OSS refused or that got no answer, overcome or not; by `kind` | |
-//! | [`oss_append_failed_writers_total`](FAILED_WRITERS) | counter | writers that failed for good; by `kind` | |
-//! | [`oss_append_buffered_bytes`](BUFFERED_BYTES) | gauge, bytes | bytes in the memory of all writers, waiting or in flight; at most a second old | [`buffered`](crate::WriterStats::buffered) |
-//! | [`oss_append_finished_objects_total`](FINISHED_OBJECTS) | counter | objects that rolling writers have finished | `RollingStats::finished` |
-//! | [`oss_append_dropped_records_total`](DROPPED_RECORDS) | counter | log records that were dropped because there was no room for them | |
+//! Each constant below is the name of one of them, and tells its kind and what it counts. The
+//! recorder is given the same text as a description.
 //!
-//! Each is the sum over all writers to a bucket, of those statistics where a column names them, and
-//! has the label `bucket`. The label `kind` is the name of the [`ErrorKind`], in snake case:
-//! `retries_exhausted`, `service`; for [`Transport`](ErrorKind::Transport) with its cause:
-//! `transport_timeout`.
+//! Each is the sum over all writers to a bucket, and has the label `bucket`. The label `kind` is the
+//! name of the [`ErrorKind`], in snake case: `retries_exhausted`, `service`; for
+//! [`Transport`](ErrorKind::Transport) with its cause: `transport_timeout`.
 //!
 //! An [`ObjectAppender`](crate::ObjectAppender) counts as a writer does, but has no buffer; and it
 //! does not count as a failed writer, since its caller has the error and decides.
@@ -29,26 +18,61 @@ use std::time::Duration;
 
 use crate::error::{ErrorKind, TransportCause};
 
-/// Counter, bytes: bytes proven to be in an object.
-pub const DURABLE_BYTES: &str = "oss_append_durable_bytes_total";
-/// Counter: appends that are proven to be in an object.
-pub const APPENDS: &str = "oss_append_appends_total";
-/// Histogram, seconds: the time from the first attempt of an append until it was proven.
-pub const APPEND_DURATION: &str = "oss_append_append_duration_seconds";
-/// Counter: append requests beyond the first of each batch.
-pub const RETRIES: &str = "oss_append_retries_total";
-/// Counter: looks at an object to find out what happened to an append.
-pub const RECONCILES: &str = "oss_append_reconciles_total";
-/// Counter, by `kind`: requests that failed, overcome or not.
-pub const FAILED_REQUESTS: &str = "oss_append_failed_requests_total";
-/// Counter, by `kind`: writers that failed for good.
-pub const FAILED_WRITERS: &str = "oss_append_failed_writers_total";
-/// Gauge, bytes: what all writers hold in memory.
-pub const BUFFERED_BYTES: &str = "oss_append_buffered_bytes";
-/// Counter: objects that rolling writers have finished.
-pub const FINISHED_OBJECTS: &str = "oss_append_finished_objects_total";
-/// Counter: log records that were dropped because there was no room for them.
-pub const DROPPED_RECORDS: &str = "oss_append_dropped_records_total";
+/// What is told about a metric, once for its documentation and for the recorder.
+macro_rules! table {
+    ($($(#[doc = $more:literal])* $constant:ident: $kind:ident, $unit:ident, $name:literal, $what:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`, a ", stringify!($kind), ": ", $what, ".")]
+            #[doc = ""]
+            $(#[doc = $more])*
+            pub const $constant: &str = $name;
+        )*
+
+        /// Gives the recorder the units and descriptions.
+        #[cfg(feature = "metrics")]
+        fn describe_all() {
+            $(describe_one!($kind, $name, ::metrics::Unit::$unit, $what);)*
+        }
+    };
+}
+
+#[cfg(feature = "metrics")]
+macro_rules! describe_one {
+    (counter, $($what:tt)*) => { ::metrics::describe_counter!($($what)*) };
+    (gauge, $($what:tt)*) => { ::metrics::describe_gauge!($($what)*) };
+    (histogram, $($what:tt)*) => { ::metrics::describe_histogram!($($what)*) };
+}
+
+table! {
+    /// The sum of [`WriterStats::stored`](crate::WriterStats::stored).
+    DURABLE_BYTES: counter, Bytes, "oss_append_durable_bytes_total",
+        "bytes proven to be in an object, as they are there";
+    /// The sum of [`WriterStats::appends`](crate::WriterStats::appends).
+    APPENDS: counter, Count, "oss_append_appends_total",
+        "appends proven to be in an object";
+    APPEND_DURATION: histogram, Seconds, "oss_append_append_duration_seconds",
+        "time from the first attempt of each append until it was proven";
+    /// The sum of [`WriterStats::retries`](crate::WriterStats::retries).
+    RETRIES: counter, Count, "oss_append_retries_total",
+        "append requests beyond the first of each batch";
+    /// The sum of [`WriterStats::reconciles`](crate::WriterStats::reconciles).
+    RECONCILES: counter, Count, "oss_append_reconciles_total",
+        "looks at an object to find out what happened to an append";
+    /// Requests of any sort, that OSS refused or that got no answer.
+    FAILED_REQUESTS: counter, Count, "oss_append_failed_requests_total",
+        "requests that failed, overcome or not, by `kind`";
+    FAILED_WRITERS: counter, Count, "oss_append_failed_writers_total",
+        "writers that failed for good, by `kind`";
+    /// The sum of [`WriterStats::buffered`](crate::WriterStats::buffered) over all writers, at most
+    /// a second old.
+    BUFFERED_BYTES: gauge, Bytes, "oss_append_buffered_bytes",
+        "bytes in memory, waiting or in flight";
+    /// The sum of `RollingStats::finished`.
+    FINISHED_OBJECTS: counter, Count, "oss_append_finished_objects_total",
+        "objects that rolling writers have finished";
+    DROPPED_RECORDS: counter, Count, "oss_append_dropped_records_total",
+        "log records that were dropped because there was no room for them";
+}
 
 pub(crate) use facade::describe;
 
@@ -156,65 +180,13 @@ fn label(error: &ErrorKind) -> &'static str {
 mod facade {
     use std::time::Duration;
 
-    use metrics::{
-        Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-        histogram,
-    };
+    use metrics::{Label, counter, gauge, histogram};
 
-    use super::*;
+    use super::describe_all;
     use crate::callback::caught;
 
     pub(crate) fn describe() {
         caught(describe_all);
-    }
-
-    fn describe_all() {
-        describe_counter!(
-            DURABLE_BYTES,
-            Unit::Bytes,
-            "Bytes proven to be in an object."
-        );
-        describe_counter!(
-            APPENDS,
-            Unit::Count,
-            "Appends that are proven to be in an object."
-        );
-        describe_histogram!(
-            APPEND_DURATION,
-            Unit::Seconds,
-            "Time from the first attempt of an append until it was proven."
-        );
-        describe_counter!(
-            RETRIES,
-            Unit::Count,
-            "Append requests beyond the first of each batch."
-        );
-        describe_counter!(
-            RECONCILES,
-            Unit::Count,
-            "Looks at an object to find out what happened to an append."
-        );
-        describe_counter!(
-            FAILED_REQUESTS,
-            Unit::Count,
-            "Requests that failed, overcome or not."
-        );
-        describe_counter!(FAILED_WRITERS, Unit::Count, "Writers that failed for good.");
-        describe_gauge!(
-            BUFFERED_BYTES,
-            Unit::Bytes,
-            "Bytes in memory, waiting or in flight."
-        );
-        describe_counter!(
-            FINISHED_OBJECTS,
-            Unit::Count,
-            "Objects that rolling writers have finished."
-        );
-        describe_counter!(
-            DROPPED_RECORDS,
-            Unit::Count,
-            "Log records that were dropped because there was no room for them."
-        );
     }
 
     fn labels(bucket: &str, kind: Option<&'static str>) -> Vec<Label> {
