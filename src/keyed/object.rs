@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::rolling::RollingWriterBuilder;
 use crate::stage::{RollReason, Space, Stage};
 use crate::store::AppendStore;
-use crate::writer::buffer::Records;
+use crate::writer::buffer::records::Records;
 use crate::writer::observer::Observer;
 use crate::writer::{OssAppendWriter, OssAppendWriterBuilder};
 

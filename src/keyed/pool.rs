@@ -10,7 +10,7 @@
 //! across no wait and no call of what a caller has given.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -24,6 +24,7 @@ use super::failed::{FailedKey, KeyedError, OnFailed};
 use super::table::{CLOSES_WITHIN, Signal, Slot, Table};
 use crate::callback::caught;
 use crate::error::{Error, ErrorKind, Result};
+use crate::writer::intake::Admission;
 use crate::writer::observer::Observer;
 use crate::writer::{OssAppendWriter, Receipt, Unsent};
 
@@ -127,7 +128,11 @@ impl Pool {
                 }
                 Step::WaitForRoom(slot) => {
                     turn.let_go_of_memory();
-                    self.unless_stopped(slot.writer.wait_room(turn.len)).await;
+                    let waiter = slot.writer.waiter();
+                    let room = poll_fn(|cx| {
+                        waiter.poll_admission(cx, |intake| intake.admit(turn.len, true))
+                    });
+                    self.unless_stopped(room).await;
                 }
                 Step::WaitForEnd(slot) => {
                     turn.let_go_of_memory();
@@ -192,10 +197,11 @@ impl Pool {
             }
             Some(entry) => {
                 let (slot, durable) = (Arc::clone(&entry.slot), entry.durable);
-                match slot.writer.has_room(turn.len) {
-                    Ok(true) => {}
-                    Ok(false) => return Ok(Step::WaitForRoom(slot)),
-                    Err(error) => return ended_or(error, slot),
+                let admission = slot.writer.intake().admit(turn.len, true);
+                match admission {
+                    Admission::Now(_) => {}
+                    Admission::Wait => return Ok(Step::WaitForRoom(slot)),
+                    Admission::Never(error) => return ended_or(error, slot),
                 }
                 if !table.check_share(key, turn.len, self.limits.buffer_capacity) {
                     return Ok(Step::WaitForShare(slot, durable));
@@ -234,15 +240,18 @@ impl Pool {
             return Ok(Step::WaitForMemory);
         }
         let receipt = match (slot, &turn.prepared) {
-            (Some(slot), _) => match slot.writer.try_enqueue(record) {
-                Ok(Some(receipt)) => receipt,
-                Ok(None) => return Ok(Step::WaitForRoom(slot)),
-                Err(error) => return ended_or(error, slot),
+            (Some(slot), _) => match enqueue(&slot.writer, record) {
+                Ok(receipt) => receipt,
+                Err(Admission::Never(error)) => return ended_or(error, slot),
+                Err(_) => return Ok(Step::WaitForRoom(slot)),
             },
             // If it is refused, the writer is dropped with the turn, and so without the lock.
-            (None, Some(new)) => match new.writer.try_enqueue(record)? {
-                Some(receipt) => receipt,
-                None => return Err(Error::invalid_input("the key's buffer is too small for it")),
+            (None, Some(new)) => match enqueue(&new.writer, record) {
+                Ok(receipt) => receipt,
+                Err(Admission::Never(error)) => return Err(error),
+                Err(_) => {
+                    return Err(Error::invalid_input("the key's buffer is too small for it"));
+                }
             },
             (None, None) => unreachable!("it is prepared"),
         };
@@ -324,6 +333,15 @@ impl Pool {
         failed.extend(seen);
         let named = |(key, error): (Arc<str>, Error)| (key.to_string(), error);
         KeyedError::check(failed.into_iter().map(named).collect())
+    }
+}
+
+/// Takes `record` in, whole, or not.
+fn enqueue(writer: &OssAppendWriter, record: &Bytes) -> Result<Receipt, Admission> {
+    let mut intake = writer.intake();
+    match intake.admit(record.len() as u64, true) {
+        Admission::Now(_) => Ok(intake.enqueue(record)),
+        other => Err(other),
     }
 }
 

@@ -8,19 +8,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::Thread;
 
-use futures::FutureExt;
 use tokio::sync::Notify;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::builder::{OssLogAppenderBuilder, WhenFull};
 use super::quiet::{is_quiet, quietly};
+use super::record::LogRecord;
 use super::stats::{Dropped, LogStats};
 use super::writer::{LogEvent, LogWriter};
 use crate::error::Result;
 use crate::metrics;
 use crate::rolling::{RollingWriter, RollingWriterBuilder};
 use crate::store::AppendStore;
-use crate::writer::begun::LogRecord;
+use crate::writer::intake::Admission;
 
 /// Takes log records from any thread, at the cost of a copy, and appends them to a sequence of
 /// objects.
@@ -166,12 +166,24 @@ impl Shared {
             return;
         }
         let announced = !self.unannounced.load(Ordering::Relaxed);
-        if !(announced && self.rolling.handle().try_record(record)) {
+        if !(announced && self.try_plain(record)) {
             self.record_otherwise(LogRecord {
                 head: record,
                 ..LogRecord::default()
             });
         }
+    }
+
+    /// Logs a record in one piece, if there is room for it.
+    #[inline]
+    fn try_plain(&self, record: &[u8]) -> bool {
+        let mut intake = self.rolling.handle().intake();
+        let admitted = matches!(intake.admit(record.len() as u64, true), Admission::Now(_));
+        if admitted {
+            intake.copy(record);
+            intake.end_record();
+        }
+        admitted
     }
 
     /// Logs a record for which room was set aside.
@@ -199,35 +211,41 @@ impl Shared {
 
     /// Sets room for `len` bytes of a record aside. False: it has to be dropped.
     pub(super) fn reserve(&self, len: u64) -> bool {
-        let reserve = self.rolling.handle().reserve(len);
+        let handle = self.rolling.handle();
         match self.when_full {
-            WhenFull::Drop => reserve.now_or_never() == Some(true),
-            WhenFull::Block => block_on(reserve),
+            WhenFull::Drop => matches!(handle.intake().set_aside(len), Admission::Now(_)),
+            WhenFull::Block => {
+                let waiter = handle.waiter();
+                let set_aside =
+                    poll_fn(|cx| waiter.poll_admission(cx, |intake| intake.set_aside(len)));
+                block_on(set_aside).is_ok()
+            }
         }
     }
 
     /// Gives back what [`reserve`](Self::reserve) has set aside.
     pub(super) fn give_back(&self, len: u64) {
         if len > 0 {
-            self.rolling.handle().give_back(len);
+            self.rolling.handle().intake().give_back(len);
         }
     }
 
     /// False: there is no room, also without the notice, which need not be made then.
     fn may_fit(&self, record: LogRecord<'_>) -> bool {
+        let room = || self.rolling.handle().intake().room();
         !self.unannounced.load(Ordering::Relaxed)
-            || self.rolling.handle().room().saturating_add(record.reserved) > record.len()
+            || room().saturating_add(record.reserved) > record.len()
     }
 
     fn try_record(&self, record: LogRecord<'_>) -> bool {
-        matches!(self.try_put(record), Poll::Ready(Ok(())))
+        matches!(self.try_put(record), Poll::Ready(Ok(_)))
     }
 
     fn record_waiting(&self, record: LogRecord<'_>) -> bool {
-        let mut handle = self.rolling.handle().clone();
+        let waiter = self.rolling.handle().waiter();
         let put = poll_fn(|cx| {
             self.put(record, |notice, record| {
-                handle.poll_records(cx, notice, record)
+                waiter.poll_admission(cx, |intake| record.come_in(intake, notice))
             })
         });
         block_on(put).is_ok()
@@ -238,13 +256,13 @@ impl Shared {
         self.try_put(LogRecord::default()).is_ready()
     }
 
-    fn try_put(&self, record: LogRecord<'_>) -> Poll<Result<()>> {
+    fn try_put(&self, record: LogRecord<'_>) -> Poll<Result<u64>> {
         let handle = self.rolling.handle();
         self.put(record, |notice, record| {
-            match handle.try_records(notice, record) {
-                Ok(true) => Poll::Ready(Ok(())),
-                Ok(false) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(error)),
+            match record.come_in(&mut handle.intake(), notice) {
+                Admission::Now(len) => Poll::Ready(Ok(len)),
+                Admission::Wait => Poll::Pending,
+                Admission::Never(error) => Poll::Ready(Err(error)),
             }
         })
     }
@@ -253,8 +271,8 @@ impl Shared {
     fn put(
         &self,
         record: LogRecord<'_>,
-        mut put: impl FnMut(&[u8], LogRecord<'_>) -> Poll<Result<()>>,
-    ) -> Poll<Result<()>> {
+        mut put: impl FnMut(&[u8], LogRecord<'_>) -> Poll<Result<u64>>,
+    ) -> Poll<Result<u64>> {
         while self.unannounced.load(Ordering::Relaxed) {
             let told = *lock(&self.untold);
             // Without the lock: it may take long, and use the appender.
@@ -277,7 +295,7 @@ impl Shared {
                 ready!(put(&[], record))?;
             }
             self.unannounced.store(!later.is_empty(), Ordering::Relaxed);
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(record.len()));
         }
         put(&[], record)
     }
@@ -297,7 +315,7 @@ impl Shared {
 
     /// The longest record that is taken.
     pub(super) fn longest(&self) -> u64 {
-        self.rolling.handle().max_record()
+        self.rolling.handle().intake().longest()
     }
 
     pub(super) fn unannounced(&self) -> Dropped {
@@ -305,10 +323,13 @@ impl Shared {
     }
 
     pub(super) fn stats(&self) -> LogStats {
+        let intake = self.rolling.handle().intake();
+        let (records, begun) = (intake.records(), intake.aside());
+        drop(intake);
         LogStats {
-            records: self.rolling.handle().records(),
+            records,
             dropped: *lock(&self.dropped),
-            begun: self.rolling.handle().reserved(),
+            begun,
             rolling: self.rolling.stats(),
         }
     }

@@ -4,6 +4,7 @@ mod appender;
 mod builder;
 mod guard;
 mod quiet;
+mod record;
 mod stats;
 mod writer;
 

@@ -6,7 +6,7 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 
 use super::appender::{OssLogAppender, Shared};
-use crate::writer::begun::LogRecord;
+use super::record::LogRecord;
 
 /// The most bytes of a record that do not count against the buffer, and whose memory is kept for the
 /// next one.

@@ -19,7 +19,7 @@ use crate::stage::compression::{Compression, incompressible};
 use crate::store::AppendStore;
 use crate::values::path::ObjectPath;
 use crate::writer::OssAppendWriterBuilder;
-use crate::writer::buffer::Records;
+use crate::writer::buffer::records::Records;
 use crate::writer::periods::{PeriodClock, WallClock};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::buffer::Records;
+use super::buffer::records::Records;
 use super::lazy::LazyOssAppendWriter;
 use super::observer::Observer;
 use super::shared::Shared;

@@ -74,7 +74,7 @@ impl OssAppendWriter {
             }
             // No more than can be taken in as a whole, where what is read is a record.
             let most = match self.shared().keeps_bytes() {
-                true => room.min(self.max_record()),
+                true => room.min(self.intake().longest()),
                 false => room,
             };
             match (&mut *reader).take(most).read_buf(&mut segment).await {

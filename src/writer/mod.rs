@@ -1,13 +1,15 @@
 //! `OssAppendWriter`: a thin handle, a shared buffer, and one worker.
 
-#[cfg(feature = "tracing")]
-pub(crate) mod begun;
 pub(crate) mod buffer;
 pub(crate) mod builder;
 mod copy;
 #[cfg(test)]
 mod handoff;
+pub(crate) mod intake;
+mod io;
 mod lazy;
+#[cfg(feature = "keyed")]
+mod managed;
 pub(crate) mod observer;
 pub(crate) mod periods;
 mod published;
@@ -18,6 +20,7 @@ mod slim;
 mod stats;
 mod sync;
 mod unsent;
+pub(crate) mod waiter;
 mod watermark;
 pub(crate) mod worker;
 #[allow(clippy::module_inception)]

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::BytesMut;
 
-use super::buffer::reclaim;
+use super::buffer::reuse::reclaim;
 use super::receipt::checksums;
 use super::shared::Shared;
 use crate::drive::window::WindowAccess;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::shared::{Phase, Shared};
-use super::writer::Waiting;
+use super::waiter::Waiter;
 use crate::engine::place::Place;
 use crate::engine::window::Window;
 use crate::error::{Error, ErrorKind, Result};
@@ -110,7 +110,7 @@ impl Receipt {
     /// # Cancel safety
     /// Safe.
     pub async fn written(&self) -> Result<Written> {
-        let waiting = Waiting::new(&self.shared);
+        let waiter = Waiter::new(&self.shared);
         poll_fn(|cx| {
             let state = self.shared.lock();
             if state.places.durable(&state.window) >= self.range.end {
@@ -121,7 +121,7 @@ impl Receipt {
             if matches!(state.phase, Phase::Closed) {
                 return Poll::Ready(Err(Error::new(ErrorKind::Closed)));
             }
-            waiting.wait(state, cx)
+            waiter.wait(state, cx)
         })
         .await
     }

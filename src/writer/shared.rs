@@ -15,7 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::buffer::{Buffer, Records};
+use super::buffer::Buffer;
+use super::buffer::records::Records;
 use super::builder::WriterOptions;
 use super::receipt::Places;
 use super::stats::WriterStats;
@@ -49,7 +50,7 @@ pub(super) struct State {
     pub(super) buffer: Buffer,
     /// What was taken from callers, and how far it has come.
     pub(super) window: Window,
-    /// Records of a log among them.
+    /// How many records have come in whole.
     pub(super) records: u64,
     /// Room that is set aside for records of a log whose end has not come.
     pub(super) reserved: u64,
@@ -202,49 +203,14 @@ impl Shared {
         Poll::Pending
     }
 
-    /// How many bytes fit in now.
-    pub(super) fn room(&self, state: &State) -> u64 {
-        let aside = state.reserved + state.window.compared();
-        let taken = state.window.held().saturating_add(aside);
-        self.options.buffer_capacity.saturating_sub(taken)
-    }
-
-    /// Takes `data` in as a whole, if nothing stands in the way; it is a record then, where records
-    /// are what is written at once.
-    #[inline]
-    pub(super) fn try_take(&self, data: &[u8]) -> Option<MutexGuard<'_, State>> {
-        let mut state = self.lock();
-        let len = data.len() as u64;
-        let fits = len <= self.room(&state) && len <= self.options.schedule.max_append_size;
-        if !fits || !matches!(state.phase, Phase::Open) {
-            return None;
-        }
-        self.take(&mut state, data);
-        Some(state)
-    }
-
-    /// Takes `data` in, for which there is room.
-    #[inline]
-    pub(super) fn take(&self, state: &mut State, data: &[u8]) {
-        state.buffer.copy(data, || self.now());
-        state.buffer.end_record();
-        self.accepted(state, data.len() as u64);
-    }
-
-    /// Takes `bytes` in as a record, without copying unless they are few.
-    pub(super) fn share(&self, state: &mut State, bytes: &Bytes) {
-        state.buffer.share(bytes, || self.now());
-        state.buffer.end_record();
-        self.accepted(state, bytes.len() as u64);
-    }
-
     /// Takes in all items that there was no room for: nothing more can come after them. To be
     /// dropped after the lock.
     #[must_use]
     pub(super) fn take_items(&self, state: &mut State) -> BTreeMap<u64, Bytes> {
         let items = std::mem::take(&mut state.items);
         for item in items.values() {
-            self.share(state, item);
+            state.share(self, item);
+            state.end_record();
         }
         items
     }
@@ -261,20 +227,6 @@ impl Shared {
             drop(state);
             // What waits because OSS has asked for that goes on.
             self.options.ending.cancel();
-        }
-    }
-
-    /// Counts `len` new bytes, and wakes the worker where they make a difference to it.
-    #[inline]
-    pub(super) fn accepted(&self, state: &mut State, len: u64) {
-        if len == 0 {
-            return;
-        }
-        let before = state.buffer.len() - len;
-        state.window.accept(len);
-        let batch_size = self.options.schedule.batch_size;
-        if before == 0 || (before < batch_size && state.buffer.len() >= batch_size) {
-            self.work.notify_one();
         }
     }
 

@@ -1,12 +1,13 @@
 //! `OssAppendWriter` as a `futures::Sink` of `Bytes`.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use futures::Sink;
 use tokio::io::AsyncWrite;
 
+use super::intake::{Admission, Intake};
 use super::writer::OssAppendWriter;
 use crate::error::{Error, Result};
 
@@ -40,6 +41,81 @@ impl Sink<Bytes> for OssAppendWriter {
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         AsyncWrite::poll_shutdown(self, cx).map_err(ours)
+    }
+}
+
+impl OssAppendWriter {
+    /// Waits for room for at least one byte, and tells how much there is.
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64>> {
+        ready!(self.poll_item(cx))?;
+        let mut intake = Intake::new(&self.shared);
+        match intake.admit(u64::MAX, false) {
+            Admission::Now(room) => Poll::Ready(Ok(room)),
+            Admission::Wait => intake.wait(self.waiter, cx),
+            Admission::Never(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Takes in an item; [`poll_room`](Self::poll_room) has been ready.
+    pub(super) fn take_item(&mut self, item: &Bytes) -> Result<()> {
+        let mut intake = Intake::new(&self.shared);
+        if let Admission::Never(error) = intake.admit(item.len() as u64, self.shared.keeps_bytes())
+        {
+            return Err(error);
+        }
+        let items = &mut intake.state().items;
+        if items.contains_key(&self.waiter) {
+            return Err(Error::invalid_input(
+                "start_send was called although the sink was not ready",
+            ));
+        }
+        if !item.is_empty() {
+            items.insert(self.waiter, item.clone());
+        }
+        drop(intake);
+        self.flush_target = None;
+        self.has_item = !item.is_empty();
+        // Nobody has to wait for this: what finds no room now goes in with the next poll.
+        let _ = self.poll_item(&mut Context::from_waker(Waker::noop()))?;
+        Ok(())
+    }
+
+    /// Moves the item into the buffer, if there is one.
+    #[inline]
+    pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match self.has_item {
+            true => self.poll_pieces(cx),
+            false => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_pieces(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let limit = usize::try_from(self.shared.options.buffer_capacity).unwrap_or(usize::MAX);
+        loop {
+            // Dropped after the lock, as all that could be the last of a caller's.
+            let (item, _moved);
+            let mut intake = Intake::new(&self.shared);
+            let Some(found) = intake.state().items.get(&self.waiter) else {
+                // It is in the buffer, or went in when the writer was closed, or failed.
+                self.has_item = false;
+                return Poll::Ready(Ok(()));
+            };
+            item = found.clone();
+            let piece = item.slice(..item.len().min(limit));
+            match intake.admit(piece.len() as u64, true) {
+                Admission::Now(_) => {}
+                Admission::Wait => return intake.wait(self.waiter, cx),
+                Admission::Never(error) => return Poll::Ready(Err(error)),
+            }
+            self.flush_target = None;
+            intake.share(&piece);
+            intake.end_record();
+            let items = &mut intake.state().items;
+            _moved = match piece.len() == item.len() {
+                true => items.remove(&self.waiter),
+                false => items.insert(self.waiter, item.slice(piece.len()..)),
+            };
+        }
     }
 }
 

@@ -1,30 +1,29 @@
-//! `OssAppendWriter`: the handle, and its `AsyncWrite`.
+//! `OssAppendWriter`: the handle.
+//!
+//! How bytes come in is in [`intake`](super::intake); the traits that callers use are in
+//! [`io`](super::io) and [`sink`](super::sink). What all handles share with the worker is in
+//! [`shared`](super::shared).
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::AsyncWrite;
 use tokio::runtime::Handle;
 
-#[cfg(feature = "tracing")]
-use super::begun::LogRecord;
-use super::buffer::Records;
+use super::buffer::records::Records;
 use super::builder::{OssAppendWriterBuilder, WriterOptions};
+use super::intake::{Admission, Intake};
 use super::periods::PeriodClock;
 use super::receipt::{Receipt, Written};
-use super::shared::{Phase, Shared, State};
+use super::shared::{Phase, Shared};
 use super::stats::WriterStats;
-use super::sync::MutexGuard;
 use super::unsent::Unsent;
+use super::waiter::Waiter;
 use super::watermark::DurablePositions;
 use super::worker;
 use crate::drive::stats::Counters;
-use crate::engine::flush::FlushMode;
 use crate::engine::window::Window;
 use crate::error::{Error, Result};
 use crate::stage::compression::Compression;
@@ -34,7 +33,7 @@ use crate::values::checkpoint::Checkpoint;
 use crate::values::path::ObjectPath;
 use crate::values::position::StreamPosition;
 
-/// Streams bytes into one OSS object: a tokio [`AsyncWrite`] that gathers what is written, appends
+/// Streams bytes into one OSS object: a tokio [`AsyncWrite`](tokio::io::AsyncWrite) that gathers what is written, appends
 /// it when a batch is large or old enough, and makes sure that every byte lands exactly once and
 /// in order.
 ///
@@ -90,13 +89,13 @@ use crate::values::position::StreamPosition;
 /// ```
 #[derive(Debug)]
 pub struct OssAppendWriter {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// Names this handle among the waiters.
-    waiter: u64,
+    pub(super) waiter: u64,
     /// What the flush that is under way waits for. A write moves it on.
-    flush_target: Option<StreamPosition>,
+    pub(super) flush_target: Option<StreamPosition>,
     /// An item of the `Sink` may still wait for room, in `State::items`.
-    has_item: bool,
+    pub(super) has_item: bool,
     /// What [`copy_from`](Self::copy_from) had read when nothing was taken in any more.
     pub(super) refused: Option<Bytes>,
 }
@@ -185,7 +184,7 @@ impl OssAppendWriter {
     /// # Cancel safety
     /// Safe.
     pub async fn wait_durable(&self, position: u64) -> Result<()> {
-        let waiting = Waiting::new(&self.shared);
+        let waiter = Waiter::new(&self.shared);
         poll_fn(|cx| {
             let state = self.shared.lock();
             if self.shared.shown(state.window.durable()) >= position {
@@ -195,7 +194,7 @@ impl OssAppendWriter {
             if matches!(state.phase, Phase::Closed) {
                 return Poll::Ready(state.check_open());
             }
-            waiting.wait(state, cx)
+            waiter.wait(state, cx)
         })
         .await
     }
@@ -312,170 +311,6 @@ impl OssAppendWriter {
         Ok(unsent)
     }
 
-    /// Takes `record` in, whole. False: not, since there is no room for it, it is too long, or
-    /// nothing is taken any more. Does not wait.
-    #[inline]
-    pub(crate) fn try_record(&self, record: &[u8]) -> bool {
-        let Some(mut state) = self.shared.try_take(record) else {
-            return false;
-        };
-        state.records += 1;
-        true
-    }
-
-    /// Takes `notice` in and then `record`, or none of them: `false` if there is no room for both
-    /// now. An empty one is left out. What was reserved for the record is given back if it is taken.
-    /// Does not wait.
-    #[cfg(feature = "tracing")]
-    pub(crate) fn try_records(&self, notice: &[u8], record: LogRecord<'_>) -> Result<bool> {
-        self.take_records(&mut self.shared.lock(), notice, record)
-    }
-
-    /// The same, as soon as there is room.
-    ///
-    /// # Errors
-    /// Besides those of a write: nothing is in the buffer that an append could free.
-    #[cfg(feature = "tracing")]
-    pub(crate) fn poll_records(
-        &mut self,
-        cx: &mut Context<'_>,
-        notice: &[u8],
-        record: LogRecord<'_>,
-    ) -> Poll<Result<()>> {
-        let mut state = self.shared.lock();
-        if self.take_records(&mut state, notice, record)? {
-            self.flush_target = None;
-            return Poll::Ready(Ok(()));
-        }
-        if state.window.held() == 0 {
-            return Poll::Ready(Err(Error::invalid_input(
-                "records that have been begun leave no room for this one",
-            )));
-        }
-        let accepted = state.window.accepted();
-        self.shared.ask(&mut state, accepted, Duration::ZERO);
-        self.shared.wait(state, self.waiter, cx)
-    }
-
-    #[cfg(feature = "tracing")]
-    fn take_records(
-        &self,
-        state: &mut State,
-        notice: &[u8],
-        record: LogRecord<'_>,
-    ) -> Result<bool> {
-        let shared = &*self.shared;
-        let (len, reserved) = (record.len(), record.reserved);
-        room_for(shared, state, len, true)?;
-        room_for(shared, state, notice.len() as u64, true)?;
-        if notice.len() as u64 + len > shared.room(state).saturating_add(reserved) {
-            return Ok(false);
-        }
-        state.reserved -= reserved;
-        if !notice.is_empty() {
-            shared.take(state, notice);
-            state.records += 1;
-        }
-        if len > 0 {
-            state.buffer.copy(record.head, || shared.now());
-            for part in record.rest {
-                state.buffer.share(part, || shared.now());
-            }
-            state.buffer.end_record();
-            shared.accepted(state, len);
-            state.records += 1;
-        }
-        Ok(true)
-    }
-
-    /// Takes `record` in, whole, and gives a receipt; `None` if there is no room for it now.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn try_enqueue(&self, record: &Bytes) -> Result<Option<Receipt>> {
-        let mut state = self.shared.lock();
-        let len = record.len() as u64;
-        if room_for(&self.shared, &state, len, true)? < len {
-            return Ok(None);
-        }
-        self.shared.share(&mut state, record);
-        let range = state.window.accepted() - len..state.window.accepted();
-        state.places.give_receipt(&range);
-        drop(state);
-        Ok(Some(Receipt::new(Arc::clone(&self.shared), range)))
-    }
-
-    /// Whether there is room for a record of `len` bytes now.
-    ///
-    /// # Errors
-    /// It is too long, or nothing is taken any more.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn has_room(&self, len: u64) -> Result<bool> {
-        let state = self.shared.lock();
-        Ok(room_for(&self.shared, &state, len, true)? >= len)
-    }
-
-    /// Makes room for `len` bytes, and waits for it, or until nothing is taken any more.
-    #[cfg(feature = "keyed")]
-    pub(crate) async fn wait_room(&self, len: u64) {
-        let waiting = Waiting::new(&self.shared);
-        poll_fn(|cx| {
-            let mut state = self.shared.lock();
-            if !matches!(state.phase, Phase::Open) || self.shared.room(&state) >= len {
-                return Poll::Ready(());
-            }
-            let accepted = state.window.accepted();
-            self.shared.ask(&mut state, accepted, Duration::ZERO);
-            waiting.wait(state, cx)
-        })
-        .await;
-    }
-
-    /// Issues all that was accepted, and tells how much that is in all. As a flush does, or at once.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn issue(&self, at_once: bool) -> u64 {
-        let mut state = self.shared.lock();
-        let accepted = state.window.accepted();
-        match self.shared.options.flush_mode {
-            _ if at_once => self.shared.ask(&mut state, accepted, Duration::ZERO),
-            FlushMode::Coalesced { min_interval } => {
-                self.shared.ask(&mut state, accepted, min_interval);
-            }
-            FlushMode::Durable => self.shared.ask(&mut state, accepted, Duration::ZERO),
-            FlushMode::Handoff => return 0,
-        }
-        accepted.bytes()
-    }
-
-    /// Takes nothing more, and lets the worker end with what was accepted. Does not wait.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn close(&self) {
-        self.shared.close(false);
-    }
-
-    /// Nobody has to be warned of what is not durable when this is dropped.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn drop_quietly(&self) {
-        self.shared.lock().unsent_taken = true;
-    }
-
-    /// How many bytes fit in now; none once the writer has failed or been shut down.
-    pub(crate) fn room(&self) -> u64 {
-        let state = self.shared.lock();
-        match state.phase {
-            Phase::Open => self.shared.room(&state),
-            _ => 0,
-        }
-    }
-
-    /// The most bytes of a record that is taken in.
-    pub(crate) fn max_record(&self) -> u64 {
-        self.shared.options.schedule.max_append_size
-    }
-
-    /// How many records [`try_record`](Self::try_record) has taken in.
-    pub(crate) fn records(&self) -> u64 {
-        self.shared.lock().records
-    }
-
     /// Ends the present object behind what was accepted so far, and waits for that. The end of a
     /// record of which the beginning was issued is not waited for.
     pub(crate) async fn cut(&mut self, reason: RollReason) -> Result<()> {
@@ -502,249 +337,46 @@ impl OssAppendWriter {
         .await
     }
 
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
+    /// The door into the buffer.
+    #[inline]
+    pub(crate) fn intake(&self) -> Intake<'_> {
+        Intake::new(&self.shared)
     }
 
-    /// Waits for room for at least one byte, and tells how much there is.
-    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64>> {
-        ready!(self.poll_item(cx))?;
-        let state = self.shared.lock();
-        state.check_open()?;
-        match self.shared.room(&state) {
-            0 => self.shared.wait(state, self.waiter, cx),
-            room => Poll::Ready(Ok(room)),
-        }
+    /// Somebody who waits for room, beside this handle.
+    pub(crate) fn waiter(&self) -> Waiter<'_> {
+        Waiter::new(&self.shared)
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Takes `bytes` in whole, as soon as there is room.
     fn poll_bytes(&mut self, cx: &mut Context<'_>, bytes: &Bytes) -> Poll<Result<()>> {
-        ready!(self.poll_item(cx))?;
-        self.poll_place(cx, bytes)
-    }
-
-    fn poll_enqueue(&mut self, cx: &mut Context<'_>, record: &Bytes) -> Poll<Result<Receipt>> {
-        ready!(self.poll_item(cx))?;
-        let mut state = ready!(self.poll_placed(cx, record))?;
-        let range = state.window.accepted() - record.len() as u64..state.window.accepted();
-        state.places.give_receipt(&range);
-        drop(state);
-        Poll::Ready(Ok(Receipt::new(Arc::clone(&self.shared), range)))
-    }
-
-    /// Takes `bytes` in whole, as soon as there is room.
-    fn poll_place(&mut self, cx: &mut Context<'_>, bytes: &Bytes) -> Poll<Result<()>> {
-        self.poll_placed(cx, bytes).map_ok(drop)
-    }
-
-    /// The same, and keeps the lock.
-    fn poll_placed(
-        &mut self,
-        cx: &mut Context<'_>,
-        bytes: &Bytes,
-    ) -> Poll<Result<MutexGuard<'_, State>>> {
-        let len = bytes.len() as u64;
-        let (mut state, room) = loop {
-            let mut state = self.shared.lock();
-            let room = room_for(&self.shared, &state, len, self.shared.keeps_bytes())?;
-            if room >= len || state.window.compared() == 0 {
-                break (state, room);
-            }
-            // It need not be kept, and there would never be room for as much as the buffer holds.
-            let compared = state.window.take_compared();
-            drop(state);
-            drop(compared);
-        };
-        if room < len {
-            // What is in the way goes out now, however little it is.
-            let accepted = state.window.accepted();
-            self.shared.ask(&mut state, accepted, Duration::ZERO);
-            return self.shared.wait(state, self.waiter, cx);
-        }
+        let mut intake = ready!(self.poll_admitted(cx, bytes))?;
+        intake.share(bytes);
+        intake.end_record();
+        drop(intake);
         self.flush_target = None;
-        self.shared.share(&mut state, bytes);
-        Poll::Ready(Ok(state))
-    }
-
-    /// Takes in an item of a `Sink`; [`poll_room`](Self::poll_room) has been ready.
-    pub(super) fn take_item(&mut self, item: &Bytes) -> Result<()> {
-        let mut state = self.shared.lock();
-        let len = item.len() as u64;
-        room_for(&self.shared, &state, len, self.shared.keeps_bytes())?;
-        if state.items.contains_key(&self.waiter) {
-            return Err(Error::invalid_input(
-                "start_send was called although the sink was not ready",
-            ));
-        }
-        self.flush_target = None;
-        if len > 0 {
-            state.items.insert(self.waiter, item.clone());
-            self.has_item = true;
-        }
-        drop(state);
-        // Nobody has to wait for this: what finds no room now goes in with the next poll.
-        let _ = self.poll_item(&mut Context::from_waker(std::task::Waker::noop()))?;
-        Ok(())
-    }
-
-    /// Moves the item of a `Sink` into the buffer.
-    pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        while self.has_item {
-            // Dropped after the lock, as all that could be the last of a caller's.
-            let (item, _moved);
-            let mut state = self.shared.lock();
-            let Some(found) = state.items.get(&self.waiter) else {
-                // It went in when the writer was closed, or failed.
-                self.has_item = false;
-                break;
-            };
-            item = found.clone();
-            let limit = usize::try_from(self.shared.options.buffer_capacity).unwrap_or(usize::MAX);
-            let piece = item.slice(..item.len().min(limit));
-            if self.shared.room(&state) < piece.len() as u64 {
-                // What is in the way goes out now, however little it is.
-                let accepted = state.window.accepted();
-                self.shared.ask(&mut state, accepted, Duration::ZERO);
-                return self.shared.wait(state, self.waiter, cx);
-            }
-            self.flush_target = None;
-            self.shared.share(&mut state, &piece);
-            _moved = match piece.len() == item.len() {
-                true => state.items.remove(&self.waiter),
-                false => state.items.insert(self.waiter, item.slice(piece.len()..)),
-            };
-        }
         Poll::Ready(Ok(()))
     }
 
-    /// Waits until everything accepted before is durable. Its append is issued no sooner than
-    /// `min_interval` after the last one that a flush forced.
-    ///
-    /// The target stays where the first poll found it until it is reached, or this handle writes.
-    /// Nobody can tell which flush a poll belongs to, and a target that moved on with each of them
-    /// would never be reached beside clones that go on writing.
-    fn poll_flushed(&mut self, cx: &mut Context<'_>, min_interval: Duration) -> Poll<Result<()>> {
-        ready!(self.poll_item(cx))?;
-        let mut state = self.shared.lock();
-        let target = *self.flush_target.get_or_insert_with(|| {
-            let target = state.window.accepted();
-            self.shared.ask(&mut state, target, min_interval);
-            target
-        });
-        if let Err(error) = state.check_failed() {
-            self.flush_target = None;
-            return Poll::Ready(Err(error));
-        }
-        if state.window.durable() >= target {
-            self.flush_target = None;
-            return Poll::Ready(Ok(()));
-        }
-        self.shared.wait(state, self.waiter, cx)
-    }
-
-    fn write_slices<'a>(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: impl Iterator<Item = &'a [u8]> + Clone,
-    ) -> Poll<Result<usize>> {
-        ready!(self.poll_item(cx))?;
-        let shared = &*self.shared;
-        let mut state = shared.lock();
-        let len: usize = slices.clone().map(<[u8]>::len).sum();
-        let whole = shared.records == Records::Writes;
-        let room = room_for(shared, &state, len as u64, whole)?;
-        if len == 0 {
-            return Poll::Ready(Ok(0));
-        }
-        if room == 0 || (whole && room < len as u64) {
-            return self.shared.wait(state, self.waiter, cx);
-        }
-        let take = len.min(usize::try_from(room).unwrap_or(usize::MAX));
-        let mut left = take;
-        for slice in slices {
-            let part = &slice[..slice.len().min(left)];
-            match shared.records {
-                Records::Ending(byte) => state.buffer.copy_records(part, byte, || shared.now()),
-                Records::Writes | Records::Bytes => state.buffer.copy(part, || shared.now()),
-            }
-            left -= part.len();
-        }
-        if whole {
-            state.buffer.end_record();
-        }
-        shared.accepted(&mut state, take as u64);
+    fn poll_enqueue(&mut self, cx: &mut Context<'_>, record: &Bytes) -> Poll<Result<Receipt>> {
+        let intake = ready!(self.poll_admitted(cx, record))?;
+        let receipt = intake.enqueue(record);
         self.flush_target = None;
-        Poll::Ready(Ok(take))
-    }
-}
-
-/// How much fits in now, if bytes may be written at all.
-fn room_for(shared: &Shared, state: &State, len: u64, whole: bool) -> Result<u64> {
-    state.check_open()?;
-    let most = shared.options.schedule.max_append_size;
-    if whole && len > most {
-        return Err(Error::invalid_input(format!(
-            "a record of {len} bytes cannot be kept whole: at most max_append_size {most} bytes go \
-             in one append"
-        ))
-        .with_operation("write")
-        .with_object(&shared.object));
-    }
-    Ok(shared.room(state))
-}
-
-impl AsyncWrite for OssAppendWriter {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if !self.has_item
-            && !buf.is_empty()
-            && !matches!(self.shared.records, Records::Ending(_))
-            && self.shared.try_take(buf).is_some()
-        {
-            self.flush_target = None;
-            return Poll::Ready(Ok(buf.len()));
-        }
-        self.write_slices(cx, std::iter::once(buf))
-            .map_err(io::Error::from)
+        Poll::Ready(Ok(receipt))
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.write_slices(cx, bufs.iter().map(|slice| &**slice))
-            .map_err(io::Error::from)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let min_interval = match self.shared.options.flush_mode {
-            FlushMode::Coalesced { min_interval } => min_interval,
-            FlushMode::Durable => Duration::ZERO,
-            FlushMode::Handoff => {
-                ready!(self.poll_item(cx))?;
-                self.shared.lock().check_failed()?;
-                return Poll::Ready(Ok(()));
-            }
-        };
-        self.poll_flushed(cx, min_interval).map_err(io::Error::from)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shared = &*self.shared;
-        shared.close(shared.options.seal);
-        let state = shared.lock();
-        match &state.phase {
-            Phase::Failed(error) => Poll::Ready(Err(error.clone().into())),
-            Phase::Closed => Poll::Ready(Ok(())),
-            Phase::Open | Phase::Closing { .. } => shared.wait(state, self.waiter, cx),
+    /// Waits until `bytes` may come in as a whole, which they have to do at once.
+    fn poll_admitted(&mut self, cx: &mut Context<'_>, bytes: &Bytes) -> Poll<Result<Intake<'_>>> {
+        ready!(self.poll_item(cx))?;
+        let mut intake = Intake::new(&self.shared);
+        match intake.admit(bytes.len() as u64, true) {
+            Admission::Now(_) => Poll::Ready(Ok(intake)),
+            Admission::Wait => intake.wait(self.waiter, cx),
+            Admission::Never(error) => Poll::Ready(Err(error)),
         }
     }
 }
@@ -764,7 +396,8 @@ impl Drop for OssAppendWriter {
         item = state.items.remove(&self.waiter);
         if let Some(item) = &item {
             // No room for it, but it was accepted; nothing more can come from this handle.
-            self.shared.share(&mut state, item);
+            state.share(&self.shared, item);
+            state.end_record();
         }
         state.handles -= 1;
         if state.handles > 0 {
@@ -783,29 +416,5 @@ impl Drop for OssAppendWriter {
                 "OssAppendWriter dropped with bytes that are not durable; call shutdown first"
             );
         }
-    }
-}
-
-/// A waiter that is forgotten when its future is dropped.
-pub(super) struct Waiting<'a> {
-    shared: &'a Shared,
-    waiter: u64,
-}
-
-impl<'a> Waiting<'a> {
-    pub(super) fn new(shared: &'a Shared) -> Self {
-        let waiter = shared.new_waiter();
-        Self { shared, waiter }
-    }
-
-    /// Pending: wakes the task at the next change.
-    pub(super) fn wait<T>(&self, state: MutexGuard<'_, State>, cx: &Context<'_>) -> Poll<T> {
-        self.shared.wait(state, self.waiter, cx)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let _waker = self.shared.lock().forget(self.waiter);
     }
 }

@@ -1,0 +1,273 @@
+//! The one door into the buffer: whether bytes may come in now, and how they do.
+//!
+//! Everybody comes in here: `AsyncWrite`, `Sink`, records with receipts, logs, and the writers of
+//! keys. Whoever has been admitted and does not let go of the [`Intake`] in between finds the room.
+//!
+//! # Invariants
+//! - What waits, what is in flight, what is set aside and what is kept of a replay take no more than
+//!   `buffer_capacity` together.
+//! - What is admitted whole comes in as a whole, or not at all.
+//! - Whoever has to wait has something to wait for: an append that is under way or due, or another
+//!   record's end. What is in the way and would linger is asked for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::buffer::records::Records;
+use super::receipt::Receipt;
+use super::shared::{Phase, Shared, State};
+use super::sync::MutexGuard;
+use crate::error::{Error, Result};
+use crate::values::batch::Batch;
+
+/// Whether bytes may come in.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// So many of them, if this still has the lock.
+    Now(u64),
+    /// None, until some that are before them have gone.
+    Wait,
+    /// They never may.
+    Never(Error),
+}
+
+/// The buffer, locked for whoever brings bytes.
+pub(crate) struct Intake<'a> {
+    shared: &'a Arc<Shared>,
+    state: MutexGuard<'a, State>,
+    /// Dropped after the lock.
+    let_go: VecDeque<Batch>,
+}
+
+impl<'a> Intake<'a> {
+    #[inline]
+    pub(super) fn new(shared: &'a Arc<Shared>) -> Self {
+        Self {
+            shared,
+            state: shared.lock(),
+            let_go: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn state(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// How many bytes fit in now.
+    #[inline]
+    pub(crate) fn room(&self) -> u64 {
+        let window = &self.state.window;
+        let aside = self.state.reserved + window.compared();
+        let taken = window.held().saturating_add(aside);
+        (self.shared.options.buffer_capacity).saturating_sub(taken)
+    }
+
+    /// Whether `len` bytes may come in: all of them if they have to stay `whole`, else as many as
+    /// fit. Zero bytes may always, while the writer is open.
+    #[inline]
+    pub(crate) fn admit(&mut self, len: u64, whole: bool) -> Admission {
+        match self.check(len, whole) {
+            Ok(()) => self.fit(len, whole),
+            Err(error) => Admission::Never(error),
+        }
+    }
+
+    /// The same for two records that come in together, whole.
+    pub(crate) fn admit_both(&mut self, first: u64, second: u64) -> Admission {
+        match self
+            .check(first, true)
+            .and_then(|()| self.check(second, true))
+        {
+            Ok(()) => self.fit(first + second, true),
+            Err(error) => Admission::Never(error),
+        }
+    }
+
+    #[inline]
+    fn fit(&mut self, len: u64, whole: bool) -> Admission {
+        match self.room() {
+            room if room >= len => Admission::Now(len),
+            0 => self.full(len, whole),
+            room if !whole => Admission::Now(room),
+            _ => self.full(len, whole),
+        }
+    }
+
+    /// There is no room for `len` bytes.
+    #[cold]
+    fn full(&mut self, len: u64, whole: bool) -> Admission {
+        if whole {
+            // What a replay has compared need not be kept, and there would never be room for as much
+            // as the buffer holds.
+            self.let_go.append(&mut self.state.window.take_compared());
+        }
+        match self.room() {
+            room if room >= len => Admission::Now(len),
+            _ if self.state.window.held() == 0 && self.state.window.compared() == 0 => {
+                Admission::Never(Error::invalid_input(
+                    "records that have been begun leave no room for this one",
+                ))
+            }
+            _ => Admission::Wait,
+        }
+    }
+
+    /// Whether bytes may come in at all: the writer is open, and a record goes in one append.
+    #[inline]
+    fn check(&self, len: u64, whole: bool) -> Result<()> {
+        if !matches!(self.state.phase, Phase::Open) {
+            return self.state.check_open();
+        }
+        let most = self.longest();
+        match whole && self.shared.keeps_bytes() && len > most {
+            false => Ok(()),
+            true => Err(Error::invalid_input(format!(
+                "a record of {len} bytes cannot be kept whole: at most max_append_size {most} \
+                 bytes go in one append"
+            ))
+            .with_operation("write")
+            .with_object(&self.shared.object)),
+        }
+    }
+
+    /// The longest record.
+    #[inline]
+    pub(crate) fn longest(&self) -> u64 {
+        self.shared.options.schedule.max_append_size
+    }
+
+    /// Copies `data` in, which has been admitted. Where a byte ends a record, the records in it end.
+    #[inline]
+    pub(crate) fn copy(&mut self, data: &[u8]) {
+        let (shared, buffer) = (self.shared, &mut self.state.buffer);
+        match shared.records {
+            Records::Ending(byte) => buffer.copy_records(data, byte, || shared.now()),
+            Records::Writes | Records::Bytes => buffer.copy(data, || shared.now()),
+        }
+        self.state.entered(shared, data.len() as u64);
+    }
+
+    /// Takes `bytes` in, which have been admitted, without copying unless they are few.
+    pub(crate) fn share(&mut self, bytes: &Bytes) {
+        self.state.share(self.shared, bytes);
+    }
+
+    /// What came in last ends a record.
+    #[inline]
+    pub(crate) fn end_record(&mut self) {
+        self.state.end_record();
+    }
+
+    /// Takes `record` in, which has been admitted, and gives a receipt for it.
+    pub(crate) fn enqueue(mut self, record: &Bytes) -> Receipt {
+        let start = self.state.window.accepted();
+        self.share(record);
+        self.end_record();
+        let range = start..self.state.window.accepted();
+        self.state.places.give_receipt(&range);
+        let shared = Arc::clone(self.shared);
+        drop(self);
+        Receipt::new(shared, range)
+    }
+
+    /// Sets room for `len` bytes aside, for a record whose end has not come. At most half of the
+    /// buffer is, which no append frees: the other half is enough for any record, so nobody who
+    /// waits for room waits for the end of another's record.
+    pub(crate) fn set_aside(&mut self, len: u64) -> Admission {
+        let most = self.shared.options.buffer_capacity / 2;
+        if let Err(error) = self.state.check_open() {
+            return Admission::Never(error);
+        }
+        if self.state.reserved.saturating_add(len) > most {
+            return Admission::Never(Error::invalid_input(
+                "records that have been begun take half of the buffer",
+            ));
+        }
+        if self.room() < len {
+            return Admission::Wait;
+        }
+        self.state.reserved += len;
+        Admission::Now(len)
+    }
+
+    /// What was set aside for a record is for whatever comes in next.
+    pub(crate) fn take_aside(&mut self, len: u64) {
+        self.state.reserved -= len;
+    }
+
+    /// Takes that back.
+    pub(crate) fn put_aside(&mut self, len: u64) {
+        self.state.reserved += len;
+    }
+
+    /// Lets others have what was set aside for a record that does not come.
+    pub(crate) fn give_back(mut self, len: u64) {
+        self.state.reserved -= len;
+        let wake = self.state.wake();
+        drop(self);
+        wake.all();
+    }
+
+    /// How many bytes are set aside.
+    pub(crate) fn aside(&self) -> u64 {
+        self.state.reserved
+    }
+
+    /// How many records have come in.
+    pub(crate) fn records(&self) -> u64 {
+        self.state.records
+    }
+
+    /// Pending: wakes the waiter at the next change. What is in the way goes out now, unless an
+    /// append is under way or due.
+    pub(super) fn wait<T>(mut self, waiter: u64, cx: &Context<'_>) -> Poll<T> {
+        let window = &self.state.window;
+        let waits = self.state.buffer.len();
+        if window.first().is_none() && waits < self.shared.options.schedule.batch_size {
+            let accepted = window.accepted();
+            self.shared.ask(&mut self.state, accepted, Duration::ZERO);
+        }
+        let Self {
+            shared,
+            state,
+            let_go,
+        } = self;
+        let poll = shared.wait(state, waiter, cx);
+        drop(let_go);
+        poll
+    }
+}
+
+impl State {
+    /// Takes `bytes` in, without copying unless they are few.
+    pub(super) fn share(&mut self, shared: &Shared, bytes: &Bytes) {
+        self.buffer.share(bytes, || shared.now());
+        self.entered(shared, bytes.len() as u64);
+    }
+
+    /// What came in last ends a record.
+    #[inline]
+    pub(super) fn end_record(&mut self) {
+        self.buffer.end_record();
+        self.records += 1;
+    }
+
+    /// Counts `len` new bytes, and wakes the worker where they make a difference to it.
+    #[inline]
+    fn entered(&mut self, shared: &Shared, len: u64) {
+        if len == 0 {
+            return;
+        }
+        let now = self.buffer.len();
+        let before = now - len;
+        self.window.accept(len);
+        let batch_size = shared.options.schedule.batch_size;
+        if before == 0 || (before < batch_size && now >= batch_size) {
+            shared.work.notify_one();
+        }
+    }
+}
