@@ -157,6 +157,7 @@ pub use crate::values::backoff::Backoff;
 pub use crate::values::batch::Batch;
 pub use crate::values::checkpoint::Checkpoint;
 pub use crate::values::crc64;
+pub use crate::values::defaults;
 pub use crate::values::info::{ObjectInfo, ObjectKind};
 pub use crate::values::path::{ObjectPath, ObjectPathError};
 pub use crate::values::progress::Progress;

@@ -15,6 +15,7 @@ use super::transport::{Identity, Proxy, Transport};
 use super::{Inner, OssClient};
 use crate::credentials::{CredentialsProvider, EnvironmentCredentials};
 use crate::error::{Error, Result};
+use crate::values::defaults;
 use crate::wire::clock::Clock;
 use crate::wire::plain::timer;
 
@@ -58,7 +59,7 @@ impl OssClientBuilder {
             destination: Destination::default(),
             credentials: None,
             transport: None,
-            attempt_timeout: Duration::from_secs(30),
+            attempt_timeout: defaults::ATTEMPT_TIMEOUT,
             user_agent_suffix: None,
             requester_pays: false,
             max_upload_rate: None,

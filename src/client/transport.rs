@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::endpoint::Endpoint;
 use crate::error::{Error, Result};
+use crate::values::defaults;
 use crate::wire::plain::{plain_client, timer};
 
 /// An object has up to 8 KiB of user metadata, each entry a header of its own.
@@ -46,10 +47,8 @@ pub(super) struct Identity {
 impl Default for Transport {
     fn default() -> Self {
         Self {
-            connect_timeout: Duration::from_secs(5),
-            // A pooled connection that the server or a middlebox has dropped breaks the next request
-            // on it. OSS keeps idle connections for longer than this.
-            pool_idle_timeout: Duration::from_secs(15),
+            connect_timeout: defaults::CONNECT_TIMEOUT,
+            pool_idle_timeout: defaults::POOL_IDLE_TIMEOUT,
             proxy: Proxy::Environment,
             no_proxy: None,
             addresses: Vec::new(),

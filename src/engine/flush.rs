@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::values::defaults;
 use crate::values::position::StreamPosition;
 
 /// A point in time, counted from the opening of the writer.
@@ -39,7 +40,7 @@ pub enum FlushMode {
 impl Default for FlushMode {
     fn default() -> Self {
         Self::Coalesced {
-            min_interval: Duration::from_millis(200),
+            min_interval: defaults::FLUSH_INTERVAL,
         }
     }
 }

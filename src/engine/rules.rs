@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::values::backoff::Backoff;
-
-/// The most bytes of an object: the documents say both 5 GB and 5 GiB, this is the smaller.
-pub(crate) const MAX_OBJECT_SIZE: u64 = 5_000_000_000;
+use crate::values::defaults;
 
 /// How an engine is to act.
 #[derive(Clone, Debug)]
@@ -28,10 +26,10 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             shared: false,
-            attempt_timeout: Duration::from_secs(30),
-            delivery_timeout: Duration::from_secs(120),
+            attempt_timeout: defaults::ATTEMPT_TIMEOUT,
+            delivery_timeout: defaults::DELIVERY_TIMEOUT,
             backoff: Backoff::default(),
-            max_object_size: MAX_OBJECT_SIZE,
+            max_object_size: defaults::MAX_OBJECT_SIZE,
             verify_creator: false,
             settles_in_place: false,
         }

@@ -15,15 +15,10 @@ use super::writer::KeyedWriter;
 use crate::error::{Error, Result};
 use crate::rolling::RollingWriterBuilder;
 use crate::store::AppendStore;
+use crate::values::defaults;
 use crate::values::path::{ObjectPath, check_bucket};
 use crate::writer::OssAppendWriterBuilder;
 use crate::writer::observer::Observer;
-
-const DEFAULT_MAX_OPEN: usize = 1000;
-const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-const DEFAULT_BUFFER_CAPACITY: u64 = 64 * 1024 * 1024;
-const DEFAULT_MAX_CONCURRENT_APPENDS: usize = 16;
-const DEFAULT_MAX_FAILED_KEYS: usize = 10_000;
 
 type Function = Arc<dyn Fn(&str) -> String + Send + Sync>;
 type Plain<S> =
@@ -64,13 +59,13 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
             names: Names::Function(Arc::new(str::to_owned)),
             kind: Kind::Plain(Arc::new(|_, writer| writer)),
             limits: Limits {
-                max_open: DEFAULT_MAX_OPEN,
+                max_open: defaults::MAX_OPEN,
                 ahead: 0,
-                idle_timeout: DEFAULT_IDLE_TIMEOUT,
-                buffer_capacity: DEFAULT_BUFFER_CAPACITY,
-                max_failed_keys: DEFAULT_MAX_FAILED_KEYS,
+                idle_timeout: defaults::IDLE_TIMEOUT,
+                buffer_capacity: defaults::KEYED_BUFFER_CAPACITY,
+                max_failed_keys: defaults::MAX_FAILED_KEYS,
             },
-            max_concurrent_appends: DEFAULT_MAX_CONCURRENT_APPENDS,
+            max_concurrent_appends: defaults::MAX_CONCURRENT_APPENDS,
             on_failed: None,
         }
     }
@@ -187,7 +182,7 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
         self
     }
 
-    /// Closes a key that was not written to for so long. Default: 1 min.
+    /// Closes a key that was not written to for so long. Default: 60 s.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.limits.idle_timeout = timeout;
         self

@@ -14,10 +14,10 @@ use super::stats::Dropped;
 use crate::error::{Error, Result};
 use crate::rolling::RollingWriterBuilder;
 use crate::store::AppendStore;
+use crate::values::defaults;
 
 /// As good as for ever, and small enough to be added to any moment.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
-const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What happens to a record that finds the buffer full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
         Self {
             rolling,
             when_full: WhenFull::default(),
-            shutdown_timeout: DEFAULT_SHUTDOWN_TIMEOUT,
+            shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
             notice: Box::new(|Dropped { records, bytes, .. }| {
                 format!("oss-append: {records} log records ({bytes} bytes) were dropped here\n")
             }),

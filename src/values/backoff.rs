@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::defaults;
+
 /// How long to wait between attempts: a random time below `base × 2ⁿ`, at most `max`.
 ///
 /// Default: base 100 ms, max 10 s. Full jitter, so that many writers that failed together do not
@@ -32,7 +34,7 @@ impl Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self::new(Duration::from_millis(100), Duration::from_secs(10))
+        Self::new(defaults::BACKOFF_BASE, defaults::BACKOFF_MAX)
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod backoff;
 pub(crate) mod batch;
 pub(crate) mod checkpoint;
 pub mod crc64;
+pub mod defaults;
 pub(crate) mod info;
 pub(crate) mod path;
 pub(crate) mod position;

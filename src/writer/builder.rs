@@ -22,13 +22,8 @@ use crate::engine::window::Window;
 use crate::error::{Error, Result};
 use crate::stage::compression::Compression;
 use crate::store::AppendStore;
+use crate::values::defaults;
 use crate::values::path::ObjectPath;
-
-const MIB: u64 = 1024 * 1024;
-const DEFAULT_BATCH_SIZE: u64 = MIB;
-const DEFAULT_MAX_APPEND_SIZE: u64 = 8 * MIB;
-const DEFAULT_BUFFER_CAPACITY: u64 = 16 * MIB;
-const DEFAULT_LINGER: Duration = Duration::from_secs(1);
 
 /// The checked options of a writer.
 #[derive(Clone, Debug)]
@@ -76,7 +71,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             batch_size: None,
             max_append_size: None,
             buffer_capacity: None,
-            linger: DEFAULT_LINGER,
+            linger: defaults::LINGER,
             flush_mode: FlushMode::default(),
             seal: false,
         }
@@ -249,13 +244,13 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     pub(crate) fn options(&self) -> Result<WriterOptions> {
         let batch_size = self
             .batch_size
-            .unwrap_or(DEFAULT_BATCH_SIZE.min(self.max_append_size.unwrap_or(u64::MAX)));
+            .unwrap_or(defaults::BATCH_SIZE.min(self.max_append_size.unwrap_or(u64::MAX)));
         let max_append_size = self
             .max_append_size
-            .unwrap_or(DEFAULT_MAX_APPEND_SIZE.max(batch_size));
+            .unwrap_or(defaults::MAX_APPEND_SIZE.max(batch_size));
         let buffer_capacity = self
             .buffer_capacity
-            .unwrap_or(DEFAULT_BUFFER_CAPACITY.max(max_append_size.saturating_mul(2)));
+            .unwrap_or(defaults::BUFFER_CAPACITY.max(max_append_size.saturating_mul(2)));
         if let Some(compression) = self.compression {
             compression.check()?;
             if let OpenMode::Replay(_) = self.appender.options.mode {

@@ -17,6 +17,7 @@ mod compression;
 mod copy;
 mod crash;
 mod credentials;
+mod defaults;
 mod drop;
 mod emulator;
 mod end_to_end;

@@ -2,10 +2,7 @@
 
 use bytesize::ByteSize;
 use clap::Args;
-use oss_append::{AppendStore, OssAppendWriterBuilder};
-
-/// The library's default for the most bytes of one append.
-const MAX_APPEND_SIZE: u64 = 8 * 1024 * 1024;
+use oss_append::{AppendStore, OssAppendWriterBuilder, defaults};
 
 #[derive(Args)]
 #[command(next_help_heading = "Batching")]
@@ -37,7 +34,7 @@ impl Batching {
         let bytes = |size: Option<ByteSize>| size.map(|size| size.as_u64());
         bytes(self.max_append_size).unwrap_or_else(|| {
             let half = bytes(self.buffer).map_or(u64::MAX, |buffer| (buffer / 2).max(1));
-            MAX_APPEND_SIZE
+            defaults::MAX_APPEND_SIZE
                 .max(bytes(self.batch_size).unwrap_or(0))
                 .min(half)
         })
