@@ -3,10 +3,9 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
-use quick_xml::Reader;
-use quick_xml::events::Event;
 
 use crate::wire::hidden::Hidden;
+use crate::wire::xml::{Element, Elements};
 
 /// The fields of an error document that are of use.
 #[derive(Debug, Default, PartialEq)]
@@ -45,42 +44,25 @@ pub(super) fn document_in_header(headers: &HeaderMap) -> Option<String> {
 /// Reads the flat children of the root `Error`. What is broken or cut off in the middle counts as
 /// far as it goes; a document with another root is none.
 pub(super) fn parse_document(text: &str, hidden: &Hidden<'_>) -> Option<Document> {
-    let mut reader = Reader::from_str(text);
-    reader.config_mut().check_end_names = false;
-    let mut document = None;
-    let mut depth = 0_u32;
-    let mut value = String::new();
-    while let Ok(event) = reader.read_event() {
-        match event {
-            Event::Start(tag) => {
-                if depth == 0 {
-                    if tag.local_name().as_ref() != "Error" {
-                        return None;
-                    }
-                    document.get_or_insert_with(Document::default);
-                }
-                depth += 1;
-                value.clear();
+    let mut elements = Elements::lenient(text);
+    let mut document: Option<Document> = None;
+    while let Ok(Some(element)) = elements.next() {
+        match element {
+            Element::Start { depth: 0, name } if name == "Error" => {
+                document.get_or_insert_default();
             }
-            Event::Text(text) => value.push_str(&text.xml10_content()),
-            Event::CData(text) => value.push_str(&text.xml10_content()),
-            Event::GeneralRef(reference) => match reference.resolve_char_ref() {
-                Ok(Some(character)) => value.push(character),
-                _ => value.push_str(
-                    quick_xml::escape::resolve_predefined_entity(&reference).unwrap_or_default(),
-                ),
-            },
-            Event::End(tag) => {
-                depth = depth.saturating_sub(1);
-                if depth == 1
-                    && let Some(document) = &mut document
-                    && let Some(field) = document.field(tag.local_name().as_ref())
+            Element::Start { depth: 0, .. } => return None,
+            Element::End {
+                depth: 1,
+                name,
+                text,
+            } => {
+                if let Some(document) = &mut document
+                    && let Some(field) = document.field(&name)
                 {
-                    *field = Some(hidden.show(&value)).filter(|value| !value.is_empty());
+                    *field = Some(hidden.show(&text)).filter(|text| !text.is_empty());
                 }
-                value.clear();
             }
-            Event::Eof => break,
             _ => {}
         }
     }

@@ -4,8 +4,6 @@
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use quick_xml::Reader;
-use quick_xml::events::Event;
 
 use super::operations::list::{ListedObject, ObjectListing};
 use super::response::{Answer, MAX_LENGTH, decimal};
@@ -13,6 +11,7 @@ use crate::error::Result;
 use crate::values::info::ObjectKind;
 use crate::wire::dates;
 use crate::wire::hidden::clean;
+use crate::wire::xml::{Element, Elements};
 
 /// The most bytes of a document. A page of 1,000 of the longest keys, url-encoded, has less than
 /// half of it.
@@ -65,60 +64,36 @@ enum Within {
 type Parsed<T> = Result<T, &'static str>;
 
 fn parse(text: &str) -> Parsed<ObjectListing> {
-    let mut reader = Reader::from_str(text);
-    reader.config_mut().expand_empty_elements = true;
+    let mut elements = Elements::strict(text);
     let mut page = Page::default();
     let mut within = Within::Page;
-    let mut depth = 0_u32;
     let mut ended = false;
-    let mut value = String::new();
-    loop {
-        match reader.read_event().map_err(|_| "it is not XML")? {
-            Event::Start(tag) => {
-                let name = tag.local_name();
-                match (depth, name.as_ref()) {
-                    (0, "ListBucketResult") if !ended => {}
-                    (0, _) => return Err("it is not a listing"),
-                    (1, "Contents") => within = Within::Object(Entry::default()),
-                    (1, "CommonPrefixes") => within = Within::Group,
-                    _ => {}
-                }
-                depth += 1;
-                value.clear();
-            }
-            Event::Text(text) => value.push_str(&text.xml10_content()),
-            Event::CData(text) => value.push_str(&text.xml10_content()),
-            Event::GeneralRef(reference) => match reference.resolve_char_ref() {
-                Ok(Some(character)) => value.push(character),
-                // No entity but those that every document has: none is ever expanded.
-                _ => value.push_str(
-                    quick_xml::escape::resolve_predefined_entity(&reference)
-                        .ok_or("it has an entity that XML does not know")?,
-                ),
+    while let Some(element) = elements.next()? {
+        match element {
+            Element::Start { depth, name } => match (depth, &*name) {
+                (0, "ListBucketResult") if !ended => {}
+                (0, _) => return Err("it is not a listing"),
+                (1, "Contents") => within = Within::Object(Entry::default()),
+                (1, "CommonPrefixes") => within = Within::Group,
+                _ => {}
             },
-            Event::End(tag) => {
-                depth = depth.checked_sub(1).ok_or("it is not XML")?;
-                let (name, value) = (tag.local_name(), std::mem::take(&mut value));
-                match depth {
-                    0 => ended = true,
-                    1 => match std::mem::replace(&mut within, Within::Page) {
-                        Within::Object(entry) => page.objects.push(entry),
-                        Within::Group => {}
-                        Within::Page => page.set(name.as_ref(), value)?,
-                    },
-                    2 => match &mut within {
-                        Within::Object(entry) => entry.set(name.as_ref(), value)?,
-                        Within::Group if name.as_ref() == "Prefix" => page.prefixes.push(value),
-                        _ => {}
-                    },
+            Element::End { depth, name, text } => match depth {
+                0 => ended = true,
+                1 => match std::mem::replace(&mut within, Within::Page) {
+                    Within::Object(entry) => page.objects.push(entry),
+                    Within::Group => {}
+                    Within::Page => page.set(&name, text)?,
+                },
+                2 => match &mut within {
+                    Within::Object(entry) => entry.set(&name, text)?,
+                    Within::Group if name == "Prefix" => page.prefixes.push(text),
                     _ => {}
-                }
-                if page.objects.len() + page.prefixes.len() > MAX_ENTRIES {
-                    return Err("it has more keys than a page may have");
-                }
-            }
-            Event::Eof => break,
-            _ => {}
+                },
+                _ => {}
+            },
+        }
+        if page.objects.len() + page.prefixes.len() > MAX_ENTRIES {
+            return Err("it has more keys than a page may have");
         }
     }
     match ended {

@@ -99,14 +99,12 @@ impl Answer {
     pub(super) async fn document(&mut self, limit: usize, idle: Duration) -> Result<Bytes> {
         let mut body = BytesMut::new();
         loop {
-            match tokio::time::timeout(idle, self.response.chunk()).await {
-                Err(_) => return Err(stalled(idle)),
-                Ok(Err(error)) => return Err(transport(error)),
-                Ok(Ok(None)) => return Ok(body.freeze()),
-                Ok(Ok(Some(chunk))) if chunk.len() > limit - body.len() => {
+            match next_chunk(&mut self.response, idle).await? {
+                None => return Ok(body.freeze()),
+                Some(chunk) if chunk.len() > limit - body.len() => {
                     return Err(self.bad(format!("it has more than {limit} bytes")));
                 }
-                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+                Some(chunk) => body.extend_from_slice(&chunk),
             }
         }
     }
@@ -179,7 +177,8 @@ impl ObjectBody {
             if left == 0 {
                 return None;
             }
-            match next_chunk(&mut response, left, idle).await {
+            let chunk = next_chunk(&mut response, idle).await;
+            match chunk.and_then(|chunk| chunk.ok_or_else(|| ended_early(left))) {
                 Ok(mut chunk) => {
                     chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
                     let left = left - chunk.len() as u64;
@@ -226,15 +225,18 @@ impl ObjectBody {
     }
 }
 
-async fn next_chunk(response: &mut reqwest::Response, left: u64, idle: Duration) -> Result<Bytes> {
+fn ended_early(left: u64) -> Error {
+    Error::transport(
+        TransportCause::Broken,
+        format!("the answer ended {left} bytes early"),
+    )
+}
+
+/// What comes next of a body; `None` at its end. It may not stand still for longer than `idle`.
+async fn next_chunk(response: &mut reqwest::Response, idle: Duration) -> Result<Option<Bytes>> {
     match tokio::time::timeout(idle, response.chunk()).await {
         Err(_) => Err(stalled(idle)),
-        Ok(Err(error)) => Err(transport(error)),
-        Ok(Ok(Some(chunk))) => Ok(chunk),
-        Ok(Ok(None)) => Err(Error::transport(
-            TransportCause::Broken,
-            format!("the answer ended {left} bytes early"),
-        )),
+        Ok(chunk) => chunk.map_err(transport),
     }
 }
 

@@ -8,3 +8,4 @@ pub(crate) mod encoding;
 pub(crate) mod failure;
 pub(crate) mod hidden;
 pub(crate) mod plain;
+pub(crate) mod xml;

@@ -4,8 +4,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::request::Parts;
 use http::{HeaderName, Method, StatusCode};
-use quick_xml::Reader;
-use quick_xml::events::Event;
 
 use super::{Arguments, Call, check_mutable, no_conditions};
 use crate::emulator::answer::Answer;
@@ -18,6 +16,7 @@ use crate::emulator::target::Target;
 use crate::emulator::xml::Document;
 use crate::emulator::{clock, storage::Reading};
 use crate::values::path::ObjectPath;
+use crate::wire::xml::{Element, Elements};
 
 /// The most objects that one request deletes.
 const MOST_DELETED: usize = 1000;
@@ -240,29 +239,16 @@ pub(super) fn delete_multiple(
 
 /// The keys of a `Delete` document, and whether it asks for silence.
 fn read_keys(document: &[u8]) -> Option<(Vec<String>, bool)> {
-    let mut reader = Reader::from_str(std::str::from_utf8(document).ok()?);
+    let mut elements = Elements::strict(std::str::from_utf8(document).ok()?);
     let (mut keys, mut quiet) = (Vec::new(), false);
-    let mut text = String::new();
-    loop {
-        match reader.read_event().ok()? {
-            Event::Eof => return Some((keys, quiet)),
-            Event::Start(_) => text.clear(),
-            Event::Text(piece) => text.push_str(&piece),
-            Event::CData(piece) => text.push_str(&piece),
-            Event::GeneralRef(reference) => match reference.resolve_char_ref().ok()? {
-                Some(c) => text.push(c),
-                None => {
-                    text.push_str(quick_xml::escape::resolve_predefined_entity(&reference)?);
-                }
-            },
-            Event::End(end) => match end.local_name().as_ref() {
-                "Key" => keys.push(std::mem::take(&mut text)),
-                "Quiet" => quiet = text.trim() == "true",
-                _ => {}
-            },
+    while let Some(element) = elements.next().ok()? {
+        match element {
+            Element::End { name, text, .. } if name == "Key" => keys.push(text),
+            Element::End { name, text, .. } if name == "Quiet" => quiet = text.trim() == "true",
             _ => {}
         }
     }
+    Some((keys, quiet))
 }
 
 #[cfg(test)]
