@@ -1,12 +1,13 @@
 //! What answers tell beside what was asked: where they came from, and what time it is there.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use http::HeaderValue;
 use http::header::DATE;
 use jiff::Timestamp;
 
+use crate::values::locks::MutexExt;
 use crate::wire::clock::clock_ahead;
 
 /// What the last answer told of the connection and the clock, given by
@@ -53,6 +54,6 @@ impl Observations {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Seen>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.locked()
     }
 }

@@ -1,9 +1,11 @@
 //! A limit for how fast bodies go out, over all requests of a client.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::values::locks::MutexExt;
 
 /// How many frames a second there are at least: the limit holds over short times too.
 const FRAMES_PER_SECOND: u64 = 20;
@@ -33,7 +35,7 @@ impl Pace {
     /// Reserves the time that `bytes` take, behind all others, and tells when it begins.
     pub(super) fn reserve(&self, bytes: usize) -> Instant {
         let takes = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
-        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free_at = self.free_at.locked();
         let start = (*free_at).max(Instant::now());
         *free_at = start + takes;
         start

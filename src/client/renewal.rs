@@ -1,6 +1,6 @@
 //! What is done about credentials that OSS refuses: their provider is told, and asked for others.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,6 +10,7 @@ use super::request::credentials;
 use crate::callback::caught;
 use crate::credentials::Credentials;
 use crate::error::{ErrorKind, ServiceError};
+use crate::values::locks::MutexExt;
 
 /// How long a key whose signatures do not match is not fetched anew, once that gave the same key.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -23,7 +24,7 @@ impl Mismatch {
     /// between that changes requests: then each of them would else fetch the key.
     fn is_new(&self, refused: &Credentials) -> bool {
         let now = Instant::now();
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.locked();
         let known = last
             .as_ref()
             .is_some_and(|(key, at)| key.same(refused) && now.duration_since(*at) < PAUSE);

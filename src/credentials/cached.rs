@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use futures::FutureExt as _;
@@ -16,6 +16,7 @@ use super::{Credentials, CredentialsProvider};
 use crate::callback::caught;
 use crate::error::{Error, Result};
 use crate::values::backoff::Backoff;
+use crate::values::locks::MutexExt;
 
 /// The least time before the expiry at which a key is renewed; of a short-lived one a quarter of
 /// its life.
@@ -191,7 +192,7 @@ impl CredentialsProvider for CachedCredentials {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 
     /// By the program's clock, or the system's if that panics.

@@ -2,7 +2,7 @@
 //! strike on it.
 
 use std::convert::Infallible;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use base64::Engine as _;
@@ -25,6 +25,8 @@ use super::refusal::Refusal;
 use super::shared::Shared;
 use super::target::{Query, Target};
 use super::wire::Link;
+
+use crate::values::locks::RwLockExt;
 
 /// Answers one request.
 pub(super) async fn serve(
@@ -124,7 +126,7 @@ fn read_call(
     record.key.clone_from(&target.key);
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
     let sender = {
-        let keys = shared.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = shared.keys.read_locked();
         Signed {
             method: parts.method.as_str(),
             target: &target,

@@ -1,11 +1,13 @@
 //! What was asked of the server, for tests to look at.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
 use super::operation::Operation;
+
+use crate::values::locks::MutexExt;
 
 /// Older requests are forgotten.
 const MOST: usize = 100_000;
@@ -104,7 +106,7 @@ impl Log {
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.locked()
     }
 }
 

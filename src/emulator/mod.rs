@@ -64,7 +64,7 @@ mod xml;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -87,6 +87,7 @@ use crate::credentials::{Credentials, StaticCredentials};
 use crate::error::{Error, Result, ServiceError};
 use crate::store::options::ObjectOptions;
 use crate::values::info::{ObjectInfo, ObjectKind};
+use crate::values::locks::{MutexExt, RwLockExt};
 use crate::values::path::ObjectPath;
 
 /// The access key id that works unless others are configured.
@@ -170,11 +171,7 @@ impl Emulator {
     /// # }
     /// ```
     pub fn client(&self) -> OssClientBuilder {
-        let keys = self
-            .shared
-            .keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let keys = self.shared.keys.read_locked();
         let builder = OssClient::builder()
             .endpoint(self.url())
             .region(self.region());
@@ -208,11 +205,7 @@ impl Emulator {
 
     /// Changes the delay of each answer.
     pub fn set_latency(&self, latency: Duration) {
-        let mut current = self
-            .shared
-            .latency
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.shared.latency.locked();
         *current = latency;
     }
 
@@ -229,11 +222,7 @@ impl Emulator {
         token: impl Into<String>,
     ) {
         let key = Key::temporary(id.into(), secret.into(), token.into(), false);
-        let mut keys = self
-            .shared
-            .keys
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.shared.keys.write_locked();
         keys.add(key);
     }
 
@@ -241,21 +230,13 @@ impl Emulator {
     /// wrong signatures.
     pub fn set_secret(&self, id: &str, secret: impl Into<String>) {
         let secret = secret.into();
-        let mut keys = self
-            .shared
-            .keys
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.shared.keys.write_locked();
         keys.set_secret(id, &secret);
     }
 
     /// Lets the tokens of this access key id expire.
     pub fn expire_sts(&self, id: &str) {
-        let mut keys = self
-            .shared
-            .keys
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.shared.keys.write_locked();
         keys.expire(id);
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::handler;
 use super::shared::Shared;
 use super::wire::{Link, Wire};
+
+use crate::values::locks::MutexExt;
 
 /// How long requests under way have to end in a shutdown.
 const GRACE: Duration = Duration::from_secs(5);
@@ -100,7 +102,7 @@ impl Server {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.locked()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,8 @@ use super::operations::append;
 use super::refusal::Refusal;
 use super::storage::Storage;
 use super::wire::Bandwidth;
+
+use crate::values::locks::MutexExt;
 
 /// The state of a server.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn latency(&self) -> Duration {
-        *self.latency.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.latency.locked()
     }
 
     /// Ends what waits for something else than its connection.
@@ -117,18 +119,12 @@ impl Tasks {
 
     /// Counts a piece of work until what is returned is dropped.
     pub(super) fn begin(&self) -> Option<mpsc::Sender<()>> {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.running.locked().clone()
     }
 
     /// Waits until all work is done that has begun.
     pub(super) async fn finish(&self) {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.running.locked().take();
         // Nobody sends anything: it ends when the last sender is dropped.
         self.ended.lock().await.recv().await;
     }
@@ -189,6 +185,6 @@ impl Gate {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Vec<Held>>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.locked()
     }
 }

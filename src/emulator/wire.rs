@@ -4,7 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+
+use crate::values::locks::MutexExt;
 
 /// The control of one connection, in the hands of its requests.
 #[derive(Debug)]
@@ -85,9 +87,7 @@ impl Bandwidth {
 
     /// Books `bytes` and says when they are through.
     fn book(&self, direction: usize, bytes: usize) -> Instant {
-        let mut free_at = self.free_at[direction]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut free_at = self.free_at[direction].locked();
         let now = Instant::now();
         let start = free_at.map_or(now, |free_at| free_at.max(now));
         let end = start + Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::Thread;
 
@@ -20,6 +20,7 @@ use crate::error::Result;
 use crate::metrics;
 use crate::rolling::{RollingWriter, RollingWriterBuilder};
 use crate::store::AppendStore;
+use crate::values::locks::MutexExt;
 use crate::writer::intake::Admission;
 
 /// Takes log records from any thread, at the cost of a copy, and appends them to a sequence of
@@ -274,13 +275,13 @@ impl Shared {
         mut put: impl FnMut(&[u8], LogRecord<'_>) -> Poll<Result<u64>>,
     ) -> Poll<Result<u64>> {
         while self.unannounced.load(Ordering::Relaxed) {
-            let told = *lock(&self.untold);
+            let told = *self.untold.locked();
             // Without the lock: it may take long, and use the appender.
             let notice = match told.dropped {
                 none if none.is_empty() => String::new(),
                 some => quietly(|| (self.notice)(some)),
             };
-            let mut untold = lock(&self.untold);
+            let mut untold = self.untold.locked();
             if untold.lines != told.lines {
                 // Another thread has told of them.
                 continue;
@@ -305,9 +306,9 @@ impl Shared {
         if is_quiet() {
             return;
         }
-        lock(&self.dropped).add(len);
+        self.dropped.locked().add(len);
         metrics::dropped_records(self.rolling.handle().object().bucket(), 1);
-        let mut untold = lock(&self.untold);
+        let mut untold = self.untold.locked();
         untold.dropped.add(len);
         self.unannounced.store(true, Ordering::Relaxed);
         self.drop.notify_one();
@@ -319,7 +320,7 @@ impl Shared {
     }
 
     pub(super) fn unannounced(&self) -> Dropped {
-        lock(&self.untold).dropped
+        self.untold.locked().dropped
     }
 
     pub(super) fn stats(&self) -> LogStats {
@@ -328,15 +329,11 @@ impl Shared {
         drop(intake);
         LogStats {
             records,
-            dropped: *lock(&self.dropped),
+            dropped: *self.dropped.locked(),
             begun,
             rolling: self.rolling.stats(),
         }
     }
-}
-
-fn lock<T>(counts: &Mutex<T>) -> MutexGuard<'_, T> {
-    counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs `future` on this thread.

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::Mutex;
 use std::sync::mpsc::Receiver;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::appender::{OssLogAppender, Shared};
 use super::stats::Dropped;
 use crate::error::{Error, TransportCause};
+use crate::values::locks::MutexExt;
 
 /// How much later than the deadline the appender's thread may answer, on a machine that is busy.
 const GRACE: Duration = Duration::from_secs(2);
@@ -105,9 +106,8 @@ impl LogGuard {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(timeout);
         }
-        let reported = self.reported.get_mut();
+        let reported = self.reported.locked();
         reported
-            .unwrap_or_else(PoisonError::into_inner)
             .recv_timeout(timeout.saturating_add(GRACE))
             .unwrap_or_else(|_| report(&self.appender.shared, None))
     }

@@ -1,8 +1,9 @@
 //! Where a sequence of objects stands, for those who ask.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::values::checkpoint::Checkpoint;
+use crate::values::locks::MutexExt;
 use crate::values::path::ObjectPath;
 use crate::values::proven::Proven;
 
@@ -41,6 +42,6 @@ impl Standing {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.locked()
     }
 }

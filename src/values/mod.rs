@@ -7,6 +7,7 @@ pub(crate) mod checkpoint;
 pub mod crc64;
 pub mod defaults;
 pub(crate) mod info;
+pub(crate) mod locks;
 pub(crate) mod path;
 pub(crate) mod position;
 pub(crate) mod progress;

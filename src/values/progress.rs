@@ -1,10 +1,12 @@
 //! How far a transfer has come, and the timeout that fires only when nothing moves.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::values::locks::MutexExt;
 
 /// A counter of moved bytes, shared between the one who moves them and the one who watches.
 ///
@@ -33,25 +35,19 @@ impl Progress {
 
     /// Tells that `bytes` more have moved.
     pub fn advance(&self, bytes: u64) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.locked();
         state.bytes += bytes;
         state.last_change = Instant::now();
     }
 
     /// How many bytes have moved.
     pub fn bytes(&self) -> u64 {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .bytes
+        self.state.locked().bytes
     }
 
     /// When bytes moved last.
     pub(crate) fn last_change(&self) -> Instant {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .last_change
+        self.state.locked().last_change
     }
 
     /// Runs `future`, but gives up with `None` once nothing has moved for `idle`.

@@ -2,12 +2,14 @@
 
 mod grammar;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::operation::Operation;
+
+use crate::values::locks::MutexExt;
 
 /// A rule: which requests fail, how often, and in which way.
 ///
@@ -280,7 +282,7 @@ impl Faults {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Rule>> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rules.locked()
     }
 }
 

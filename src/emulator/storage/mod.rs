@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -18,6 +18,8 @@ use self::directory::{Directory, Sidecar};
 use self::rope::Rope;
 use super::body::{Content, Received};
 use super::object::Properties;
+
+use crate::values::locks::MutexExt;
 
 /// All buckets.
 #[derive(Debug)]
@@ -60,10 +62,6 @@ enum Data {
 pub(super) enum Reading {
     Pieces(Vec<Bytes>),
     File { file: File, range: Range<u64> },
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Storage {
@@ -118,11 +116,12 @@ impl Storage {
     }
 
     pub(super) fn bucket(&self, name: &str) -> Option<Arc<Bucket>> {
-        lock(&self.buckets).get(name).cloned()
+        self.buckets.locked().get(name).cloned()
     }
 
     pub(super) fn buckets(&self) -> Vec<(String, BucketProperties)> {
-        lock(&self.buckets)
+        self.buckets
+            .locked()
             .iter()
             .map(|(name, bucket)| (name.clone(), bucket.properties()))
             .collect()
@@ -135,7 +134,7 @@ impl Storage {
         acl: Option<&str>,
         now: Timestamp,
     ) -> io::Result<()> {
-        let mut buckets = lock(&self.buckets);
+        let mut buckets = self.buckets.locked();
         let existing = buckets.get(name).map(|bucket| bucket.properties());
         let created = existing.as_ref().map_or(now, |bucket| bucket.created);
         let acl = acl
@@ -147,7 +146,7 @@ impl Storage {
             directory.create_bucket(name, &properties)?;
         }
         match buckets.get(name) {
-            Some(bucket) => *lock(&bucket.properties) = properties,
+            Some(bucket) => *bucket.properties.locked() = properties,
             None => {
                 let bucket = Bucket {
                     name: name.to_owned(),
@@ -162,7 +161,7 @@ impl Storage {
 
     /// Deletes a bucket; `false` if it has objects.
     pub(super) fn delete_bucket(&self, name: &str) -> io::Result<bool> {
-        let mut buckets = lock(&self.buckets);
+        let mut buckets = self.buckets.locked();
         let Some(bucket) = buckets.get(name) else {
             return Ok(true);
         };
@@ -183,12 +182,12 @@ impl Storage {
         key: &str,
         work: impl FnOnce(&mut Slot<'_>) -> T,
     ) -> T {
-        let entry = Arc::clone(lock(&bucket.objects).entry(key.to_owned()).or_default());
+        let entry = Arc::clone(bucket.objects.locked().entry(key.to_owned()).or_default());
         let mut slot = Slot {
             directory: self.directory.as_ref(),
             bucket: &bucket.name,
             key,
-            object: lock(&entry),
+            object: entry.locked(),
         };
         let result = work(&mut slot);
         let empty = slot.object.is_none();
@@ -203,19 +202,21 @@ impl Storage {
 
 impl Bucket {
     pub(super) fn properties(&self) -> BucketProperties {
-        lock(&self.properties).clone()
+        self.properties.locked().clone()
     }
 
     /// All objects, sorted by key.
     pub(super) fn list(&self) -> Vec<(String, Properties)> {
-        let entries: Vec<_> = lock(&self.objects)
+        let entries: Vec<_> = self
+            .objects
+            .locked()
             .iter()
             .map(|(key, entry)| (key.clone(), Arc::clone(entry)))
             .collect();
         entries
             .into_iter()
             .filter_map(|(key, entry)| {
-                let object = lock(&entry);
+                let object = entry.locked();
                 Some((key, object.as_ref()?.properties.clone()))
             })
             .collect()
@@ -223,11 +224,11 @@ impl Bucket {
 
     /// Drops the entry of an object that is not there, unless somebody is about to work on it.
     fn forget(&self, key: &str) {
-        let mut objects = lock(&self.objects);
+        let mut objects = self.objects.locked();
         // Nobody can get hold of the entry while the map is locked.
         if let Some(entry) = objects.get(key)
             && Arc::strong_count(entry) == 1
-            && lock(entry).is_none()
+            && entry.locked().is_none()
         {
             objects.remove(key);
         }
