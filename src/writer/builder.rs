@@ -87,7 +87,8 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     }
 
     /// The most bytes of one append, counted before any compression: what gathers while another is
-    /// in flight goes in one request up to this. Default: 8 MiB, or `batch_size` if that is more.
+    /// in flight goes in one request up to this. Default: 8 MiB, or `batch_size` if that is more, or
+    /// half of `buffer_capacity` if that is less.
     pub fn max_append_size(mut self, bytes: u64) -> Self {
         self.max_append_size = Some(bytes);
         self
@@ -242,12 +243,15 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     }
 
     pub(crate) fn options(&self) -> Result<WriterOptions> {
+        let half = |capacity: u64| (capacity / 2).max(1);
+        let max_append_size = self.max_append_size.unwrap_or(
+            defaults::MAX_APPEND_SIZE
+                .max(self.batch_size.unwrap_or(0))
+                .min(self.buffer_capacity.map_or(u64::MAX, half)),
+        );
         let batch_size = self
             .batch_size
-            .unwrap_or(defaults::BATCH_SIZE.min(self.max_append_size.unwrap_or(u64::MAX)));
-        let max_append_size = self
-            .max_append_size
-            .unwrap_or(defaults::MAX_APPEND_SIZE.max(batch_size));
+            .unwrap_or(defaults::BATCH_SIZE.min(max_append_size));
         let buffer_capacity = self
             .buffer_capacity
             .unwrap_or(defaults::BUFFER_CAPACITY.max(max_append_size.saturating_mul(2)));

@@ -189,6 +189,39 @@ async fn a_writer_gathers_by_the_default_sizes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn defaults_follow_the_sizes_that_are_set() {
+    for (batch_size, buffer_capacity, length, appends) in [
+        // An append is never more than half of the buffer.
+        (None, Some(100), 50, vec![(0, 50)]),
+        (Some(20), Some(100), 20, vec![(0, 20)]),
+        // Nor less than what starts it.
+        (
+            Some(MAX_APPEND_SIZE + 1),
+            None,
+            MAX_APPEND_SIZE + 1,
+            vec![(0, MAX_APPEND_SIZE + 1)],
+        ),
+    ] {
+        let store = SimStore::new();
+        let mut builder = writer(&store);
+        if let Some(bytes) = batch_size {
+            builder = builder.batch_size(bytes);
+        }
+        if let Some(bytes) = buffer_capacity {
+            builder = builder.buffer_capacity(bytes);
+        }
+        let mut writer = builder.open().await.unwrap();
+
+        let start = Instant::now();
+        writer.write_all(&vec![0; length as usize]).await.unwrap();
+        writer.wait_durable(length).await.unwrap();
+
+        assert_eq!(store.appends(), appends);
+        assert_eq!(start.elapsed(), Duration::ZERO, "it did not linger");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_writer_waits_by_the_default_times() {
     let store = SimStore::new();
     let mut writer = writer(&store).open().await.unwrap();
