@@ -162,8 +162,8 @@ pub use crate::values::info::{ObjectInfo, ObjectKind};
 pub use crate::values::path::{ObjectPath, ObjectPathError};
 pub use crate::values::progress::Progress;
 pub use crate::writer::{
-    CopyProgress, DurablePositions, LazyOssAppendWriter, OssAppendWriter, OssAppendWriterBuilder,
-    Receipt, Unsent, WriterStats, Written, WrittenPart,
+    CopyProgress, DurablePositions, OssAppendWriter, OssAppendWriterBuilder, Receipt, Unsent,
+    WriterStats, Written, WrittenPart,
 };
 
 /// Compiles and runs the README's examples.

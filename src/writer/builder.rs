@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::buffer::records::Records;
-use super::lazy::LazyOssAppendWriter;
 use super::observer::Observer;
 use super::shared::Shared;
 use super::worker;
@@ -211,11 +210,6 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         let compression = compression.map(|compression| (compression, u64::MAX));
         let worker = worker::run_compressed(Arc::clone(&shared), driver, compression, None);
         Ok((OssAppendWriter::new(shared), worker))
-    }
-
-    /// A writer that opens the object at its first write, for callers that cannot await here.
-    pub fn lazy(self) -> LazyOssAppendWriter {
-        LazyOssAppendWriter::new(self.open())
     }
 
     /// Each request waits for one of `turns`.

@@ -7,7 +7,6 @@ mod copy;
 mod handoff;
 pub(crate) mod intake;
 mod io;
-mod lazy;
 #[cfg(feature = "keyed")]
 mod managed;
 pub(crate) mod observer;
@@ -28,7 +27,6 @@ mod writer;
 
 pub use self::builder::OssAppendWriterBuilder;
 pub use self::copy::CopyProgress;
-pub use self::lazy::LazyOssAppendWriter;
 pub use self::receipt::{Receipt, Written, WrittenPart};
 pub use self::stats::WriterStats;
 pub use self::unsent::Unsent;

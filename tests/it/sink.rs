@@ -1,15 +1,12 @@
-//! `OssAppendWriter` as a `Sink<Bytes>`, and its lazily opened variant. Adapters of other crates
-//! are in `adapters.rs`.
-
-use std::io::IoSlice;
+//! `OssAppendWriter` as a `Sink<Bytes>`. Adapters of other crates are in `adapters.rs`.
 
 use bytes::Bytes;
-use futures::{FutureExt, SinkExt, StreamExt, stream};
+use futures::{SinkExt, StreamExt, stream};
 use oss_append::{Error, ErrorKind};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
-use crate::support::store::{Fault, SimStore, service};
-use crate::support::{MS, SEC, ours, small_writer, writer};
+use crate::support::store::{Fault, SimStore};
+use crate::support::{MS, SEC, small_writer, writer};
 
 fn items(count: u32) -> Vec<Bytes> {
     (0..count)
@@ -153,74 +150,4 @@ async fn what_a_stream_gave_before_its_error_is_not_lost() {
     assert_eq!(error.to_string(), "the source broke");
     writer.shutdown().await.unwrap();
     assert_eq!(store.content(), items.concat());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lazy_writer_opens_with_its_first_write() {
-    let store = SimStore::holding("old ");
-    let mut lazy = writer(&store).lazy();
-    assert!(lazy.get_ref().is_none());
-    assert!(store.ops().is_empty());
-    lazy.write_all(b"new").await.unwrap();
-    assert_eq!(lazy.get_ref().unwrap().position(), 7);
-    lazy.shutdown().await.unwrap();
-    assert_eq!(store.text(), "old new");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lazy_writer_passes_vectored_writes_and_flushes_on() {
-    let store = SimStore::new();
-    let mut lazy = writer(&store).lazy();
-    assert!(AsyncWrite::is_write_vectored(&lazy));
-    let slices = [IoSlice::new(b"one "), IoSlice::new(b"two")];
-    assert_eq!(lazy.write_vectored(&slices).await.unwrap(), 7);
-    lazy.flush().await.unwrap();
-    assert_eq!(store.text(), "one two");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lazy_writer_shows_how_far_its_opening_is() {
-    let store = SimStore::new();
-    let mut lazy = writer(&store).lazy();
-    let unopened = "LazyOssAppendWriter { started: false }";
-    assert_eq!(format!("{lazy:?}"), unopened);
-    let opened = format!("{:?}", lazy.opened().await.unwrap());
-    assert_eq!(
-        format!("{lazy:?}"),
-        format!("LazyOssAppendWriter {{ writer: {opened} }}")
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lazy_writer_without_writes_does_nothing() {
-    let store = SimStore::new();
-    let mut lazy = writer(&store).lazy();
-    lazy.flush().await.unwrap();
-    lazy.shutdown().await.unwrap();
-    assert!(store.ops().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lazy_writer_tells_its_failed_opening_each_time() {
-    let store = SimStore::new();
-    store.fail_head(service(404, "NoSuchBucket"));
-    let mut lazy = writer(&store).lazy();
-    for _ in 0..2 {
-        let error = ours(lazy.write_all(b"x").await.unwrap_err());
-        assert_eq!(error.service_error().unwrap().code, "NoSuchBucket");
-    }
-    let error = lazy.opened().await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Service(_)));
-    assert_eq!(store.ops().len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lazy_opening_that_was_dropped_goes_on() {
-    let store = SimStore::new();
-    let mut lazy = writer(&store).create_new().lazy();
-    store.world().latency = SEC;
-    assert!(lazy.write_all(b"x").now_or_never().is_none());
-    lazy.write_all(b"x").await.unwrap();
-    lazy.shutdown().await.unwrap();
-    assert_eq!(store.text(), "x");
 }
