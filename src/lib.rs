@@ -125,7 +125,8 @@ pub use crate::engine::flush::FlushMode;
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 pub use crate::engine::period::Periods;
 pub use crate::error::{
-    Conflict, ConflictCause, Error, ErrorKind, Landed, Result, ServiceError, TransportCause,
+    Conflict, ConflictCause, Error, ErrorKind, Landed, Refusal, Result, ServiceError,
+    TransportCause,
 };
 #[cfg(feature = "keyed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "keyed")))]

@@ -16,7 +16,7 @@ pub(super) const MAX_DOCUMENT: usize = 64 * 1024;
 
 /// An error answer, with what only the client itself needs to know.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct Refused {
     pub(super) error: ServiceError,
     /// The server's time, if the answer says that the signing time was wrong.
     pub(super) clock_refused: Option<Timestamp>,
@@ -34,7 +34,7 @@ pub(super) fn refusal(
     body: &[u8],
     now: Timestamp,
     hidden: &Hidden<'_>,
-) -> Refusal {
+) -> Refused {
     let document = parse_document(&String::from_utf8_lossy(body), hidden)
         .or_else(|| parse_document(&document_in_header(headers)?, hidden));
     let found = document.is_some();
@@ -51,8 +51,6 @@ pub(super) fn refusal(
         Some(hidden.show(&address_alone(&location?)?))
     };
     let error = ServiceError {
-        status,
-        code: document.code.unwrap_or_default(),
         message,
         request_id: document.request_id.or_else(|| text("x-oss-request-id")),
         host_id: document.host_id,
@@ -63,8 +61,7 @@ pub(super) fn refusal(
             .or_else(location),
         next_append_position: text("x-oss-next-append-position").and_then(|n| decimal(&n)),
         retry_after: retry_after(headers, now),
-        clock_corrected: false,
-        credentials_renewed: false,
+        ..ServiceError::new(status, document.code.unwrap_or_default())
     };
     let about_time = error.code == "RequestTimeTooSkewed"
         || (error.code == "InvalidArgument"
@@ -73,7 +70,7 @@ pub(super) fn refusal(
         let element = document.server_time.and_then(|time| time.parse().ok());
         element.or_else(|| dates::parse_http_date(&text("date")?))
     };
-    Refusal {
+    Refused {
         clock_refused: about_time.then(server_time).flatten(),
         error,
     }
@@ -133,7 +130,7 @@ mod tests {
     use http::HeaderValue;
     use proptest::prelude::*;
 
-    fn refusal(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Refusal {
+    fn refusal(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Refused {
         super::refusal(status, headers, body, now, &Hidden::default())
     }
 

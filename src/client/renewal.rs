@@ -9,7 +9,7 @@ use super::OssClient;
 use super::request::credentials;
 use crate::callback::caught;
 use crate::credentials::Credentials;
-use crate::error::{ErrorKind, ServiceError};
+use crate::error::{ErrorKind, Refusal, ServiceError};
 use crate::values::locks::MutexExt;
 
 /// How long a key whose signatures do not match is not fetched anew, once that gave the same key.
@@ -42,13 +42,10 @@ pub(super) async fn renew(
     answer: &ServiceError,
     refused: &Credentials,
 ) -> bool {
-    let forget = match &*answer.code {
-        "SecurityTokenExpired"
-        | "InvalidSecurityToken"
-        | "InvalidAccessKeyId"
-        | "AccessKeyIdAndSecurityTokenNotMatch" => true,
+    let forget = match answer.refusal {
+        Refusal::Token | Refusal::Key => true,
         // The secret of an id may have been replaced.
-        "SignatureDoesNotMatch" => client.inner.mismatch.is_new(refused),
+        _ if answer.code == "SignatureDoesNotMatch" => client.inner.mismatch.is_new(refused),
         _ => return false,
     };
     if forget {

@@ -11,7 +11,7 @@ use super::operations::append::{AppendObjectRequest, SealAppendObjectRequest};
 use super::operations::get::GetObjectRequest;
 use super::operations::head::{HeadObjectRequest, ObjectMeta};
 use super::operations::list::{ListObjectsRequest, ListedObject};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::store::AppendStore;
 use crate::store::listing::KeyPage;
 use crate::store::request::{AppendAnswer, AppendRequest};
@@ -148,17 +148,14 @@ const NO_SUCH_KEY_EC: &str = "0026-00000001";
 /// missing bucket, says nothing about the object.
 fn is_missing_object(error: &Error) -> bool {
     error.service_error().is_some_and(|answer| {
-        let code_says_so = match &*answer.code {
-            "NoSuchKey" => true,
-            // OSS names the code in a header; where that got lost on the way, its EC or at least
-            // its request id must be there.
-            "" => match &answer.ec {
-                Some(ec) => ec == NO_SUCH_KEY_EC,
-                None => answer.request_id.is_some(),
-            },
-            _ => false,
+        // OSS names the code in a header; where that got lost on the way, its EC or at least its
+        // request id must be there.
+        let without_code = || match &answer.ec {
+            Some(ec) => ec == NO_SUCH_KEY_EC,
+            None => answer.request_id.is_some(),
         };
-        answer.status == 404 && code_says_so
+        answer.refusal == Refusal::NoSuchObject
+            || (answer.status == 404 && answer.code.is_empty() && without_code())
     })
 }
 

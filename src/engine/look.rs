@@ -8,7 +8,9 @@ use super::machine::Moment;
 use super::mark::shown;
 use super::reconcile::{Creator, Question, Verdict, by_content, by_head};
 use super::recovery::{Recovery, closes_the_object, recovery};
-use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Landed, Result, TransportCause};
+use crate::error::{
+    Conflict, ConflictCause, Error, ErrorKind, Landed, Refusal, Result, TransportCause,
+};
 use crate::values::batch::BatchCursor;
 use crate::values::info::ObjectInfo;
 
@@ -249,13 +251,9 @@ impl Moment<'_> {
 
 /// What OSS refused for good, as the kind that callers match on.
 fn refusal(cause: Option<Error>) -> Error {
-    let code = cause
-        .as_ref()
-        .and_then(Error::service_error)
-        .map(|answer| answer.code.as_str());
-    let kind = match code {
-        Some("AppendSealedObjectNotAllowed") => ErrorKind::Sealed,
-        Some("ObjectNotAppendable") => ErrorKind::NotAppendable { object_type: None },
+    let kind = match cause.as_ref().and_then(Error::refusal) {
+        Some(Refusal::Sealed) => ErrorKind::Sealed,
+        Some(Refusal::NotAppendable) => ErrorKind::NotAppendable { object_type: None },
         _ => match cause {
             Some(cause) => return cause,
             None => ErrorKind::NotAppendable { object_type: None },

@@ -1,6 +1,6 @@
 //! The one table that says what may be done after a failed request.
 
-use crate::error::{Error, ErrorKind, ServiceError, TransportCause};
+use crate::error::{Error, ErrorKind, Refusal, ServiceError, TransportCause};
 
 /// What may be done after a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,41 +58,27 @@ fn of_answer(answer: &ServiceError) -> Recovery {
     if answer.credentials_renewed {
         return Recovery::RetryMended(Mended::Key);
     }
-    match answer.code.as_str() {
-        "PositionNotEqualToLength" => return Recovery::Mismatch,
-        "ObjectNotAppendable" | "AppendSealedObjectNotAllowed" | "FileImmutable" => {
-            return Recovery::Closed;
-        }
+    match answer.refusal {
+        Refusal::Position => Recovery::Mismatch,
+        Refusal::Sealed | Refusal::NotAppendable | Refusal::Immutable => Recovery::Closed,
         // The provider has been told; its next credentials may be better.
-        "SecurityTokenExpired" | "InvalidSecurityToken" => {
-            return Recovery::RetryMended(Mended::Token);
-        }
-        "InvalidAccessKeyId" | "AccessKeyIdAndSecurityTokenNotMatch" => {
-            return Recovery::RetryMended(Mended::Key);
-        }
-        // The body was changed or cut on its way; nothing was stored.
-        "InvalidDigest" => return Recovery::Retry,
-        "RequestTimeout" | "IncompleteBody" | "BadRequest" => return Recovery::Reconcile,
-        _ => {}
-    }
-    let has_code = !answer.code.is_empty();
-    match answer.status {
-        // It will not know the request the next time either.
-        501 if has_code => Recovery::Fail,
-        // No source says that OSS throttles before it applies, and something between may repeat.
-        408 | 429 | 500.. => Recovery::Reconcile,
-        409 if !has_code => Recovery::Reconcile,
-        // Not the words of OSS: something between has answered, perhaps after passing it on.
-        _ if !has_code => Recovery::RefusedBetween,
-        _ => Recovery::Fail,
+        Refusal::Token => Recovery::RetryMended(Mended::Token),
+        Refusal::Key => Recovery::RetryMended(Mended::Key),
+        Refusal::Damaged | Refusal::Throttled => Recovery::Retry,
+        Refusal::InDoubt => Recovery::Reconcile,
+        Refusal::Between => Recovery::RefusedBetween,
+        Refusal::Exists
+        | Refusal::Conflict
+        | Refusal::NoSuchObject
+        | Refusal::NoSuchBucket
+        | Refusal::Denied
+        | Refusal::Other => Recovery::Fail,
     }
 }
 
 /// Whether OSS has said that it takes no more appends to the object.
 pub(crate) fn closes_the_object(error: &Error) -> bool {
-    error
-        .service_error()
-        .is_some_and(|answer| of_answer(answer) == Recovery::Closed)
+    error.refusal().is_some_and(Refusal::closes_the_object)
 }
 
 #[cfg(test)]

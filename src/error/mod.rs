@@ -3,6 +3,7 @@
 mod conflict;
 mod io;
 mod kind;
+mod refusal;
 mod service;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 pub use self::conflict::{Conflict, ConflictCause};
 pub use self::kind::{ErrorKind, Landed, TransportCause};
+pub use self::refusal::Refusal;
 pub use self::service::ServiceError;
 use crate::values::path::{ObjectPath, ObjectPathError};
 
@@ -156,6 +158,11 @@ impl Error {
     /// Whether the bytes of the failed append are in the object; `None` if no append was concerned.
     pub fn landed(&self) -> Option<Landed> {
         self.inner.landed
+    }
+
+    /// Why the store has refused the request: this one, or that of the nearest cause that was.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.service_error().map(|answer| answer.refusal)
     }
 
     /// What OSS said: of this error, or of the nearest cause that is an answer of OSS.

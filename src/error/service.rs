@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::refusal::Refusal;
+
 /// An error answer of OSS, as the official SDKs' `RequestError` shows it.
 ///
 /// Fields of the wire's error document, see
@@ -14,6 +16,8 @@ pub struct ServiceError {
     pub status: u16,
     /// OSS's error code, such as `AccessDenied`; empty if the answer had none.
     pub code: String,
+    /// What it means: the only thing that this crate decides by.
+    pub refusal: Refusal,
     /// OSS's explanation.
     pub message: String,
     /// The id to name when asking Alibaba Cloud's support.
@@ -38,13 +42,23 @@ pub struct ServiceError {
 }
 
 impl ServiceError {
-    /// An error answer with this status and code, everything else empty.
+    /// An error answer with this status and code, which mean what they mean with OSS. Everything
+    /// else is empty.
     pub fn new(status: u16, code: impl Into<String>) -> Self {
+        let code = code.into();
         Self {
             status,
-            code: code.into(),
+            refusal: Refusal::of_oss(status, &code),
+            code,
             ..Self::default()
         }
+    }
+
+    /// Says what the answer means, for a store whose codes are not those of OSS.
+    #[must_use]
+    pub fn with_refusal(mut self, refusal: Refusal) -> Self {
+        self.refusal = refusal;
+        self
     }
 }
 

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use crate::drive::attempt::ask;
 use crate::drive::stats::Counters;
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::store::AppendStore;
 use crate::store::listing::{KeyPage, ListedKey};
 use crate::values::info::ObjectKind;
@@ -186,7 +186,5 @@ async fn tried(directory: &impl Directory, names: &KeyNames) -> Result<Option<u6
 }
 
 fn is_forbidden(error: &Error) -> bool {
-    error
-        .service_error()
-        .is_some_and(|answer| answer.status == 403 && answer.code == "AccessDenied")
+    error.refusal() == Some(Refusal::Denied)
 }

@@ -301,8 +301,7 @@ impl<S: AppendStore> Roller<S> {
 fn ends_the_object(error: &Error) -> bool {
     let is_over = match error.kind() {
         ErrorKind::Sealed | ErrorKind::NotAppendable { .. } | ErrorKind::ObjectFull { .. } => true,
-        // 409 is about the state of the object, whatever the code.
-        ErrorKind::Service(answer) => answer.status == 409 && !answer.code.is_empty(),
+        ErrorKind::Service(answer) => answer.refusal.is_about_the_object(),
         ErrorKind::Conflict(conflict) => {
             // What is not there any more, or is shorter, takes nothing at our position.
             let is_gone = conflict.found.is_none_or(|found| found < conflict.expected);

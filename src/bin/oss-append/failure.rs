@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::process::ExitCode;
 
-use oss_append::{Error, ErrorKind, ServiceError, TransportCause};
+use oss_append::{Error, ErrorKind, Refusal, ServiceError, TransportCause};
 
 use crate::output;
 
@@ -78,7 +78,7 @@ impl Failure {
         };
         // A request to the wrong endpoint is denied too, whatever the permissions are.
         let denied =
-            |answer: &ServiceError| answer.code == "AccessDenied" && answer.endpoint.is_none();
+            |answer: &ServiceError| answer.refusal == Refusal::Denied && answer.endpoint.is_none();
         match error.service_error().is_some_and(denied) {
             true => failure.and(format!("the RAM permissions {permissions} are needed")),
             false => failure,
@@ -154,11 +154,9 @@ pub(crate) fn may_pass(error: &Error) -> bool {
 }
 
 fn code_of_answer(answer: &ServiceError) -> u8 {
-    match (answer.code.as_str(), answer.status) {
-        ("PositionNotEqualToLength" | "FileAlreadyExists", _) => CONFLICT,
-        ("ObjectNotAppendable" | "AppendSealedObjectNotAllowed" | "FileImmutable", _) => {
-            TAKES_NO_APPENDS
-        }
+    match (answer.refusal, answer.status) {
+        (Refusal::Position | Refusal::Exists, _) => CONFLICT,
+        (Refusal::NotAppendable | Refusal::Sealed | Refusal::Immutable, _) => TAKES_NO_APPENDS,
         (_, 401 | 403) => NOT_ALLOWED,
         // What an append would be retried for.
         (_, 408 | 429 | 500..) => NOT_REACHED,

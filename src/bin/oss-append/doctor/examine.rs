@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use oss_append::credentials::CredentialsProvider;
-use oss_append::{Error, ErrorKind, ObjectOptions, ObjectPath, OssClient};
+use oss_append::{Error, ErrorKind, ObjectOptions, ObjectPath, OssClient, Refusal};
 
 use super::Prefix;
 use super::report::{Clock, Endpoint, Permission, Report, RoundTrip};
@@ -256,9 +256,7 @@ fn milliseconds(time: Duration) -> f64 {
 }
 
 fn is_missing(error: &Error) -> bool {
-    error
-        .service_error()
-        .is_some_and(|answer| answer.status == 404 && answer.code == "NoSuchKey")
+    error.refusal() == Some(Refusal::NoSuchObject)
 }
 
 fn is_corrected(error: &Error) -> bool {
@@ -268,15 +266,15 @@ fn is_corrected(error: &Error) -> bool {
 }
 
 fn is_denied(error: &Error) -> bool {
-    error
-        .service_error()
-        .is_some_and(|answer| answer.status == 403 && answer.code == "AccessDenied")
+    error.refusal() == Some(Refusal::Denied)
 }
 
 /// Nothing else will succeed either.
 fn is_fatal(error: &Error) -> bool {
     match error.kind() {
-        ErrorKind::Service(answer) => answer.code != "AccessDenied" || answer.endpoint.is_some(),
+        ErrorKind::Service(answer) => {
+            answer.refusal != Refusal::Denied || answer.endpoint.is_some()
+        }
         _ => true,
     }
 }
