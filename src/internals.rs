@@ -62,6 +62,7 @@ pub fn reconcile_applied(position: u64, crc64: u64, batch: &Batch) -> bool {
         sharing: Sharing::Exclusive,
         in_doubt: true,
         creator: Creator::Anybody,
+        tag: None,
     };
     by_head(question, Some(&seen)) == Verdict::Applied(applied)
 }

@@ -152,7 +152,7 @@ fn label(error: &ErrorKind) -> &'static str {
         ErrorKind::Conflict(_) => "conflict",
         ErrorKind::NotAppendable { .. } => "not_appendable",
         ErrorKind::Sealed => "sealed",
-        ErrorKind::ObjectFull { .. } => "object_full",
+        ErrorKind::ObjectFull { .. } | ErrorKind::TooManyAppends { .. } => "object_full",
         ErrorKind::Checksum { .. } => "checksum",
         ErrorKind::ReplayDiffers { .. } => "replay_differs",
         ErrorKind::ReplayTooShort { .. } => "replay_too_short",

@@ -15,6 +15,7 @@ use crate::engine::replay::Ended;
 use crate::engine::window::Window;
 use crate::error::{Error, Result};
 use crate::store::AppendStore;
+use crate::values::batch::Batch;
 use crate::values::path::ObjectPath;
 use crate::values::position::ObjectPosition;
 
@@ -57,6 +58,19 @@ impl<S: AppendStore> Driver<S> {
         let now = self.now();
         let (engine, rules) = (&mut self.engine, &self.options.rules);
         window.with(|window| decide(&mut engine.at(window, rules, now)))
+    }
+
+    /// Refuses a batch that is longer than one append may be.
+    pub(super) fn check_append(&self, batch: &Batch) -> Result<()> {
+        match self.options.rules.limits.max_append {
+            Some(most) if batch.len() > most => Err(Error::invalid_input(format!(
+                "an append of {} bytes is longer than the store takes at once, {most}",
+                batch.len()
+            ))
+            .with_operation("append")
+            .with_object(self.object())),
+            _ => Ok(()),
+        }
     }
 
     /// Finds out the fate of all flights in the window: appends what is not in the object yet.

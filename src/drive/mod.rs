@@ -92,13 +92,15 @@ impl<S: AppendStore> ObjectAppender<S> {
     ///
     /// # Errors
     /// Every kind of [`Error`] but those of the writer; [`Error::landed`] says whether the batch
-    /// is in the object.
+    /// is in the object. [`InvalidInput`](crate::ErrorKind::InvalidInput) for a batch that is
+    /// longer than the store takes at once ([`StoreLimits::max_append`](crate::StoreLimits)).
     ///
     /// # Cancel safety
     /// Safe: see the type. [`unsettled`](Self::unsettled) shows the batch that was kept.
     pub async fn append(&mut self, batch: impl Into<Batch>) -> Result<AppendReceipt> {
         self.settle().await?;
         let batch = batch.into();
+        self.driver.check_append(&batch)?;
         if batch.is_empty() {
             return Ok(self.receipt(self.driver.position(), 0));
         }

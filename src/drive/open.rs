@@ -28,10 +28,13 @@ pub struct ObjectAppenderBuilder<S> {
 
 impl<S: AppendStore> ObjectAppenderBuilder<S> {
     pub(super) fn new(store: S, object: ObjectPath) -> Self {
+        let mut options = AppenderOptions::default();
+        options.rules.limits = store.limits();
+        options.rules.evidence = store.evidence();
         Self {
             store,
             object,
-            options: Arc::default(),
+            options: Arc::new(options),
         }
     }
 

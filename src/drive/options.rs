@@ -173,7 +173,8 @@ macro_rules! appender_option_setters {
         /// Refuses an append that would make the object longer than this, in bytes as they are
         /// stored (compressed ones, if the writer compresses), before it is sent. Default:
         /// 5,000,000,000, the smaller of the two limits that OSS documents
-        /// (<https://www.alibabacloud.com/help/en/oss/developer-reference/appendobject>).
+        /// (<https://www.alibabacloud.com/help/en/oss/developer-reference/appendobject>). What the
+        /// store allows ([`StoreLimits`](crate::StoreLimits)) is never passed.
         pub fn max_object_size(mut self, bytes: u64) -> Self {
             ::std::sync::Arc::make_mut(&mut self.$($field).+).rules.max_object_size = bytes;
             self

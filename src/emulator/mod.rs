@@ -441,6 +441,8 @@ impl StoredObject {
                 },
                 sealed: properties.sealed.is_some(),
                 creator: attributes.metadata.get(ObjectOptions::CREATOR).cloned(),
+                etag: Some(properties.etag.clone()),
+                appends: None,
             },
             etag: properties.etag,
             content_type: attributes.content_type,

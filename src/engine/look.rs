@@ -11,6 +11,7 @@ use super::recovery::{Recovery, closes_the_object, recovery};
 use crate::error::{
     Conflict, ConflictCause, Error, ErrorKind, Landed, Refusal, Result, TransportCause,
 };
+use crate::store::ability::Evidence;
 use crate::values::batch::BatchCursor;
 use crate::values::info::ObjectInfo;
 
@@ -143,10 +144,38 @@ impl Moment<'_> {
             sharing,
             in_doubt: flight.in_doubt,
             creator,
+            tag: self
+                .engine
+                .tag()
+                .filter(|_| self.rules.evidence == Evidence::Tag),
         }))
     }
 
     fn act_on(&mut self, verdict: Verdict, seen: Option<ObjectInfo>) {
+        let (counted, known) = match verdict {
+            Verdict::Applied(_) | Verdict::Torn(_) => (1, true),
+            Verdict::Rebase(_) => (0, false),
+            _ => (0, true),
+        };
+        let counted = self
+            .engine
+            .appends
+            .filter(|_| known)
+            .map(|own| own + counted);
+        self.engine.appends = seen.as_ref().and_then(|seen| seen.appends).or(counted);
+        let tag = match (&verdict, &seen) {
+            (Verdict::Fail(..), _) | (_, None) => None,
+            (_, Some(seen)) => Some((seen.end(), seen.etag.clone())),
+        };
+        self.act_on_verdict(verdict, seen);
+        if let Some((end, tag)) = tag
+            && end == self.engine.given.position
+        {
+            self.engine.remember_tag(tag);
+        }
+    }
+
+    fn act_on_verdict(&mut self, verdict: Verdict, seen: Option<ObjectInfo>) {
         self.step(Step::Next);
         let Some(flight) = self.window.first_mut() else {
             return;
@@ -229,6 +258,7 @@ impl Moment<'_> {
         }
         flight.look = false;
         self.engine.given.crc = seen.crc64;
+        self.engine.remember_tag(seen.etag);
         self.engine.creator = seen.creator;
         self.engine.lost = Some(error);
     }

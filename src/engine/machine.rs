@@ -51,6 +51,10 @@ pub(crate) struct Engine {
     pub(super) mark: Option<Mark>,
     /// The mark that was seen on the object.
     pub(super) creator: Option<String>,
+    /// The tag of the object as it was at that length, from a store that gives no checksum.
+    pub(super) tag: Option<Box<(ObjectPosition, String)>>,
+    /// How many appends the object is made of, where known.
+    pub(super) appends: Option<u64>,
     /// In a box, since few have one.
     pub(super) replay: Option<Box<Replay>>,
     /// In a box: an idle engine has none.
@@ -72,6 +76,8 @@ impl Engine {
             unchecked_mark: false,
             mark,
             creator: None,
+            tag: None,
+            appends: None,
             replay: None,
             job: None,
             lost: None,
@@ -84,12 +90,18 @@ impl Engine {
     pub(crate) fn opened(&mut self, seen: Option<ObjectInfo>, replay: Option<Proven>) {
         self.exists = seen.is_some();
         self.creator = seen.as_ref().and_then(|seen| seen.creator.clone());
+        self.appends = match &seen {
+            Some(seen) => seen.appends,
+            None => Some(0),
+        };
+        let tag = seen.as_ref().and_then(|seen| seen.etag.clone());
         let end = seen.map_or(Proven::EMPTY, |seen| Proven {
             position: seen.end(),
             crc: seen.crc64.or((seen.length == 0).then_some(0)),
         });
         let Some(from) = replay else {
             self.given = end;
+            self.remember_tag(tag);
             return;
         };
         let at_end = end.position == from.position;
@@ -98,6 +110,17 @@ impl Engine {
             ..from
         };
         self.replay = Some(Box::new(Replay::new(from.position, end)));
+    }
+
+    /// Keeps the tag of the object as it is at the end of what is given.
+    pub(super) fn remember_tag(&mut self, tag: Option<String>) {
+        self.tag = tag.map(|tag| Box::new((self.given.position, tag)));
+    }
+
+    /// The object's tag, as it was when it was as long as what is given.
+    pub(super) fn tag(&self) -> Option<&str> {
+        let (position, tag) = self.tag.as_deref()?;
+        (*position == self.given.position).then_some(tag.as_str())
     }
 
     pub(crate) fn object(&self) -> &ObjectPath {

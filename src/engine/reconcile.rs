@@ -37,6 +37,8 @@ pub(crate) struct Question<'a> {
     /// A request for it was sent that OSS has not answered.
     pub(crate) in_doubt: bool,
     pub(crate) creator: Creator<'a>,
+    /// The tag that the object had when it ended at what is proven.
+    pub(crate) tag: Option<&'a str>,
 }
 
 /// Who should have created the object, by the mark in its metadata.
@@ -90,6 +92,7 @@ fn by_creator(question: Question<'_>, seen: &ObjectInfo) -> Option<Verdict> {
         sharing,
         in_doubt,
         creator,
+        ..
     } = question;
     match (creator, seen.creator.as_deref()) {
         (Creator::Us(own), found) => {
@@ -205,7 +208,8 @@ fn by_length(question: Question<'_>, seen: &ObjectInfo) -> Verdict {
         return Verdict::Applied(expected);
     }
     if seen.end() == proven.position {
-        return match proven.has_crc(seen.crc64) {
+        let same_tag = || Some(question.tag? == seen.etag.as_deref()?);
+        return match proven.has_crc(seen.crc64).or_else(same_tag) {
             Some(false) => replaced(),
             // An append of nothing has nothing left to apply.
             _ if batch.is_empty() => Verdict::Applied(proven),
@@ -313,6 +317,7 @@ mod tests {
             sharing,
             in_doubt: true,
             creator: Creator::Anybody,
+            tag: None,
         })
     }
 
@@ -597,6 +602,7 @@ mod tests {
             sharing: Sharing::Exclusive,
             in_doubt: true,
             creator: Creator::Anybody,
+            tag: None,
         };
         assert_eq!(by_head(question, None), Verdict::NotApplied);
         assert_eq!(
@@ -610,6 +616,28 @@ mod tests {
         assert_eq!(
             conflict(by_head(question, Some(&object("x")))),
             (ConflictCause::Foreign, Some(Landed::No))
+        );
+    }
+
+    #[test]
+    fn the_old_length_with_the_old_tag_is_unchanged_and_with_another_tag_replaced() {
+        let batch = Batch::from(BATCH);
+        let question = |tag| Question {
+            proven: proven(),
+            batch: &batch,
+            sharing: Sharing::Exclusive,
+            in_doubt: true,
+            creator: Creator::Anybody,
+            tag,
+        };
+        let mut seen = without_crc(PREFIX);
+        seen.etag = Some("one".into());
+        let unchanged = by_head(question(Some("one")), Some(&seen));
+        assert_eq!(unchanged, Verdict::NotApplied);
+        assert_eq!(by_head(question(None), Some(&seen)), Verdict::NotApplied);
+        assert_eq!(
+            conflict(by_head(question(Some("two")), Some(&seen))),
+            (ConflictCause::Replaced, None)
         );
     }
 
@@ -628,6 +656,7 @@ mod tests {
             sharing,
             in_doubt,
             creator,
+            tag: None,
         };
         by_head(question, Some(seen))
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::store::ability::{Evidence, StoreLimits};
 use crate::values::backoff::Backoff;
 use crate::values::defaults;
 
@@ -15,6 +16,10 @@ pub(crate) struct Rules {
     pub(crate) delivery_timeout: Duration,
     pub(crate) backoff: Backoff,
     pub(crate) max_object_size: u64,
+    /// What the store allows.
+    pub(crate) limits: StoreLimits,
+    /// What the store's answers prove.
+    pub(crate) evidence: Evidence,
     /// Look at each object that was created, whether it has our mark.
     pub(crate) verify_creator: bool,
     /// A batch that is in doubt is sent to where it may still land, even if the object has been
@@ -30,6 +35,8 @@ impl Default for Rules {
             delivery_timeout: defaults::DELIVERY_TIMEOUT,
             backoff: Backoff::default(),
             max_object_size: defaults::MAX_OBJECT_SIZE,
+            limits: StoreLimits::default(),
+            evidence: Evidence::default(),
             verify_creator: false,
             settles_in_place: false,
         }
@@ -37,6 +44,12 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// The most bytes of an object: by the option, and by what the store allows.
+    pub(crate) fn object_limit(&self) -> u64 {
+        let store = self.limits.max_object.unwrap_or(u64::MAX);
+        self.max_object_size.min(store)
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let refuse = |reason: &str| Err(Error::invalid_input(reason));
         if self.attempt_timeout.is_zero() || self.delivery_timeout.is_zero() {

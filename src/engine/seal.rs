@@ -8,6 +8,7 @@ use super::budget::Budget;
 use super::reconcile::{Creator, Question, Sharing, Verdict, by_head};
 use super::recovery::{Recovery, recovery};
 use crate::error::{Error, ErrorKind, Landed, Result};
+use crate::store::ability::Evidence;
 use crate::values::batch::Batch;
 use crate::values::info::ObjectInfo;
 
@@ -70,6 +71,10 @@ impl Moment<'_> {
             sharing: Sharing::Exclusive,
             in_doubt: false,
             creator: Creator::Anybody,
+            tag: self
+                .engine
+                .tag()
+                .filter(|_| self.rules.evidence == Evidence::Tag),
         };
         let verdict = by_head(question, seen.as_ref());
         let Some(job) = &mut self.engine.job else {

@@ -119,8 +119,13 @@ impl Moment<'_> {
         let Some(flight) = self.window.first() else {
             return Ok(());
         };
+        if let (Some(limit), Some(appends)) = (self.rules.limits.max_appends, self.engine.appends)
+            && appends >= limit
+        {
+            return Err(Error::new(ErrorKind::TooManyAppends { limit }));
+        }
         let (limit, length) = (
-            self.rules.max_object_size,
+            self.rules.object_limit(),
             self.engine.given.position.bytes(),
         );
         let batch = flight.body.len();
@@ -155,8 +160,12 @@ impl Moment<'_> {
             return;
         };
         let expected = self.engine.given.after(&flight.body);
-        match judge_answer(expected, answer.next_position, answer.crc64) {
-            Answered::Proven => self.applied(expected),
+        match judge_answer(self.rules.evidence, expected, &answer) {
+            Answered::Proven => {
+                self.applied(expected);
+                self.engine.appends = self.engine.appends.map(|appends| appends + 1);
+                self.engine.remember_tag(answer.etag);
+            }
             Answered::Unproven => {
                 flight.cause = Some(Error::new(ErrorKind::BadAnswer {
                     status: 200,

@@ -28,7 +28,9 @@ impl Error {
             },
             ErrorKind::NotAppendable { .. } => io::ErrorKind::Unsupported,
             ErrorKind::Sealed => io::ErrorKind::ReadOnlyFilesystem,
-            ErrorKind::ObjectFull { .. } => io::ErrorKind::FileTooLarge,
+            ErrorKind::ObjectFull { .. } | ErrorKind::TooManyAppends { .. } => {
+                io::ErrorKind::FileTooLarge
+            }
             ErrorKind::Checksum { .. }
             | ErrorKind::ReplayDiffers { .. }
             | ErrorKind::ReplayTooShort { .. }

@@ -32,6 +32,12 @@ pub enum ErrorKind {
         /// The length of the refused append in bytes.
         batch: u64,
     },
+    /// The append was refused before it was sent: the object is made of as many appends as the store
+    /// allows.
+    TooManyAppends {
+        /// The most appends to an object.
+        limit: u64,
+    },
     /// OSS accepted an append, but its answer proves that the object does not hold what was sent.
     Checksum {
         /// The next position that the answer should have named.
@@ -159,6 +165,11 @@ impl fmt::Display for ErrorKind {
                 f,
                 "the object is full: {length} bytes and {batch} more pass the limit of {limit}; \
                  go on in a new object"
+            ),
+            Self::TooManyAppends { limit } => write!(
+                f,
+                "the object is full: it is made of {limit} appends, which is the most; go on in a \
+                 new object"
             ),
             Self::Checksum {
                 expected_position,

@@ -242,7 +242,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             None => None,
         };
         let shared = appender.options.rules.shared;
-        let limit = appender.options.rules.max_object_size;
+        let limit = appender.options.rules.object_limit();
         let roll_size = self.roll_size.unwrap_or(limit - limit / 64);
         if roll_size == 0 || roll_size > limit {
             return Err(Error::invalid_input(format!(

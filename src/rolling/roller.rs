@@ -300,7 +300,10 @@ impl<S: AppendStore> Roller<S> {
 /// What was sent for it does not get there any more either.
 fn ends_the_object(error: &Error) -> bool {
     let is_over = match error.kind() {
-        ErrorKind::Sealed | ErrorKind::NotAppendable { .. } | ErrorKind::ObjectFull { .. } => true,
+        ErrorKind::Sealed
+        | ErrorKind::NotAppendable { .. }
+        | ErrorKind::ObjectFull { .. }
+        | ErrorKind::TooManyAppends { .. } => true,
         ErrorKind::Service(answer) => answer.refusal.is_about_the_object(),
         ErrorKind::Conflict(conflict) => {
             // What is not there any more, or is shorter, takes nothing at our position.

@@ -1,6 +1,7 @@
 //! The small interface between the exactness layer and the wire: what an object store for appends
 //! must be able to do, and the values that cross it.
 
+pub(crate) mod ability;
 pub(crate) mod listing;
 pub(crate) mod options;
 pub(crate) mod request;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
+use self::ability::{Evidence, StoreLimits};
 use self::listing::KeyPage;
 use self::request::{AppendAnswer, AppendRequest};
 use crate::error::Result;
@@ -62,6 +64,17 @@ pub trait AppendStore: Send + Sync + 'static {
         let _ = (bucket, prefix, after);
         std::future::ready(Ok(None))
     }
+
+    /// The limits of this store, the same in every call. None, unless this is implemented.
+    fn limits(&self) -> StoreLimits {
+        StoreLimits::default()
+    }
+
+    /// What its answers prove, the same in every call. The CRC-64 of the whole object, as with OSS,
+    /// unless this is implemented.
+    fn evidence(&self) -> Evidence {
+        Evidence::default()
+    }
 }
 
 impl<S: AppendStore> AppendStore for Arc<S> {
@@ -92,6 +105,14 @@ impl<S: AppendStore> AppendStore for Arc<S> {
         after: Option<&str>,
     ) -> impl Future<Output = Result<Option<KeyPage>>> + Send {
         (**self).list(bucket, prefix, after)
+    }
+
+    fn limits(&self) -> StoreLimits {
+        (**self).limits()
+    }
+
+    fn evidence(&self) -> Evidence {
+        (**self).evidence()
     }
 }
 

@@ -18,6 +18,10 @@ pub struct ObjectInfo {
     /// [`ObjectOptions::CREATOR`](crate::ObjectOptions::CREATOR), if the store keeps metadata and the
     /// object has it.
     pub creator: Option<String>,
+    /// The object's opaque tag, where the store has one.
+    pub etag: Option<String>,
+    /// How many appends it is made of, where the store tells.
+    pub appends: Option<u64>,
 }
 
 impl ObjectInfo {
@@ -34,6 +38,8 @@ impl ObjectInfo {
             kind: ObjectKind::Appendable,
             sealed: false,
             creator: None,
+            etag: None,
+            appends: None,
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::engine::flush::FlushMode;
 use crate::engine::schedule::Schedule;
 use crate::engine::window::Window;
 use crate::error::{Error, Result};
-use crate::stage::compression::Compression;
+use crate::stage::compression::{Compression, incompressible};
 use crate::store::AppendStore;
 use crate::values::defaults;
 use crate::values::path::ObjectPath;
@@ -236,6 +236,15 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         self.compression
     }
 
+    /// The most bytes that a store takes at once. What cannot be compressed gets a little longer.
+    fn most_in_an_append(&self) -> u64 {
+        match self.appender.options.rules.limits.max_append {
+            None => u64::MAX,
+            Some(most) if self.compression.is_some() => incompressible(most),
+            Some(most) => most.max(1),
+        }
+    }
+
     pub(crate) fn options(&self) -> Result<WriterOptions> {
         let half = |capacity: u64| (capacity / 2).max(1);
         let max_append_size = self.max_append_size.unwrap_or(
@@ -246,6 +255,13 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         let batch_size = self
             .batch_size
             .unwrap_or(defaults::BATCH_SIZE.min(max_append_size));
+        // The defaults do not matter to a store that takes less, and neither does what was asked for.
+        let most = self.most_in_an_append();
+        let too_small = batch_size == 0 || max_append_size < batch_size;
+        let (batch_size, max_append_size) = match too_small {
+            true => (batch_size, max_append_size),
+            false => (batch_size.min(most), max_append_size.min(most)),
+        };
         let buffer_capacity = self
             .buffer_capacity
             .unwrap_or(defaults::BUFFER_CAPACITY.max(max_append_size.saturating_mul(2)));
@@ -258,7 +274,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
                 ));
             }
         }
-        if batch_size == 0 || max_append_size < batch_size {
+        if too_small {
             return Err(Error::invalid_input(format!(
                 "batch_size {batch_size} must be from 1 to max_append_size {max_append_size}"
             )));

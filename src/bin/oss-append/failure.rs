@@ -124,9 +124,10 @@ fn code(error: &Error) -> u8 {
         | ErrorKind::Checksum { .. }
         | ErrorKind::ReplayDiffers { .. }
         | ErrorKind::ReplayTooShort { .. } => CONFLICT,
-        ErrorKind::NotAppendable { .. } | ErrorKind::Sealed | ErrorKind::ObjectFull { .. } => {
-            TAKES_NO_APPENDS
-        }
+        ErrorKind::NotAppendable { .. }
+        | ErrorKind::Sealed
+        | ErrorKind::ObjectFull { .. }
+        | ErrorKind::TooManyAppends { .. } => TAKES_NO_APPENDS,
         ErrorKind::Credentials { .. } => NOT_ALLOWED,
         ErrorKind::Service(answer) => code_of_answer(answer),
         ErrorKind::Transport { .. } => NOT_REACHED,

@@ -128,6 +128,8 @@ impl ObjectMeta {
             kind: self.kind,
             sealed: self.sealed,
             creator: self.metadata.remove(ObjectOptions::CREATOR),
+            etag: self.etag,
+            appends: None,
         }
     }
 }
