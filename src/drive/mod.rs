@@ -91,8 +91,8 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// no request.
     ///
     /// # Errors
-    /// Every kind of [`Error`] but those of the writer; [`Error::landed`] says whether the batch
-    /// is in the object. [`InvalidInput`](crate::ErrorKind::InvalidInput) for a batch that is
+    /// Every kind of [`Error`](crate::Error) but those of the writer;
+    /// [`Error::landed`](crate::Error::landed) says whether the batch is in the object. [`InvalidInput`](crate::ErrorKind::InvalidInput) for a batch that is
     /// longer than the store takes at once ([`StoreLimits::max_append`](crate::StoreLimits)).
     ///
     /// # Cancel safety
