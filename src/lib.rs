@@ -113,6 +113,9 @@ mod metrics;
 mod rolling;
 mod stage;
 mod store;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 mod values;
 mod wire;
 mod writer;

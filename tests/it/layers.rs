@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All modules of the crate's root, from the lowest layer up.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
     // Calls of what the program has given to us.
     "callback",
     // What everything is about: paths, batches, checksums, positions.
@@ -28,8 +28,9 @@ const LAYERS: [&str; 17] = [
     "rolling",
     "keyed",
     "log",
-    // Beside all that: a server for tests, and what benchmarks measure.
+    // Beside all that: a server and a store for tests, and what benchmarks measure.
     "emulator",
+    "testing",
     "internals",
 ];
 

@@ -14,6 +14,7 @@ mod checkpoint;
 mod cli;
 mod client;
 mod compression;
+mod conformance;
 mod copy;
 mod crash;
 mod credentials;
