@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abilities;
 mod adapters;
 mod cancel;
 mod checkpoint;
