@@ -16,6 +16,8 @@ pub struct Fault {
     pub(super) apply: Apply,
     pub(super) answer: Answer,
     pub(super) delay: Duration,
+    pub(super) slow_answer: Duration,
+    pub(super) asks_to_wait: Option<Duration>,
     pub(super) foreign: Option<Bytes>,
     pub(super) wrong_crc: bool,
     pub(super) without_evidence: bool,
@@ -46,6 +48,8 @@ impl Fault {
             apply,
             answer,
             delay: Duration::ZERO,
+            slow_answer: Duration::ZERO,
+            asks_to_wait: None,
             foreign: None,
             wrong_crc: false,
             without_evidence: false,
@@ -113,6 +117,18 @@ impl Fault {
     /// Before anything else, waits so long on tokio's clock.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
+        self
+    }
+
+    /// After all else, waits so long on tokio's clock before the answer is given.
+    pub fn slow_answer(mut self, delay: Duration) -> Self {
+        self.slow_answer = delay;
+        self
+    }
+
+    /// The answer to the append asks to wait so long before the next request.
+    pub fn asks_to_wait(mut self, wait: Duration) -> Self {
+        self.asks_to_wait = Some(wait);
         self
     }
 

@@ -246,13 +246,16 @@ impl MemoryStore {
             }
             look(&shared.objects)
         };
-        answer(fault.answer, looked).await
+        answer(fault, looked).await
     }
 }
 
 /// What is answered in place of what is true.
-async fn answer<T>(answer: Answer, truth: Result<T>) -> Result<T> {
-    match answer {
+async fn answer<T>(fault: Fault, truth: Result<T>) -> Result<T> {
+    if !fault.slow_answer.is_zero() {
+        tokio::time::sleep(fault.slow_answer).await;
+    }
+    match fault.answer {
         Answer::True => truth,
         Answer::Error(error) => Err(error),
         Answer::Never => pending().await,
@@ -277,6 +280,7 @@ impl Shared {
             return Ok(AppendAnswer::default());
         }
         let mut answer = self.objects.append(&arriving)?;
+        answer.delay = fault.asks_to_wait;
         if fault.wrong_crc {
             answer.crc64 = answer.crc64.map(|crc| !crc);
         }
@@ -297,7 +301,7 @@ impl AppendStore for MemoryStore {
             request.progress.advance(chunk.len() as u64);
         }
         let appended = self.lock().append(&request, &fault);
-        answer(fault.answer, appended).await
+        answer(fault, appended).await
     }
 
     async fn head(&self, object: &ObjectPath) -> Result<Option<ObjectInfo>> {
@@ -334,7 +338,7 @@ impl AppendStore for MemoryStore {
                 _ => Ok(()),
             }
         };
-        answer(fault.answer, sealed).await
+        answer(fault, sealed).await
     }
 
     async fn list(

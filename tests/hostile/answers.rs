@@ -1,14 +1,10 @@
 //! What absurd numbers in answers do not become.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::BoxStream;
-use oss_append::{
-    AppendAnswer, AppendRequest, AppendStore, ErrorKind, ObjectAppender, ObjectInfo, ObjectPath,
-    OssAppendWriter, Result,
-};
+use oss_append::testing::{Fault, MemoryStore, On};
+use oss_append::{AppendStore as _, ErrorKind, ObjectAppender, OssAppendWriter};
 
 use crate::source::Source;
 use crate::{client, object};
@@ -58,37 +54,11 @@ async fn the_longest_length_that_is_believed_wraps_nowhere() {
     );
 }
 
-/// Applies every append, and wants the longest wait before the next.
-struct Patient;
-
-impl AppendStore for Patient {
-    async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
-        let crc = oss_append::crc64::checksum(b"x");
-        let mut answer = AppendAnswer::new(request.position + request.body.len(), crc);
-        answer.delay = Some(Duration::MAX);
-        Ok(answer)
-    }
-
-    async fn head(&self, _: &ObjectPath) -> Result<Option<ObjectInfo>> {
-        Ok(None)
-    }
-
-    async fn read_range(
-        &self,
-        _: &ObjectPath,
-        _: Range<u64>,
-    ) -> Result<BoxStream<'static, Result<Bytes>>> {
-        Ok(Box::pin(futures::stream::empty()))
-    }
-
-    async fn seal(&self, _: &ObjectPath, _: u64) -> Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn the_longest_wait_with_the_longest_timeout_does_not_overflow_the_clock() {
-    let mut appender = ObjectAppender::builder(Patient, object())
+    let store = MemoryStore::new();
+    store.fail_next(On::Append, Fault::none().asks_to_wait(Duration::MAX));
+    let mut appender = ObjectAppender::builder(store, object())
         .delivery_timeout(Duration::MAX)
         .open()
         .await

@@ -1,14 +1,12 @@
 //! Promise 7: sharing an object is an explicit choice, and then records are never torn and never
 //! doubled.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use oss_append::testing::{self, MemoryStore, On};
 use oss_append::{
-    AppendAnswer, AppendRequest, AppendStore, Backoff, ConflictCause, ErrorKind, Landed,
-    ObjectInfo, ObjectPath, OssAppendWriter, Result,
+    AppendRequest, AppendStore, Backoff, ConflictCause, ErrorKind, Landed, OssAppendWriter,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
@@ -225,49 +223,17 @@ async fn a_look_for_the_creator_has_time_of_its_own() {
 // ---- sharing is fair
 
 /// A store whose requests take 20 ms, 10 % more or less, the same each way.
-#[derive(Clone, Debug, Default)]
-struct Far(SimStore);
-
-impl Far {
-    async fn way(&self) {
-        let way = 10 * MS;
-        tokio::time::sleep(way.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
-    }
-}
-
-impl AppendStore for Far {
-    async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
-        self.way().await;
-        let answer = self.0.append(request).await;
-        self.way().await;
-        answer
-    }
-
-    async fn head(&self, object: &ObjectPath) -> Result<Option<ObjectInfo>> {
-        self.way().await;
-        let seen = self.0.head(object).await;
-        self.way().await;
-        seen
-    }
-
-    async fn read_range(
-        &self,
-        object: &ObjectPath,
-        range: Range<u64>,
-    ) -> Result<BoxStream<'static, Result<Bytes>>> {
-        self.way().await;
-        self.0.read_range(object, range).await
-    }
-
-    async fn seal(&self, object: &ObjectPath, position: u64) -> Result<()> {
-        self.0.seal(object, position).await
-    }
+fn far() -> MemoryStore {
+    let way = || 10 * MS.mul_f64(0.9 + 0.2 * fastrand::f64());
+    let store = MemoryStore::new();
+    store.fail_by(move |_| Some(testing::Fault::none().delay(way()).slow_answer(way())));
+    store
 }
 
 enum Rival {
     Ours(OssAppendWriter),
     /// Appends, looks where the end is after a conflict, and appends there at once.
-    Loop(Far, u64),
+    Loop(MemoryStore, u64),
 }
 
 impl Rival {
@@ -294,7 +260,7 @@ impl Rival {
 /// Lets them append a record a second each for half a minute. Returns how many appends were sent for
 /// each record, and the longest wait for one.
 async fn compete(writers: usize, ours: bool) -> (f64, Duration) {
-    let store = Far::default();
+    let store = far();
     let mut running = JoinSet::new();
     for id in 0..writers {
         let mut rival = match ours {
@@ -316,12 +282,14 @@ async fn compete(writers: usize, ours: bool) -> (f64, Duration) {
         });
     }
     let longest = running.join_all().await.into_iter().max().unwrap();
-    let mut lines: Vec<String> = store.0.text().lines().map(str::to_owned).collect();
+    let content = store.content(&object()).unwrap();
+    let mut lines: Vec<_> = content.split_inclusive(|byte| *byte == b'\n').collect();
     lines.sort();
     lines.dedup();
     let records = writers * 30;
     assert_eq!(lines.len(), records);
-    (store.0.appends().len() as f64 / records as f64, longest)
+    let appends = store.count(On::Append);
+    (appends as f64 / records as f64, longest)
 }
 
 #[tokio::test(start_paused = true)]
