@@ -1,81 +1,45 @@
 //! Memory and requests are shared by all keys, and none can take them from the rest.
 
-use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::stream::BoxStream;
-use oss_append::{
-    AppendAnswer, AppendRequest, AppendStore, ErrorKind, KeyPage, KeyedWriter, ObjectInfo,
-    ObjectPath, Result,
-};
+use oss_append::testing::{self, MemoryRequest, MemoryStore, On};
+use oss_append::{AppendStore as _, ErrorKind, KeyedWriter, ObjectPath};
 
 use super::{HANGS, check, keyed, large, put, say};
 use crate::support::SEC;
 use crate::support::bucket::SimBucket;
 use crate::support::store::{Fault, Op, service};
 
-/// Counts the requests at a time, each of which takes a second.
-#[derive(Clone, Default)]
-struct Counting {
-    bucket: SimBucket,
-    now: Arc<AtomicUsize>,
-    most: Arc<AtomicUsize>,
-    lists: Arc<AtomicUsize>,
+/// A store each of whose requests takes a second.
+fn slow() -> MemoryStore {
+    let store = MemoryStore::new();
+    store.fail_by(|_| Some(testing::Fault::none().delay(SEC)));
+    store
 }
 
-impl Counting {
-    async fn one(&self) {
-        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(now, Ordering::SeqCst);
-        tokio::time::sleep(SEC).await;
-        self.now.fetch_sub(1, Ordering::SeqCst);
-    }
+/// The most requests at a time that a [`slow`] store has had.
+fn most(store: &MemoryStore) -> usize {
+    let began: Vec<_> = store.requests().into_iter().map(|r| r.at).collect();
+    let under_way = |now| {
+        began
+            .iter()
+            .filter(|at| (now..now + SEC).contains(*at))
+            .count()
+    };
+    began.iter().map(|at| under_way(*at)).max().unwrap_or(0)
 }
 
-impl AppendStore for Counting {
-    async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
-        self.one().await;
-        self.bucket.append(request).await
-    }
-
-    async fn head(&self, object: &ObjectPath) -> Result<Option<ObjectInfo>> {
-        self.one().await;
-        self.bucket.head(object).await
-    }
-
-    async fn read_range(
-        &self,
-        object: &ObjectPath,
-        range: Range<u64>,
-    ) -> Result<BoxStream<'static, Result<Bytes>>> {
-        self.one().await;
-        self.bucket.read_range(object, range).await
-    }
-
-    async fn seal(&self, object: &ObjectPath, position: u64) -> Result<()> {
-        self.one().await;
-        self.bucket.seal(object, position).await
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: Option<&str>,
-    ) -> Result<Option<KeyPage>> {
-        self.one().await;
-        self.lists.fetch_add(1, Ordering::SeqCst);
-        self.bucket.list(bucket, prefix, after).await
-    }
+fn appends(store: &MemoryStore, key: &str) -> usize {
+    let requests = store.requests();
+    let own = |r: &&MemoryRequest| r.on == On::Append && r.key == key;
+    requests.iter().filter(own).count()
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_more_requests_than_allowed_are_made_at_a_time() {
-    let store = Counting::default();
+    let store = slow();
     let writer = KeyedWriter::builder(store.clone(), "bucket").max_concurrent_appends(3);
     let writer = writer.start().unwrap();
     for key in 0..30 {
@@ -83,17 +47,24 @@ async fn no_more_requests_than_allowed_are_made_at_a_time() {
     }
     let start = tokio::time::Instant::now();
     writer.sync().await.unwrap();
-    assert_eq!(store.most.load(Ordering::SeqCst), 3);
+    assert_eq!(most(&store), 3);
     assert_eq!(start.elapsed(), 20 * SEC, "all of the time three");
 }
 
 #[tokio::test(start_paused = true)]
 async fn listings_looks_and_seals_of_sequences_count_as_requests() {
-    let store = Counting::default();
+    let store = slow();
     for forbidden in [false, true] {
         if forbidden {
             // The numbers are tried then.
-            store.bucket.forbid_listing();
+            store.fail_by(|request| {
+                let forbidden = testing::Fault::refused(service(403, "AccessDenied"));
+                let answer = match request.on {
+                    On::List => forbidden,
+                    _ => testing::Fault::none(),
+                };
+                Some(answer.delay(SEC))
+            });
         }
         let writer = KeyedWriter::builder(store.clone(), "bucket")
             .max_concurrent_appends(3)
@@ -107,25 +78,19 @@ async fn listings_looks_and_seals_of_sequences_count_as_requests() {
             writer.sync().await.unwrap();
         }
         writer.shutdown().await.unwrap();
-        assert_eq!(store.most.load(Ordering::SeqCst), 3);
+        assert_eq!(most(&store), 3);
     }
-    assert_eq!(store.lists.load(Ordering::SeqCst), 24);
-    let seals = |key: &str| {
-        store
-            .bucket
-            .object(key)
-            .world()
-            .object
-            .clone()
-            .unwrap()
-            .sealed
-    };
-    assert!(seals("7/1") && seals("7/3") && !seals("7/4"));
+    assert_eq!(store.count(On::List), 24);
+    for (key, sealed) in [("7/1", true), ("7/3", true), ("7/4", false)] {
+        let object = ObjectPath::new("bucket", key).unwrap();
+        let seen = store.head(&object).await.unwrap().unwrap();
+        assert_eq!(seen.sealed, sealed, "{key}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_gathers_while_a_key_waits_for_its_turn_goes_with_it() {
-    let store = Counting::default();
+    let store = slow();
     let writer = KeyedWriter::builder(store.clone(), "bucket")
         .max_concurrent_appends(1)
         .writer(|_, writer| writer.linger(Duration::ZERO));
@@ -142,11 +107,15 @@ async fn what_gathers_while_a_key_waits_for_its_turn_goes_with_it() {
     }
     writer.sync().await.unwrap();
     // The first of them had its turn at once.
-    assert_eq!(store.bucket.object("a").appends().len(), 3);
+    assert_eq!(appends(&store, "a"), 3);
     for key in ["b", "c"] {
-        assert_eq!(store.bucket.object(key).appends().len(), 2);
+        assert_eq!(appends(&store, key), 2);
     }
-    assert_eq!(store.bucket.texts(), ["first,second,third,fourth,"; 3]);
+    for key in ["a", "b", "c"] {
+        let object = ObjectPath::new("bucket", key).unwrap();
+        let content = store.content(&object).unwrap();
+        assert_eq!(content, "first,second,third,fourth,");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +160,7 @@ async fn a_key_that_fails_before_its_request_gives_its_turn_to_others() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_turn_is_no_failure() {
-    let store = Counting::default();
+    let store = slow();
     let writer = KeyedWriter::builder(store.clone(), "bucket")
         .max_concurrent_appends(1)
         .writer(|_, writer| writer.attempt_timeout(2 * SEC).delivery_timeout(5 * SEC));
@@ -200,7 +169,7 @@ async fn waiting_for_a_turn_is_no_failure() {
         say(&writer, &key.to_string(), "x").await;
     }
     writer.sync().await.unwrap();
-    assert_eq!(store.bucket.requests(), 60, "none twice");
+    assert_eq!(store.requests().len(), 60, "none twice");
 }
 
 #[tokio::test(start_paused = true)]
@@ -301,7 +270,7 @@ async fn memory_full_of_bytes_below_their_thresholds_is_made_free_from_the_large
 
 #[tokio::test(start_paused = true)]
 async fn memory_is_made_free_by_many_requests_at_a_time() {
-    let store = Counting::default();
+    let store = slow();
     let writer = KeyedWriter::builder(store.clone(), "bucket")
         .buffer_capacity(1600)
         .max_concurrent_appends(4)
@@ -311,12 +280,12 @@ async fn memory_is_made_free_by_many_requests_at_a_time() {
     for key in 0..160 {
         say(&writer, &key.to_string(), "ten bytes,").await;
     }
-    assert_eq!(store.most.load(Ordering::SeqCst), 0);
+    assert_eq!(most(&store), 0);
     // One producer, who wants the memory of one key at a time.
     for key in 0..16 {
         say(&writer, &key.to_string(), "ten bytes,").await;
     }
-    assert_eq!(store.most.load(Ordering::SeqCst), 4);
+    assert_eq!(most(&store), 4);
 }
 
 #[tokio::test(start_paused = true)]
