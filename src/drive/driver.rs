@@ -62,7 +62,7 @@ impl<S: AppendStore> Driver<S> {
 
     /// Refuses a batch that is longer than one append may be.
     pub(super) fn check_append(&self, batch: &Batch) -> Result<()> {
-        match self.options.rules.limits.max_append {
+        match self.options.rules.limits().max_append {
             Some(most) if batch.len() > most => Err(Error::invalid_input(format!(
                 "an append of {} bytes is longer than the store takes at once, {most}",
                 batch.len()

@@ -29,7 +29,7 @@ pub struct ObjectAppenderBuilder<S> {
 impl<S: AppendStore> ObjectAppenderBuilder<S> {
     pub(super) fn new(store: S, object: ObjectPath) -> Self {
         let mut options = AppenderOptions::default();
-        options.rules.limits = store.limits();
+        options.rules.set_limits(store.limits());
         options.rules.evidence = store.evidence();
         Self {
             store,

@@ -16,8 +16,8 @@ pub(crate) struct Rules {
     pub(crate) delivery_timeout: Duration,
     pub(crate) backoff: Backoff,
     pub(crate) max_object_size: u64,
-    /// What the store allows.
-    pub(crate) limits: StoreLimits,
+    /// What the store allows, where that is not everything. In a box, since few have limits.
+    limits: Option<Box<StoreLimits>>,
     /// What the store's answers prove.
     pub(crate) evidence: Evidence,
     /// Look at each object that was created, whether it has our mark.
@@ -35,7 +35,7 @@ impl Default for Rules {
             delivery_timeout: defaults::DELIVERY_TIMEOUT,
             backoff: Backoff::default(),
             max_object_size: defaults::MAX_OBJECT_SIZE,
-            limits: StoreLimits::default(),
+            limits: None,
             evidence: Evidence::default(),
             verify_creator: false,
             settles_in_place: false,
@@ -44,9 +44,19 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// What the store allows.
+    pub(crate) fn limits(&self) -> StoreLimits {
+        self.limits.as_deref().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn set_limits(&mut self, limits: StoreLimits) {
+        let has_limits = limits != StoreLimits::default();
+        self.limits = has_limits.then(|| Box::new(limits));
+    }
+
     /// The most bytes of an object: by the option, and by what the store allows.
     pub(crate) fn object_limit(&self) -> u64 {
-        let store = self.limits.max_object.unwrap_or(u64::MAX);
+        let store = self.limits().max_object.unwrap_or(u64::MAX);
         self.max_object_size.min(store)
     }
 

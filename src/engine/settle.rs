@@ -119,7 +119,7 @@ impl Moment<'_> {
         let Some(flight) = self.window.first() else {
             return Ok(());
         };
-        if let (Some(limit), Some(appends)) = (self.rules.limits.max_appends, self.engine.appends)
+        if let (Some(limit), Some(appends)) = (self.rules.limits().max_appends, self.engine.appends)
             && appends >= limit
         {
             return Err(Error::new(ErrorKind::TooManyAppends { limit }));

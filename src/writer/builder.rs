@@ -238,7 +238,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
 
     /// The most bytes that a store takes at once. What cannot be compressed gets a little longer.
     fn most_in_an_append(&self) -> u64 {
-        match self.appender.options.rules.limits.max_append {
+        match self.appender.options.rules.limits().max_append {
             None => u64::MAX,
             Some(most) if self.compression.is_some() => incompressible(most),
             Some(most) => most.max(1),
