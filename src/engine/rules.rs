@@ -17,7 +17,7 @@ pub(crate) struct Rules {
     pub(crate) backoff: Backoff,
     pub(crate) max_object_size: u64,
     /// What the store allows, where that is not everything. In a box, since few have limits.
-    limits: Option<Box<StoreLimits>>,
+    pub(super) limits: Option<Box<StoreLimits>>,
     /// What the store's answers prove.
     pub(crate) evidence: Evidence,
     /// Look at each object that was created, whether it has our mark.

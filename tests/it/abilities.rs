@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use oss_append::testing::{Fault, MemoryStore, On};
+use oss_append::testing::{Fault, MemoryRequest, MemoryStore, On};
 use oss_append::{
-    ConflictCause, ErrorKind, Evidence, Landed, ObjectAppender, OssAppendWriter, RollingWriter,
-    StoreLimits,
+    Compression, ConflictCause, ErrorKind, Evidence, Landed, ObjectAppender, OssAppendWriter,
+    RollingWriter, StoreLimits,
 };
 use tokio::io::AsyncWriteExt as _;
 
-use crate::support::{conflict_cause, object};
+use crate::support::{MS, conflict_cause, object};
 
 async fn appender(store: &MemoryStore) -> ObjectAppender<MemoryStore> {
     let builder = ObjectAppender::builder(store.clone(), object());
@@ -184,4 +184,71 @@ async fn a_shared_object_is_continued_behind_others_whatever_a_wrong_position_is
     appender.append("ours").await.unwrap();
     assert_eq!(store.content(&object()).unwrap(), "ours theirs ours");
     assert_eq!(start.elapsed(), Duration::ZERO, "at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_append_is_no_longer_than_the_store_takes() {
+    let store = with_limits(StoreLimits::new().max_append(1000));
+    let builder = OssAppendWriter::builder(store.clone(), object());
+    let builder = builder.compression(Compression::gzip());
+    let mut writer = builder.open().await.unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    let noise: Vec<u8> = (0..10_000).map(|_| random.u8(..)).collect();
+    writer.write_all(&noise).await.unwrap();
+    writer.shutdown().await.unwrap();
+    let appends = store.requests().into_iter().filter(|r| r.on == On::Append);
+    let longest = appends.map(|r| r.range.end - r.range.start).max();
+    assert!(
+        longest.is_some_and(|longest| longest <= 1000),
+        "{longest:?}"
+    );
+}
+
+/// What may go wrong with a request without anybody else at the object.
+fn trouble(request: &MemoryRequest, random: &mut fastrand::Rng) -> Option<Fault> {
+    let fault = match random.u8(..24) {
+        0 => Fault::lost_answer(),
+        1 => Fault::lost_request(),
+        2 => Fault::unreachable(),
+        3 => Fault::throttled(),
+        4 if request.on == On::Append => Fault::late(),
+        5 if request.on == On::Append => Fault::torn(random.usize(1..8)),
+        6 => Fault::none().without_evidence(),
+        _ => return None,
+    };
+    Some(fault.delay(random.u32(..20) * MS))
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_checksums_every_byte_is_there_once_whatever_goes_wrong() {
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let evidence = [Evidence::Tag, Evidence::Length][seed as usize % 2];
+        let store = MemoryStore::new().with_evidence(evidence);
+        let mut builder = OssAppendWriter::builder(store.clone(), object());
+        builder = builder.batch_size(10).linger(MS);
+        let mut writer = builder.open().await.unwrap();
+        let mut faults = random.fork();
+        store.fail_by(move |request| trouble(request, &mut faults));
+        let (late, mut pauses) = (store.clone(), random.fork());
+        let landing = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(pauses.u32(1..300) * MS).await;
+                late.land_late();
+            }
+        });
+        let mut expected = String::new();
+        for number in 0..40 {
+            let line = format!("line {number}\n");
+            writer.write_all(line.as_bytes()).await.unwrap();
+            expected.push_str(&line);
+            if random.bool() {
+                writer.sync().await.unwrap();
+            }
+        }
+        writer.shutdown().await.unwrap();
+        landing.abort();
+        store.land_late();
+        assert_eq!(store.content(&object()).unwrap(), expected, "seed {seed}");
+    }
 }
