@@ -41,7 +41,7 @@ use crate::values::position::StreamPosition;
 /// |---|---|
 /// | `write` | copies into the buffer; pending while the buffer is full |
 /// | [`write_bytes`](Self::write_bytes) | the same for `Bytes`, without copying |
-/// | `flush` | everything written through this handle before is durable on return, by [`FlushMode`] |
+/// | `flush` | everything written through this handle before is durable on return, by [`FlushMode`](crate::FlushMode) |
 /// | [`sync`](Self::sync) | everything accepted before, from all clones, is durable on return, at once, in every mode |
 /// | `shutdown` | `sync`, then seals if asked; nothing more can be written |
 ///

@@ -1,6 +1,6 @@
 //! The keys of one period: from number to key, and from the key in a listing to its number.
 
-/// The keys of the objects of one period, by their numbers: what a [`KeyTemplate`] becomes at one
+/// The keys of the objects of one period, by their numbers: what a [`KeyTemplate`](crate::KeyTemplate) becomes at one
 /// time. By these the objects of a sequence can be found and read.
 ///
 /// ```
