@@ -167,24 +167,12 @@ impl Shared {
             return;
         }
         let announced = !self.unannounced.load(Ordering::Relaxed);
-        if !(announced && self.try_plain(record)) {
+        if !(announced && self.rolling.handle().intake().try_copy(record)) {
             self.record_otherwise(LogRecord {
                 head: record,
                 ..LogRecord::default()
             });
         }
-    }
-
-    /// Logs a record in one piece, if there is room for it.
-    #[inline]
-    fn try_plain(&self, record: &[u8]) -> bool {
-        let mut intake = self.rolling.handle().intake();
-        let admitted = matches!(intake.admit(record.len() as u64, true), Admission::Now(_));
-        if admitted {
-            intake.copy(record);
-            intake.end_record();
-        }
-        admitted
     }
 
     /// Logs a record for which room was set aside.

@@ -39,8 +39,8 @@ pub(crate) enum Admission {
 pub(crate) struct Intake<'a> {
     shared: &'a Arc<Shared>,
     state: MutexGuard<'a, State>,
-    /// Dropped after the lock.
-    let_go: VecDeque<Batch>,
+    /// Dropped after the lock. In a box, since few have any.
+    let_go: Option<Box<VecDeque<Batch>>>,
 }
 
 impl<'a> Intake<'a> {
@@ -49,7 +49,7 @@ impl<'a> Intake<'a> {
         Self {
             shared,
             state: shared.lock(),
-            let_go: VecDeque::new(),
+            let_go: None,
         }
     }
 
@@ -87,6 +87,20 @@ impl<'a> Intake<'a> {
         }
     }
 
+    /// Copies `data` in as a whole, if nothing stands in the way. Most writes need no more; whoever
+    /// is told `false` asks to be admitted.
+    #[inline]
+    pub(crate) fn try_copy(&mut self, data: &[u8]) -> bool {
+        let len = data.len() as u64;
+        let fits = len <= self.room() && len <= self.longest();
+        if !fits || !matches!(self.state.phase, Phase::Open) {
+            return false;
+        }
+        self.copy(data);
+        self.end_record();
+        true
+    }
+
     #[inline]
     fn fit(&mut self, len: u64, whole: bool) -> Admission {
         match self.room() {
@@ -103,7 +117,8 @@ impl<'a> Intake<'a> {
         if whole {
             // What a replay has compared need not be kept, and there would never be room for as much
             // as the buffer holds.
-            self.let_go.append(&mut self.state.window.take_compared());
+            let let_go = self.let_go.get_or_insert_default();
+            let_go.append(&mut self.state.window.take_compared());
         }
         match self.room() {
             room if room >= len => Admission::Now(len),

@@ -82,6 +82,11 @@ impl AsyncWrite for OssAppendWriter {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let by_bytes = matches!(self.shared.records, Records::Ending(_));
+        if !self.has_item && !buf.is_empty() && !by_bytes && self.intake().try_copy(buf) {
+            self.flush_target = None;
+            return Poll::Ready(Ok(buf.len()));
+        }
         self.write_slices(cx, std::iter::once(buf))
             .map_err(io::Error::from)
     }
