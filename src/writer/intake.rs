@@ -39,8 +39,8 @@ pub(crate) enum Admission {
 pub(crate) struct Intake<'a> {
     shared: &'a Arc<Shared>,
     state: MutexGuard<'a, State>,
-    /// Dropped after the lock. In a box, since few have any.
-    let_go: Option<Box<VecDeque<Batch>>>,
+    /// Dropped after the lock.
+    let_go: Option<VecDeque<Batch>>,
 }
 
 impl<'a> Intake<'a> {
