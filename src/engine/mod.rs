@@ -20,6 +20,8 @@ pub(crate) mod place;
 pub(crate) mod reconcile;
 pub(crate) mod recovery;
 pub(crate) mod replay;
+#[cfg(test)]
+mod rows;
 pub(crate) mod rules;
 pub(crate) mod schedule;
 mod seal;
