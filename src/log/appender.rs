@@ -167,7 +167,7 @@ impl Shared {
             return;
         }
         let announced = !self.unannounced.load(Ordering::Relaxed);
-        if !(announced && self.rolling.handle().intake().try_copy(record)) {
+        if !(announced && self.rolling.handle().try_copy(record)) {
             self.record_otherwise(LogRecord {
                 head: record,
                 ..LogRecord::default()

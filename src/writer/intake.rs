@@ -60,10 +60,7 @@ impl<'a> Intake<'a> {
     /// How many bytes fit in now.
     #[inline]
     pub(crate) fn room(&self) -> u64 {
-        let window = &self.state.window;
-        let aside = self.state.reserved + window.compared();
-        let taken = window.held().saturating_add(aside);
-        (self.shared.options.buffer_capacity).saturating_sub(taken)
+        self.state.room(self.shared)
     }
 
     /// Whether `len` bytes may come in: all of them if they have to stay `whole`, else as many as
@@ -85,20 +82,6 @@ impl<'a> Intake<'a> {
             Ok(()) => self.fit(first + second, true),
             Err(error) => Admission::Never(error),
         }
-    }
-
-    /// Copies `data` in as a whole, if nothing stands in the way. Most writes need no more; whoever
-    /// is told `false` asks to be admitted.
-    #[inline]
-    pub(crate) fn try_copy(&mut self, data: &[u8]) -> bool {
-        let len = data.len() as u64;
-        let fits = len <= self.room() && len <= self.longest();
-        if !fits || !matches!(self.state.phase, Phase::Open) {
-            return false;
-        }
-        self.copy(data);
-        self.end_record();
-        true
     }
 
     #[inline]
@@ -257,7 +240,35 @@ impl<'a> Intake<'a> {
     }
 }
 
+impl Shared {
+    /// Copies `data` in as a whole, if nothing stands in the way and it has no ends of records
+    /// within. Most writes need no more, and an [`Intake`] would cost them half as much again;
+    /// whoever is told `false` asks for one.
+    #[inline]
+    pub(super) fn try_copy(&self, data: &[u8]) -> bool {
+        let mut state = self.lock();
+        let len = data.len() as u64;
+        let fits = len <= state.room(self) && len <= self.options.schedule.max_append_size;
+        let is_plain = !matches!(self.records, Records::Ending(_));
+        if !(fits && is_plain && matches!(state.phase, Phase::Open)) {
+            return false;
+        }
+        state.buffer.copy(data, || self.now());
+        state.entered(self, len);
+        state.end_record();
+        true
+    }
+}
+
 impl State {
+    /// How many bytes fit in now.
+    #[inline]
+    fn room(&self, shared: &Shared) -> u64 {
+        let aside = self.reserved + self.window.compared();
+        let taken = self.window.held().saturating_add(aside);
+        shared.options.buffer_capacity.saturating_sub(taken)
+    }
+
     /// Takes `bytes` in, without copying unless they are few.
     pub(super) fn share(&mut self, shared: &Shared, bytes: &Bytes) {
         self.buffer.share(bytes, || shared.now());

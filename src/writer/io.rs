@@ -44,7 +44,6 @@ impl OssAppendWriter {
         self.shared.wait(state, self.waiter, cx)
     }
 
-    #[inline]
     fn write_slices<'a>(
         &mut self,
         cx: &mut Context<'_>,
@@ -82,8 +81,7 @@ impl AsyncWrite for OssAppendWriter {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let by_bytes = matches!(self.shared.records, Records::Ending(_));
-        if !self.has_item && !buf.is_empty() && !by_bytes && self.intake().try_copy(buf) {
+        if !self.has_item && !buf.is_empty() && self.shared.try_copy(buf) {
             self.flush_target = None;
             return Poll::Ready(Ok(buf.len()));
         }

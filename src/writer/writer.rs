@@ -343,6 +343,12 @@ impl OssAppendWriter {
         Intake::new(&self.shared)
     }
 
+    /// Copies `record` in as a whole, if nothing stands in the way.
+    #[inline]
+    pub(crate) fn try_copy(&self, record: &[u8]) -> bool {
+        self.shared.try_copy(record)
+    }
+
     /// Somebody who waits for room, beside this handle.
     pub(crate) fn waiter(&self) -> Waiter<'_> {
         Waiter::new(&self.shared)
