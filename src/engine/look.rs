@@ -42,8 +42,8 @@ impl Moment<'_> {
                 return;
             }
         };
+        let now = self.now;
         if then == Then::Goal
-            && let now = self.now
             && let Some(budget) = self.budget()
         {
             // Another look, if there is one, has its own time.
@@ -152,16 +152,12 @@ impl Moment<'_> {
     }
 
     fn act_on(&mut self, verdict: Verdict, seen: Option<ObjectInfo>) {
-        let (counted, known) = match verdict {
-            Verdict::Applied(_) | Verdict::Torn(_) => (1, true),
-            Verdict::Rebase(_) => (0, false),
-            _ => (0, true),
+        let counted = match verdict {
+            Verdict::Applied(_) | Verdict::Torn(_) => self.engine.appends.map(|own| own + 1),
+            // How many appends the others have made is not known.
+            Verdict::Rebase(_) => None,
+            _ => self.engine.appends,
         };
-        let counted = self
-            .engine
-            .appends
-            .filter(|_| known)
-            .map(|own| own + counted);
         self.engine.appends = seen.as_ref().and_then(|seen| seen.appends).or(counted);
         let tag = match (&verdict, &seen) {
             (Verdict::Fail(..), _) | (_, None) => None,

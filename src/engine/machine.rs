@@ -16,13 +16,13 @@
 //!   object, until they are proven to be there or cannot get there any more.
 //! - What is given is proven, but for what a replay has only compared.
 
-use super::action::{Action, Event, Finished, Goal, Told};
-use super::job::{Job, Step, Task, Then};
-use super::mark::Mark;
 use std::time::Duration;
 
+use super::action::{Action, Event, Finished, Goal, Told};
 use super::budget::{Budget, Wait, asked};
 use super::flush::Time;
+use super::job::{Job, Step, Task, Then};
+use super::mark::Mark;
 use super::reconcile::Sharing;
 use super::replay::{Parts, Replay};
 use super::rules::Rules;

@@ -5,13 +5,13 @@
 //! the writer says so. Until the first append of our own is proven, a request of the predecessor
 //! may still land.
 
-use super::action::{Action, Goal};
-use super::job::{Step, Task, Then};
-use super::machine::{Engine, Moment};
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::action::{Action, Goal};
+use super::job::{Step, Task, Then};
+use super::machine::{Engine, Moment};
 use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Result};
 use crate::values::batch::Batch;
 use crate::values::crc64::{self, Crc64};

@@ -1,10 +1,10 @@
 //! Sealing: the object takes no more appends, from anybody.
 
-use super::job::{Step, Task, Then};
-use super::machine::Moment;
 use std::time::Duration;
 
 use super::budget::Budget;
+use super::job::{Step, Task, Then};
+use super::machine::Moment;
 use super::reconcile::{Creator, Question, Sharing, Verdict, by_head};
 use super::recovery::{Recovery, recovery};
 use crate::error::{Error, ErrorKind, Landed, Result};
@@ -91,84 +91,5 @@ impl Moment<'_> {
             }
             _ => self.seal_again(error),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::action::{Action, Event, Goal};
-    use super::super::flush::Time;
-    use super::super::machine::Engine;
-    use super::super::rules::Rules;
-    use super::super::window::Window;
-    use super::*;
-    use crate::error::TransportCause;
-    use crate::values::path::ObjectPath;
-    use crate::values::position::ObjectPosition;
-
-    /// The end of the delivery timeout.
-    const LATE: Time = Duration::from_secs(120);
-
-    fn working_on(goal: Goal) -> (Engine, Window) {
-        let object = ObjectPath::new("bucket", "object").unwrap();
-        let mut engine = Engine::new(object, None);
-        engine.opened(Some(ObjectInfo::appendable(7, Some(0))), None);
-        let mut window = Window::default();
-        let rules = Rules::default();
-        engine.at(&mut window, &rules, Time::ZERO).start(goal);
-        (engine, window)
-    }
-
-    fn broken() -> Error {
-        Error::transport(TransportCause::Broken, "reset")
-    }
-
-    #[test]
-    fn a_look_after_a_silent_seal_has_time_of_its_own() {
-        let rules = Rules::default();
-        let (mut engine, mut window) = working_on(Goal::Seal);
-        let action = engine.at(&mut window, &rules, Time::ZERO).next(0.5);
-        assert!(matches!(action, Action::Seal(end) if end.bytes() == 7));
-        engine
-            .at(&mut window, &rules, LATE)
-            .on(Event::Sealed(Err(broken())));
-        assert!(matches!(
-            engine.at(&mut window, &rules, LATE).next(0.5),
-            Action::Head
-        ));
-        engine
-            .at(&mut window, &rules, LATE)
-            .on(Event::Looked(Err(broken())));
-        assert!(matches!(
-            engine.at(&mut window, &rules, LATE).next(0.5),
-            Action::Wait(_)
-        ));
-    }
-
-    #[test]
-    fn each_look_at_an_older_object_has_time_of_its_own() {
-        let rules = Rules::default();
-        let (mut engine, mut window) = working_on(Goal::Look(ObjectPosition::new(7)));
-        let action = engine.at(&mut window, &rules, Time::ZERO).next(0.5);
-        assert!(matches!(action, Action::Head));
-        engine
-            .at(&mut window, &rules, LATE)
-            .on(Event::Looked(Ok(None)));
-        assert!(matches!(
-            engine.at(&mut window, &rules, LATE).next(0.5),
-            Action::Wait(_)
-        ));
-        engine.at(&mut window, &rules, LATE).on(Event::Waited(LATE));
-        assert!(matches!(
-            engine.at(&mut window, &rules, LATE).next(0.5),
-            Action::Head
-        ));
-        engine
-            .at(&mut window, &rules, LATE)
-            .on(Event::Looked(Err(broken())));
-        assert!(matches!(
-            engine.at(&mut window, &rules, LATE).next(0.5),
-            Action::Wait(_)
-        ));
     }
 }

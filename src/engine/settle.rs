@@ -1,12 +1,12 @@
 //! The life of one batch: attempts and looks at the object in turn, until its fate is known.
 
-use super::action::{Action, Goal};
-use super::job::{Step, Task, Then};
-use super::machine::Moment;
 use std::time::Duration;
 
+use super::action::{Action, Goal};
 use super::answer::{Answered, judge_answer};
 use super::budget::MAX_ASKED;
+use super::job::{Step, Task, Then};
+use super::machine::Moment;
 use super::recovery::{Recovery, recovery};
 use super::replay::{Compared, Parts};
 use crate::error::{Error, ErrorKind, Landed, Result};

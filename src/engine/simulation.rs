@@ -10,15 +10,15 @@
 //! | `OSS_APPEND_ENGINE_SCHEDULES` | how many schedules each of the two tests runs | 110,000 |
 //! | `OSS_APPEND_SEED` | the first seed | 1 |
 
-use super::action::{Action, Event, Goal};
-use super::machine::Engine;
-use super::mark::{Mark, shown};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::action::{Action, Event, Goal};
 use super::budget::Trip;
 use super::flush::Time;
+use super::machine::Engine;
+use super::mark::{Mark, shown};
 use super::replay::Ended;
 use super::rules::Rules;
 use super::window::Window;

@@ -179,11 +179,16 @@ impl Window {
         }
     }
 
-    /// Whether a part of a compressed flight is in the object, where it is worth nothing. Then the
-    /// flight stays in doubt.
-    pub(crate) fn is_torn(&mut self) -> bool {
-        let torn = self.first_mut().filter(|flight| flight.is_torn());
-        torn.map(|flight| flight.in_doubt = true).is_some()
+    /// Leaves a compressed flight in doubt of which a part is in the object, where it is worth
+    /// nothing. Tells whether there is one.
+    pub(crate) fn doubt_torn(&mut self) -> bool {
+        match self.first_mut() {
+            Some(flight) if flight.is_torn() => {
+                flight.in_doubt = true;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The object takes no more, and nothing that was sent to it can land any more: what is not

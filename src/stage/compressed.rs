@@ -50,7 +50,9 @@ impl<D: Stage> Stage for Compressed<D> {
         let settled = self.inner.settle(window, continues).await;
         match settled {
             // A part of a member is worth nothing, and yet it is there.
-            Err(error) if window.with(Window::is_torn) => Err(error.with_landed(Landed::InDoubt)),
+            Err(error) if window.with(Window::doubt_torn) => {
+                Err(error.with_landed(Landed::InDoubt))
+            }
             settled => settled,
         }
     }

@@ -141,14 +141,14 @@ fn a_compressed_batch_in_doubt_is_taken_back_as_what_was_given() {
 #[test]
 fn a_part_of_a_compressed_batch_leaves_all_of_it_in_doubt() {
     let mut row = torn_and_sealed();
-    assert!(row.window.is_torn());
+    assert!(row.window.doubt_torn());
     assert!(row.window.is_in_doubt());
 }
 
 #[test]
 fn a_batch_is_torn_only_if_it_is_compressed_and_a_part_of_it_is_there() {
-    assert!(!Row::lost().shows("hello wor").window.is_torn());
-    assert!(!packed().window.is_torn());
+    assert!(!Row::lost().shows("hello wor").window.doubt_torn());
+    assert!(!packed().window.doubt_torn());
 }
 
 #[test]
