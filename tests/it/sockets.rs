@@ -516,6 +516,8 @@ struct Outcome {
 /// One object, its writers, and the trouble that they have.
 struct Chaos {
     rng: Rng,
+    /// Nothing gets through at all.
+    doomed: bool,
     emulator: Emulator,
     proxy: Proxy,
     http: reqwest::Client,
@@ -551,6 +553,7 @@ impl Chaos {
         let proxy = Proxy::start(&emulator).await;
         Self {
             rng: Rng::with_seed(seed),
+            doomed: seed % 15 == 7,
             emulator,
             proxy,
             http,
@@ -590,8 +593,9 @@ impl Chaos {
             self.foreign = true;
         }
         // In a hopeless run nothing gets through any more after a while.
-        let hopeless = rng.u8(..12) == 0;
-        let mut lucky = rng.usize(1..12);
+        let hopeless = rng.u8(..12) == 0 || self.doomed;
+        let lucky = rng.usize(1..12);
+        let mut lucky = if self.doomed { 1 } else { lucky };
         let chance = [0.0, 0.1, 0.3][rng.usize(..3)];
         // Stalls cost time: only a few.
         let mut stalls = 2;
