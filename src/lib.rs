@@ -75,14 +75,6 @@
 #![deny(missing_docs)]
 #![warn(missing_debug_implementations, unreachable_pub)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(
-    not(all(feature = "keyed", feature = "tracing")),
-    allow(
-        dead_code,
-        unreachable_pub,
-        reason = "the hooks for what stands on the writer"
-    )
-)]
 
 mod callback;
 pub mod client;
@@ -106,7 +98,7 @@ mod log;
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub mod metrics;
 #[cfg(not(feature = "metrics"))]
-#[allow(unreachable_pub, reason = "public with the feature")]
+#[allow(dead_code, unreachable_pub, reason = "public with the feature")]
 mod metrics;
 #[cfg(feature = "rolling")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
@@ -167,8 +159,8 @@ pub use crate::values::info::{ObjectInfo, ObjectKind};
 pub use crate::values::path::{ObjectPath, ObjectPathError};
 pub use crate::values::progress::Progress;
 pub use crate::writer::{
-    CopyProgress, DurablePositions, OssAppendWriter, OssAppendWriterBuilder, Receipt, Unsent,
-    WriterStats, Written, WrittenPart,
+    CopyProgress, DurablePositions, ManyObjects, OneObject, OssAppendWriter,
+    OssAppendWriterBuilder, Receipt, Unsent, WriterStats, Written, WrittenPart,
 };
 
 /// Compiles and runs the README's examples.

@@ -101,6 +101,7 @@ pub(crate) fn failed_writer(bucket: &str, error: &ErrorKind) {
     facade::count(FAILED_WRITERS, bucket, Some(label(error)), 1);
 }
 
+#[cfg(feature = "rolling")]
 pub(crate) fn finished_object(bucket: &str) {
     facade::count(FINISHED_OBJECTS, bucket, None, 1);
 }

@@ -33,7 +33,9 @@ fn object() -> ObjectPath {
 }
 
 /// Appends nothing until it is told to, or full.
-fn patient<S: AppendStore>(builder: OssAppendWriterBuilder<S>) -> OssAppendWriterBuilder<S> {
+fn patient<S: AppendStore, O>(
+    builder: OssAppendWriterBuilder<S, O>,
+) -> OssAppendWriterBuilder<S, O> {
     builder
         .max_object_size(u64::MAX)
         .batch_size(8 * MIB)

@@ -38,6 +38,10 @@ pub(super) enum Proxy {
 }
 
 /// What the client shows of itself, in PEM.
+#[cfg_attr(
+    not(any(feature = "rustls", feature = "native-tls")),
+    allow(dead_code, reason = "nothing reads it without TLS")
+)]
 #[derive(Clone)]
 pub(super) struct Identity {
     pub(super) certificates: Vec<u8>,

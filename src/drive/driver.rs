@@ -138,6 +138,7 @@ impl<S: AppendStore> Driver<S> {
     }
 
     /// Takes a failure back: the next call goes on with what is in the window.
+    #[cfg(feature = "rolling")]
     pub(crate) fn resume(&mut self, window: &mut impl WindowAccess) {
         self.decide(window, |moment| moment.resume());
     }

@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::values::locks::MutexExt as _;
 use crate::values::progress::Progress;
 
 /// How long a request keeps its turn while nothing of it moves.
@@ -56,7 +57,7 @@ impl Gate {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
-        self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reserved.locked()
     }
 }
 

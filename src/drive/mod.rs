@@ -1,7 +1,9 @@
 //! `ObjectAppender`: one object, unbuffered. It retries, and after every failure finds out what
 //! really happened.
 
-pub(crate) mod attempt;
+#[cfg(feature = "rolling")]
+pub(crate) mod ask;
+mod attempt;
 pub(crate) mod driver;
 pub(crate) mod gate;
 mod open;

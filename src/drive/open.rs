@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ObjectAppender;
 use super::driver::Driver;
-use super::options::{AppenderOptions, OpenMode, appender_option_setters};
+use super::options::{AppenderOptions, OpenMode, appender_option_setters, open_mode_setters};
 use super::stats::Counters;
 use crate::engine::action::Goal;
 use crate::engine::machine::Engine;
@@ -38,6 +38,7 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
         }
     }
 
+    open_mode_setters!(options);
     appender_option_setters!(options);
 
     /// The object to be opened.
@@ -46,6 +47,7 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
     }
 
     /// The same options for another object.
+    #[cfg(feature = "rolling")]
     pub(crate) fn for_object(mut self, object: ObjectPath) -> Self {
         self.object = object;
         self

@@ -56,9 +56,6 @@ impl AppenderOptions {
         if self.rules.shared && self.mode != OpenMode::Append {
             return refuse("a shared object can only be opened for append, not new or in replay");
         }
-        if self.rules.verify_creator && !self.mark_creator {
-            return refuse("verify_creator needs the mark that mark_creator(false) leaves out");
-        }
         self.rules.check()?;
         self.create.check_meta(self.mark_creator)
     }
@@ -67,35 +64,6 @@ impl AppenderOptions {
 /// The setters for a builder that keeps an `Arc` of its [`AppenderOptions`] in the named field path.
 macro_rules! appender_option_setters {
     ($($field:ident).+) => {
-        /// Fails with a [`Conflict`](crate::ErrorKind::Conflict) if the object exists, and creates
-        /// it at once if not.
-        ///
-        /// Default: the object is continued at its end, or created by the first append.
-        ///
-        /// The object is looked at and then appended to, and OSS takes an append at position 0 of
-        /// an empty object as well as of none. So an empty object that somebody else creates
-        /// between the look and the first append goes unnoticed: who may write is decided by the
-        /// first bytes, but the object may have the other's properties.
-        pub fn create_new(mut self) -> Self {
-            ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::drive::options::OpenMode::CreateNew;
-            self
-        }
-
-        /// Writes again from an earlier position: what the object already holds is compared by
-        /// CRC-64 and skipped, what is missing is appended. This makes a source that can be read
-        /// again exactly-once across a crash.
-        ///
-        /// A source that differs from the object is an error before anything is appended
-        /// ([`ReplayDiffers`](crate::ErrorKind::ReplayDiffers)), and so is one that ends before the
-        /// object does ([`ReplayTooShort`](crate::ErrorKind::ReplayTooShort)). An object that is
-        /// gone, or too short for the checkpoint, is a [`Conflict`](crate::ErrorKind::Conflict) when
-        /// it is opened, and a checkpoint of another object
-        /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
-        pub fn replay(mut self, from: $crate::values::checkpoint::Checkpoint) -> Self {
-            ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::drive::options::OpenMode::Replay(from);
-            self
-        }
-
         /// Shares the object with other writers: a foreign append is not a conflict, ours goes
         /// after it, at once. Each append stays whole. Default: off, the object is ours alone.
         ///
@@ -129,15 +97,19 @@ macro_rules! appender_option_setters {
         /// position as the first, is told that they are durable. They are there once. Open an
         /// object by one writer at a time, or by [`shared`](Self::shared) ones.
         pub fn mark_creator(mut self, mark: bool) -> Self {
-            ::std::sync::Arc::make_mut(&mut self.$($field).+).mark_creator = mark;
+            let options = ::std::sync::Arc::make_mut(&mut self.$($field).+);
+            options.mark_creator = mark;
+            options.rules.verify_creator &= mark;
             self
         }
 
         /// Looks at each object that this has created, whether it has our mark: one HEAD more for
         /// each. It finds somebody else's empty object, at the beginning of which OSS lets us
-        /// append: that is a [`Conflict`](crate::ErrorKind::Conflict). Default: off.
+        /// append: that is a [`Conflict`](crate::ErrorKind::Conflict). This needs the mark, and sets it. Default: off.
         pub fn verify_creator(mut self, verify: bool) -> Self {
-            ::std::sync::Arc::make_mut(&mut self.$($field).+).rules.verify_creator = verify;
+            let options = ::std::sync::Arc::make_mut(&mut self.$($field).+);
+            options.rules.verify_creator = verify;
+            options.mark_creator |= verify;
             self
         }
 
@@ -182,3 +154,38 @@ macro_rules! appender_option_setters {
     };
 }
 pub(crate) use appender_option_setters;
+
+/// How one object is opened: not for a builder of many.
+macro_rules! open_mode_setters {
+    ($($field:ident).+) => {
+        /// Fails with a [`Conflict`](crate::ErrorKind::Conflict) if the object exists, and creates
+        /// it at once if not.
+        ///
+        /// Default: the object is continued at its end, or created by the first append.
+        ///
+        /// The object is looked at and then appended to, and OSS takes an append at position 0 of
+        /// an empty object as well as of none. So an empty object that somebody else creates
+        /// between the look and the first append goes unnoticed: who may write is decided by the
+        /// first bytes, but the object may have the other's properties.
+        pub fn create_new(mut self) -> Self {
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::drive::options::OpenMode::CreateNew;
+            self
+        }
+
+        /// Writes again from an earlier position: what the object already holds is compared by
+        /// CRC-64 and skipped, what is missing is appended. This makes a source that can be read
+        /// again exactly-once across a crash.
+        ///
+        /// A source that differs from the object is an error before anything is appended
+        /// ([`ReplayDiffers`](crate::ErrorKind::ReplayDiffers)), and so is one that ends before the
+        /// object does ([`ReplayTooShort`](crate::ErrorKind::ReplayTooShort)). An object that is
+        /// gone, or too short for the checkpoint, is a [`Conflict`](crate::ErrorKind::Conflict) when
+        /// it is opened, and a checkpoint of another object
+        /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
+        pub fn replay(mut self, from: $crate::values::checkpoint::Checkpoint) -> Self {
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::drive::options::OpenMode::Replay(from);
+            self
+        }
+    };
+}
+pub(crate) use open_mode_setters;

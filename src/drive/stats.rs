@@ -1,12 +1,13 @@
 //! Counters of an appender, readable while it works and told to the metrics.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::engine::action::Told;
 use crate::error::Error;
 use crate::metrics;
+use crate::values::locks::MutexExt as _;
 
 /// What an appender has done so far.
 #[derive(Clone, Debug, Default)]
@@ -119,6 +120,6 @@ impl Counters {
     }
 
     fn last(&self) -> std::sync::MutexGuard<'_, Last> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.locked()
     }
 }

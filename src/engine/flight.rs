@@ -13,9 +13,9 @@ pub(crate) struct Flight {
     /// settled since.
     pub(super) body: Batch,
     /// With compression, what `body` was made of.
-    packed: Option<Box<Packed>>,
+    pub(super) packed: Option<Box<Packed>>,
     /// No byte of it is older.
-    since: Time,
+    pub(super) since: Time,
     /// Where its first byte is in the object, or is to be; `None` until it has its turn.
     pub(super) start: Option<ObjectPosition>,
     /// The length of `body` before anything was settled.
@@ -37,11 +37,11 @@ pub(crate) struct Flight {
 
 /// A compressed batch.
 #[derive(Debug)]
-struct Packed {
+pub(super) struct Packed {
     /// What the caller gave.
     given: Batch,
     /// The whole of what that was compressed to.
-    whole: Batch,
+    pub(super) whole: Batch,
 }
 
 impl Flight {
@@ -95,28 +95,8 @@ impl Flight {
 
     /// A part of it is there that is worth nothing without the rest.
     pub(super) fn is_torn(&self) -> bool {
-        self.is_packed() && self.body.len() < self.len
-    }
-
-    /// Nothing more of it gets into the object that it was meant for: it is for another. A part of
-    /// a compressed batch is worth nothing there.
-    pub(super) fn release(&mut self) {
-        let body = match &self.packed {
-            Some(packed) => packed.whole.clone(),
-            None => self.body.clone(),
-        };
-        let packed = self.packed.take();
-        *self = Self {
-            packed,
-            ..Self::new(body, self.since)
-        };
-    }
-
-    /// Takes it up again after it was given up.
-    pub(super) fn resume(&mut self) {
-        self.refused = false;
-        self.cause = None;
-        self.look = self.in_doubt;
+        let packed = self.packed.as_ref();
+        packed.is_some_and(|packed| self.body.len() < packed.whole.len())
     }
 
     /// The object's length that a position mismatch named.

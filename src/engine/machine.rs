@@ -205,14 +205,6 @@ pub(crate) struct Moment<'a> {
 }
 
 impl Moment<'_> {
-    /// Takes a failure back: the next goal goes on with the pending batch.
-    pub(crate) fn resume(&mut self) {
-        self.engine.failed = None;
-        if let Some(flight) = self.window.first_mut() {
-            flight.resume();
-        }
-    }
-
     /// Begins with `goal`. Whatever was under way before was given up.
     pub(crate) fn start(&mut self, goal: Goal) {
         if let (Goal::Settle, Some(flight)) = (goal, self.window.first_mut()) {

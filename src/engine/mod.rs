@@ -15,10 +15,16 @@ mod job;
 mod look;
 pub(crate) mod machine;
 pub(crate) mod mark;
+#[cfg_attr(
+    not(feature = "rolling"),
+    allow(dead_code, unreachable_pub, reason = "public with the feature")
+)]
 pub(crate) mod period;
 pub(crate) mod place;
 pub(crate) mod reconcile;
 pub(crate) mod recovery;
+#[cfg(feature = "rolling")]
+mod release;
 pub(crate) mod replay;
 #[cfg(test)]
 mod rows;

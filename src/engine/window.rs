@@ -36,7 +36,7 @@ pub(crate) struct Window {
     settled: StreamPosition,
     durable: StreamPosition,
     /// In boxes, so that an idle window is small.
-    flights: VecDeque<Box<Flight>>,
+    pub(super) flights: VecDeque<Box<Flight>>,
     /// What was settled since somebody asked for it.
     landed: Vec<Settled>,
     compared: Compared,
@@ -188,14 +188,6 @@ impl Window {
                 true
             }
             _ => false,
-        }
-    }
-
-    /// The object takes no more, and nothing that was sent to it can land any more: what is not
-    /// settled goes to another one.
-    pub(crate) fn release(&mut self) {
-        for flight in &mut self.flights {
-            flight.release();
         }
     }
 

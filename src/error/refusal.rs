@@ -90,6 +90,7 @@ impl Refusal {
     }
 
     /// Whether it is about the state of the object, and not about the request.
+    #[cfg(feature = "rolling")]
     pub(crate) fn is_about_the_object(self) -> bool {
         self.closes_the_object() || matches!(self, Self::Position | Self::Exists | Self::Conflict)
     }

@@ -17,12 +17,12 @@ use crate::rolling::RollingWriterBuilder;
 use crate::store::AppendStore;
 use crate::values::defaults;
 use crate::values::path::{ObjectPath, check_bucket};
-use crate::writer::OssAppendWriterBuilder;
 use crate::writer::observer::Observer;
+use crate::writer::{ManyObjects, OssAppendWriterBuilder};
 
 type Function = Arc<dyn Fn(&str) -> String + Send + Sync>;
-type Plain<S> =
-    dyn Fn(&str, OssAppendWriterBuilder<Arc<S>>) -> OssAppendWriterBuilder<Arc<S>> + Send + Sync;
+type EachObject<S> = OssAppendWriterBuilder<Arc<S>, ManyObjects>;
+type Plain<S> = dyn Fn(&str, EachObject<S>) -> EachObject<S> + Send + Sync;
 type Rolling<S> = dyn Fn(&str, RollingWriterBuilder<S>) -> RollingWriterBuilder<S> + Send + Sync;
 
 /// Options for starting a [`KeyedWriter`].
@@ -134,13 +134,13 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     /// [share](KeyedWriter#keys-that-are-stuck) that it has anyway; a write to a key that has so much
     /// waits, and keeps no other from going on.
     ///
-    /// `create_new`, `replay` and `seal_on_shutdown` are refused when the key is written to, since
-    /// a key can be opened more than once.
-    ///
     /// Each key writes to one object then, and this takes the place of [`rolling`](Self::rolling).
     pub fn writer(
         mut self,
-        configure: impl Fn(&str, OssAppendWriterBuilder<Arc<S>>) -> OssAppendWriterBuilder<Arc<S>>
+        configure: impl Fn(
+            &str,
+            OssAppendWriterBuilder<Arc<S>, ManyObjects>,
+        ) -> OssAppendWriterBuilder<Arc<S>, ManyObjects>
         + Send
         + Sync
         + 'static,
@@ -154,7 +154,7 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     /// [`writer`](Self::writer); use that of the `RollingWriterBuilder`.
     ///
     /// Closing a key finishes its object, as a shutdown of its writer does; the object is continued
-    /// when the key comes again.
+    /// when the key comes again. Hence `seal_on_shutdown` is refused when the key is written to.
     ///
     /// ```
     /// # fn example(client: oss_append::OssClient) {

@@ -9,7 +9,6 @@ use tokio::sync::Semaphore;
 
 use crate::drive::ObjectAppenderBuilder;
 use crate::drive::driver::Driver;
-use crate::drive::options::OpenMode;
 use crate::drive::stats::Counters;
 use crate::drive::window::WindowAccess;
 use crate::error::{Error, Result};
@@ -18,7 +17,8 @@ use crate::stage::{RollReason, Space, Stage};
 use crate::store::AppendStore;
 use crate::writer::buffer::records::Records;
 use crate::writer::observer::Observer;
-use crate::writer::{OssAppendWriter, OssAppendWriterBuilder};
+use crate::writer::parts::Parts;
+use crate::writer::{ManyObjects, OssAppendWriter, OssAppendWriterBuilder};
 
 struct KeyObject<S> {
     counters: Arc<Counters>,
@@ -102,7 +102,7 @@ const SEALED_KEY: &str =
 /// Starts the bare writer of a key, with all that it does told to `observer` and each request
 /// through `gate`. Makes no request before there is something to append.
 pub(super) fn start<S: AppendStore>(
-    builder: OssAppendWriterBuilder<Arc<S>>,
+    builder: OssAppendWriterBuilder<Arc<S>, ManyObjects>,
     gate: Arc<Semaphore>,
     observer: Arc<dyn Observer>,
     runtime: &Handle,
@@ -115,14 +115,6 @@ pub(super) fn start<S: AppendStore>(
     let mut appender = builder.appender();
     Arc::make_mut(&mut appender.options).ending = options.ending.clone();
     appender.options.check().map_err(context)?;
-    if appender.options.mode != OpenMode::Append {
-        return Err(context(Error::invalid_input(
-            "create_new and replay are not for keys: one that comes again is continued",
-        )));
-    }
-    if options.seal {
-        return Err(context(Error::invalid_input(SEALED_KEY)));
-    }
     options.observer = Some(observer);
     options.keep_memory = Duration::ZERO;
     let counters = Arc::new(Counters::new(object.bucket()));
@@ -130,16 +122,16 @@ pub(super) fn start<S: AppendStore>(
         counters: Arc::clone(&counters),
         state: State::Closed(appender),
     };
-    Ok(OssAppendWriter::start(
-        runtime,
+    let parts = Parts {
         object,
         options,
         counters,
-        Records::Writes,
+        records: Records::Writes,
         stage,
-        compression.map(|compression| (compression, u64::MAX)),
-        None,
-    ))
+        compression: compression.map(|compression| (compression, u64::MAX)),
+        clock: None,
+    };
+    Ok(parts.start(runtime))
 }
 
 /// The same for a key with a sequence of objects.
@@ -149,24 +141,14 @@ pub(super) fn start_sequence<S: AppendStore>(
     observer: Arc<dyn Observer>,
     runtime: &Handle,
 ) -> Result<OssAppendWriter> {
-    let mut prepared = builder
-        .writer(|writer| writer.pass_through(gate))
-        .prepare()?;
-    if prepared.options.seal {
+    let prepared = builder.writer(|writer| writer.pass_through(gate));
+    let mut parts = prepared.prepare()?.parts;
+    if parts.options.seal {
         return Err(Error::invalid_input(SEALED_KEY)
             .with_operation("open")
-            .with_object(&prepared.sequence));
+            .with_object(&parts.object));
     }
-    prepared.options.observer = Some(observer);
-    prepared.options.keep_memory = Duration::ZERO;
-    Ok(OssAppendWriter::start(
-        runtime,
-        prepared.sequence,
-        prepared.options,
-        prepared.counters,
-        prepared.records,
-        prepared.roller,
-        prepared.compression,
-        prepared.clock,
-    ))
+    parts.options.observer = Some(observer);
+    parts.options.keep_memory = Duration::ZERO;
+    Ok(parts.start(runtime))
 }

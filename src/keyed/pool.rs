@@ -12,7 +12,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use super::failed::{FailedKey, KeyedError, OnFailed};
 use super::table::{CLOSES_WITHIN, Signal, Slot, Table};
 use crate::callback::caught;
 use crate::error::{Error, ErrorKind, Result};
+use crate::values::locks::MutexExt as _;
 use crate::writer::intake::Admission;
 use crate::writer::observer::Observer;
 use crate::writer::{OssAppendWriter, Receipt, Unsent};
@@ -98,7 +99,7 @@ impl Pool {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.locked()
     }
 
     pub(super) async fn write(self: &Arc<Self>, key: &str, record: Bytes) -> Result<Receipt> {

@@ -10,17 +10,17 @@ use super::roller::{Plan, Roller};
 use super::standing::Standing;
 use super::template::KeyTemplate;
 use super::writer::RollingWriter;
-use crate::drive::options::OpenMode;
 use crate::drive::stats::Counters;
 use crate::engine::period::Periods;
 use crate::error::{Error, Result};
 use crate::stage::Stage;
-use crate::stage::compression::{Compression, incompressible};
+use crate::stage::compression::incompressible;
 use crate::store::AppendStore;
 use crate::values::path::ObjectPath;
-use crate::writer::OssAppendWriterBuilder;
 use crate::writer::buffer::records::Records;
+use crate::writer::parts::Parts;
 use crate::writer::periods::{PeriodClock, WallClock};
+use crate::writer::{ManyObjects, OssAppendWriterBuilder};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -32,12 +32,13 @@ pub struct RollingWriterBuilder<S> {
     store: Arc<S>,
     bucket: String,
     template: String,
-    writer: OssAppendWriterBuilder<Arc<S>>,
+    writer: OssAppendWriterBuilder<Arc<S>, ManyObjects>,
     records: Records,
     roll_size: Option<u64>,
     every: Option<Duration>,
     utc_offset: i32,
     seal: bool,
+    seal_last: bool,
     keep_trying: bool,
     on_finished: Option<OnFinished>,
     clock: WallClock,
@@ -56,6 +57,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             every: None,
             utc_offset: 0,
             seal: false,
+            seal_last: false,
             keep_trying: false,
             on_finished: None,
             clock: WallClock::default(),
@@ -64,13 +66,11 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
 
     /// Sets the options that each object is written with: batch size, buffer, timeouts, object
     /// options, sharing, and so on.
-    ///
-    /// [`create_new`](OssAppendWriterBuilder::create_new) and
-    /// [`replay`](OssAppendWriterBuilder::replay) are for one object, and refused by
-    /// [`open`](Self::open).
     pub fn writer(
         mut self,
-        configure: impl FnOnce(OssAppendWriterBuilder<Arc<S>>) -> OssAppendWriterBuilder<Arc<S>>,
+        configure: impl FnOnce(
+            OssAppendWriterBuilder<Arc<S>, ManyObjects>,
+        ) -> OssAppendWriterBuilder<Arc<S>, ManyObjects>,
     ) -> Self {
         self.writer = configure(self.writer);
         self
@@ -144,9 +144,15 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
     /// Default: off.
     ///
     /// The last object is not sealed at shutdown, since the next run may continue it, unless
-    /// [`seal_on_shutdown`](OssAppendWriterBuilder::seal_on_shutdown) is set.
+    /// [`seal_on_shutdown`](Self::seal_on_shutdown) is set.
     pub fn seal_finished(mut self, seal: bool) -> Self {
         self.seal = seal;
+        self
+    }
+
+    /// Seals the last object at `shutdown`, so that nobody can append to it any more. Default: off.
+    pub fn seal_on_shutdown(mut self, seal: bool) -> Self {
+        self.seal_last = seal;
         self
     }
 
@@ -200,8 +206,8 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
     /// Safe.
     pub async fn open(self) -> Result<RollingWriter> {
         let mut prepared = self.prepare()?;
-        let period = prepared.clock.as_mut().map(PeriodClock::first);
-        prepared.roller.open(period).await?;
+        let period = prepared.parts.clock.as_mut().map(PeriodClock::first);
+        prepared.parts.stage.open(period).await?;
         Ok(RollingWriter::start(prepared))
     }
 
@@ -225,6 +231,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             Error::invalid_input("a writer needs a tokio runtime").with_source(error)
         })?;
         let mut options = self.writer.options()?;
+        options.seal = self.seal_last;
         let compression = self.writer.compression_used();
         let sequence = self.writer.object().clone();
         let mut appender = self.writer.appender();
@@ -232,11 +239,6 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         appender_options.rules.settles_in_place = true;
         appender_options.ending = options.ending.clone();
         appender.options.check()?;
-        if appender.options.mode != OpenMode::Append {
-            return Err(Error::invalid_input(
-                "create_new and replay are for one object, not for a sequence of them",
-            ));
-        }
         let periods = match self.every {
             Some(every) => Some(Periods::new(every, self.utc_offset)?),
             None => None,
@@ -278,20 +280,26 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             compressed: compression.is_some(),
             appender,
         };
+        let stage = Roller::new(plan, Arc::clone(&counters), Arc::clone(&standing));
+        // With the most bytes that always fit in an object.
+        let compression = compression.map(|compression| (compression, incompressible(roll_size)));
+        let records = match self.records {
+            Records::Bytes if shared => Records::Writes,
+            records => records,
+        };
         Ok(Prepared {
             runtime,
-            sequence,
             can_roll: by_size,
-            roller: Roller::new(plan, Arc::clone(&counters), Arc::clone(&standing)),
-            compression: compression.map(|compression| (compression, incompressible(roll_size))),
-            clock: periods.map(|periods| PeriodClock::new(periods, self.clock)),
-            options,
-            records: match self.records {
-                Records::Bytes if shared => Records::Writes,
-                records => records,
-            },
-            counters,
             standing,
+            parts: Parts {
+                object: sequence,
+                options,
+                counters,
+                records,
+                stage,
+                compression,
+                clock: periods.map(|periods| PeriodClock::new(periods, self.clock)),
+            },
         })
     }
 }
@@ -299,14 +307,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
 /// What a writer is started with.
 pub(crate) struct Prepared<S> {
     pub(crate) runtime: tokio::runtime::Handle,
-    pub(crate) sequence: ObjectPath,
     pub(crate) can_roll: bool,
-    pub(crate) roller: Roller<S>,
-    /// With the most bytes that always fit in an object.
-    pub(crate) compression: Option<(Compression, u64)>,
-    pub(crate) clock: Option<PeriodClock>,
-    pub(crate) options: crate::writer::builder::WriterOptions,
-    pub(crate) records: Records,
-    pub(crate) counters: Arc<Counters>,
     pub(crate) standing: Arc<Standing>,
+    pub(crate) parts: Parts<Roller<S>>,
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::drive::attempt::ask;
+use crate::drive::ask::ask;
 use crate::drive::stats::Counters;
 use crate::error::{Error, Refusal, Result};
 use crate::store::AppendStore;

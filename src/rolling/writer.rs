@@ -125,16 +125,7 @@ impl RollingWriter {
 
     pub(super) fn start<S: AppendStore>(prepared: Prepared<S>) -> Self {
         Self {
-            inner: OssAppendWriter::start(
-                &prepared.runtime,
-                prepared.sequence,
-                prepared.options,
-                prepared.counters,
-                prepared.records,
-                prepared.roller,
-                prepared.compression,
-                prepared.clock,
-            ),
+            inner: prepared.parts.start(&prepared.runtime),
             standing: prepared.standing,
             can_roll: prepared.can_roll,
         }
@@ -245,6 +236,7 @@ impl RollingWriter {
     }
 
     /// The writer to the sequence.
+    #[cfg(feature = "tracing")]
     pub(crate) fn handle(&self) -> &OssAppendWriter {
         &self.inner
     }

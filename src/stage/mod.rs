@@ -86,6 +86,10 @@ impl Space {
 }
 
 /// Why an object was finished.
+#[cfg_attr(
+    not(feature = "rolling"),
+    allow(dead_code, unreachable_pub, reason = "public with the feature")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RollReason {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::pending;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -19,6 +19,7 @@ use crate::store::ability::{Evidence, StoreLimits};
 use crate::store::listing::KeyPage;
 use crate::store::request::{AppendAnswer, AppendRequest};
 use crate::values::info::ObjectInfo;
+use crate::values::locks::MutexExt as _;
 use crate::values::path::ObjectPath;
 
 /// A store of appendable objects in memory that keeps the rules of OSS, and whose requests fail as
@@ -201,7 +202,7 @@ impl MemoryStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.locked()
     }
 
     /// Notes a request, waits as told, and says what goes wrong with it.
@@ -376,5 +377,31 @@ impl fmt::Debug for MemoryStore {
             .field("limits", &self.limits)
             .field("evidence", &self.evidence)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::writer::OssAppendWriter;
+
+    /// Its primitives are not those of a release here, see the module `writer::sync`.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_writer_works_in_unit_tests() {
+        let object = ObjectPath::new("bucket", "object").unwrap();
+        let store = MemoryStore::new();
+        let builder = OssAppendWriter::builder(store.clone(), object.clone());
+        let builder = builder.batch_size(2).max_append_size(4).buffer_capacity(16);
+        let mut writer = builder.open().await.unwrap();
+        let mut other = writer.clone();
+        let other = tokio::spawn(async move { other.write_all(&[b'a'; 100]).await });
+        writer.write_all(&[b'b'; 100]).await.unwrap();
+        other.await.unwrap().unwrap();
+        writer.shutdown().await.unwrap();
+        let content = store.content(&object).unwrap();
+        let of = |byte| content.iter().filter(|found| **found == byte).count();
+        assert_eq!((content.len(), of(b'a'), of(b'b')), (200, 100, 100));
     }
 }

@@ -1,5 +1,6 @@
 //! The writer's options and its opening.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffer::records::Records;
 use super::observer::Observer;
-use super::shared::Shared;
+use super::parts::Parts;
 use super::worker;
 use super::writer::OssAppendWriter;
 use crate::drive::gate::Gate;
-use crate::drive::options::{OpenMode, appender_option_setters};
+use crate::drive::options::{OpenMode, appender_option_setters, open_mode_setters};
 use crate::drive::stats::Counters;
 use crate::drive::{ObjectAppender, ObjectAppenderBuilder};
 use crate::engine::flush::FlushMode;
@@ -48,10 +49,30 @@ pub(crate) struct WriterOptions {
 /// bursts, and the linger of a trickle.
 const KEEP_MEMORY: Duration = Duration::from_secs(5);
 
+/// Options of a writer to one object, see [`OssAppendWriterBuilder`].
+#[derive(Clone, Copy, Debug)]
+pub struct OneObject;
+
+/// Options of a writer to many objects, see [`OssAppendWriterBuilder`].
+///
+/// ```compile_fail,E0599
+/// # fn example(client: oss_append::OssClient) {
+/// oss_append::RollingWriter::builder(client, "logs", "%Y/%m/%d-{seq}.log")
+///     .writer(|writer| writer.create_new());
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ManyObjects;
+
 /// Options for opening an [`OssAppendWriter`].
+///
+/// A rolling or a keyed writer has them too, for each of its objects. They are of type
+/// `OssAppendWriterBuilder<S, ManyObjects>` then, which lacks those that mean something for
+/// [one object](OneObject) alone.
 #[derive(Clone, Debug)]
 #[must_use = "call `open` to get the writer"]
-pub struct OssAppendWriterBuilder<S> {
+pub struct OssAppendWriterBuilder<S, O = OneObject> {
+    objects: PhantomData<O>,
     appender: ObjectAppenderBuilder<S>,
     compression: Option<Compression>,
     batch_size: Option<u64>,
@@ -62,9 +83,10 @@ pub struct OssAppendWriterBuilder<S> {
     seal: bool,
 }
 
-impl<S: AppendStore> OssAppendWriterBuilder<S> {
+impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
     pub(crate) fn new(store: S, object: ObjectPath) -> Self {
         Self {
+            objects: PhantomData,
             appender: ObjectAppender::builder(store, object),
             compression: None,
             batch_size: None,
@@ -116,12 +138,6 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         self
     }
 
-    /// Seals the object at `shutdown`, so that nobody can append to it any more. Default: off.
-    pub fn seal_on_shutdown(mut self, seal: bool) -> Self {
-        self.seal = seal;
-        self
-    }
-
     /// Compresses what is written: each append is one complete gzip member or zstd frame, so that
     /// the object can be read by `zcat` or `zstdcat` after each of them, also after a crash, and can
     /// be continued by opening it again. Default: not.
@@ -148,7 +164,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     /// at: do not go on with another compression, or with none.
     ///
     /// A replay cannot be compressed, since it compares what is written with what is stored: it is
-    /// refused by [`open`](Self::open).
+    /// refused by [`open`](OssAppendWriterBuilder::open).
     #[cfg(feature = "compression")]
     #[cfg_attr(docsrs, doc(cfg(feature = "compression")))]
     pub fn compression(mut self, compression: Compression) -> Self {
@@ -159,57 +175,6 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     /// The object to be opened.
     pub fn object(&self) -> &ObjectPath {
         self.appender.object()
-    }
-
-    /// Looks at the object, opens it, and starts the writer's worker on the current tokio runtime.
-    ///
-    /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options that do not go together or
-    /// outside of a tokio runtime; else as
-    /// [`ObjectAppenderBuilder::open`](crate::ObjectAppenderBuilder::open). Nothing has been
-    /// accepted yet, so nothing can be lost.
-    ///
-    /// # Cancel safety
-    /// Safe; with [`create_new`](Self::create_new) the empty object may have been created.
-    pub async fn open(self) -> Result<OssAppendWriter> {
-        let object = self.object().clone();
-        let context = |error: Error| error.with_operation("open").with_object(&object);
-        let options = self.options().map_err(context)?;
-        let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
-            context(Error::invalid_input("a writer needs a tokio runtime").with_source(error))
-        })?;
-        let (writer, worker) = self.start(options).await?;
-        worker::spawn(&runtime, worker);
-        Ok(writer)
-    }
-
-    /// The writer, and the worker that somebody has to run.
-    pub(super) async fn start(
-        self,
-        options: WriterOptions,
-    ) -> Result<(OssAppendWriter, impl Future<Output = ()> + Send + use<S>)> {
-        let object = self.object().clone();
-        let records = match self.appender.options.rules.shared {
-            true => Records::Writes,
-            false => Records::Bytes,
-        };
-        let compression = self.compression;
-        let mut appender = self.appender();
-        Arc::make_mut(&mut appender.options).ending = options.ending.clone();
-        let counters = Arc::new(Counters::new(object.bucket()));
-        let driver = appender.open_driver(Arc::clone(&counters)).await?;
-        let start = match compression {
-            Some(_) => 0,
-            None => driver.position().bytes(),
-        };
-        let engine = driver.engine();
-        let window = Window::new(engine.proven(), engine.is_replaying());
-        let shared = Arc::new(Shared::new(
-            object, options, start, window, counters, records,
-        ));
-        let compression = compression.map(|compression| (compression, u64::MAX));
-        let worker = worker::run_compressed(Arc::clone(&shared), driver, compression, None);
-        Ok((OssAppendWriter::new(shared), worker))
     }
 
     /// Each request waits for one of `turns`.
@@ -232,6 +197,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         appender
     }
 
+    #[cfg(feature = "rolling")]
     pub(crate) fn compression_used(&self) -> Option<Compression> {
         self.compression
     }
@@ -301,5 +267,70 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             origin: self.appender.options.origin,
             ending: CancellationToken::new(),
         })
+    }
+}
+
+impl<S: AppendStore> OssAppendWriterBuilder<S> {
+    open_mode_setters!(appender.options);
+
+    /// Seals the object at `shutdown`, so that nobody can append to it any more. Default: off.
+    pub fn seal_on_shutdown(mut self, seal: bool) -> Self {
+        self.seal = seal;
+        self
+    }
+
+    /// Looks at the object, opens it, and starts the writer's worker on the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options that do not go together or
+    /// outside of a tokio runtime; else as
+    /// [`ObjectAppenderBuilder::open`](crate::ObjectAppenderBuilder::open). Nothing has been
+    /// accepted yet, so nothing can be lost.
+    ///
+    /// # Cancel safety
+    /// Safe; with [`create_new`](Self::create_new) the empty object may have been created.
+    pub async fn open(self) -> Result<OssAppendWriter> {
+        let object = self.object().clone();
+        let context = |error: Error| error.with_operation("open").with_object(&object);
+        let options = self.options().map_err(context)?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
+            context(Error::invalid_input("a writer needs a tokio runtime").with_source(error))
+        })?;
+        let (writer, worker) = self.start(options).await?;
+        worker::spawn(&runtime, worker);
+        Ok(writer)
+    }
+
+    /// The writer, and the worker that somebody has to run.
+    pub(super) async fn start(
+        self,
+        options: WriterOptions,
+    ) -> Result<(OssAppendWriter, impl Future<Output = ()> + Send + use<S>)> {
+        let object = self.object().clone();
+        let records = match self.appender.options.rules.shared {
+            true => Records::Writes,
+            false => Records::Bytes,
+        };
+        let compression = self.compression;
+        let mut appender = self.appender();
+        Arc::make_mut(&mut appender.options).ending = options.ending.clone();
+        let counters = Arc::new(Counters::new(object.bucket()));
+        let driver = appender.open_driver(Arc::clone(&counters)).await?;
+        let start = match compression {
+            Some(_) => 0,
+            None => driver.position().bytes(),
+        };
+        let engine = driver.engine();
+        let window = Window::new(engine.proven(), engine.is_replaying());
+        let parts = Parts {
+            object,
+            options,
+            counters,
+            records,
+            stage: driver,
+            compression: compression.map(|compression| (compression, u64::MAX)),
+            clock: None,
+        };
+        Ok(parts.assemble(start, window))
     }
 }

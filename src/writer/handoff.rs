@@ -26,6 +26,7 @@ use shuttle::{Config, Runner};
 use tokio::io::AsyncWriteExt;
 
 use super::OssAppendWriter;
+use super::sync::modelled;
 use crate::engine::flush::FlushMode;
 use crate::error::{Error, ErrorKind, Result, ServiceError};
 use crate::store::AppendStore;
@@ -114,7 +115,7 @@ fn explore(bound: usize, scenario: impl Fn() + Send + Sync + 'static) {
     };
     let mut config = Config::new();
     config.stack_size = 1 << 16;
-    let schedules = Runner::new(scheduler, config).run(scenario);
+    let schedules = modelled(|| Runner::new(scheduler, config).run(scenario));
     println!("{schedules} schedules");
     assert!(schedules > 50);
 }

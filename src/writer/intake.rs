@@ -37,8 +37,8 @@ pub(crate) enum Admission {
 
 /// The buffer, locked for whoever brings bytes.
 pub(crate) struct Intake<'a> {
-    shared: &'a Arc<Shared>,
-    state: MutexGuard<'a, State>,
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) state: MutexGuard<'a, State>,
     /// Dropped after the lock.
     let_go: Option<VecDeque<Batch>>,
 }
@@ -51,10 +51,6 @@ impl<'a> Intake<'a> {
             state: shared.lock(),
             let_go: None,
         }
-    }
-
-    pub(super) fn state(&mut self) -> &mut State {
-        &mut self.state
     }
 
     /// How many bytes fit in now.
@@ -73,19 +69,8 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// The same for two records that come in together, whole.
-    pub(crate) fn admit_both(&mut self, first: u64, second: u64) -> Admission {
-        match self
-            .check(first, true)
-            .and_then(|()| self.check(second, true))
-        {
-            Ok(()) => self.fit(first + second, true),
-            Err(error) => Admission::Never(error),
-        }
-    }
-
     #[inline]
-    fn fit(&mut self, len: u64, whole: bool) -> Admission {
+    pub(super) fn fit(&mut self, len: u64, whole: bool) -> Admission {
         match self.room() {
             room if room >= len => Admission::Now(len),
             0 => self.full(len, whole),
@@ -116,7 +101,7 @@ impl<'a> Intake<'a> {
 
     /// Whether bytes may come in at all: the writer is open, and a record goes in one append.
     #[inline]
-    fn check(&self, len: u64, whole: bool) -> Result<()> {
+    pub(super) fn check(&self, len: u64, whole: bool) -> Result<()> {
         if !matches!(self.state.phase, Phase::Open) {
             return self.state.check_open();
         }
@@ -170,54 +155,6 @@ impl<'a> Intake<'a> {
         let shared = Arc::clone(self.shared);
         drop(self);
         Receipt::new(shared, range)
-    }
-
-    /// Sets room for `len` bytes aside, for a record whose end has not come. At most half of the
-    /// buffer is, which no append frees: the other half is enough for any record, so nobody who
-    /// waits for room waits for the end of another's record.
-    pub(crate) fn set_aside(&mut self, len: u64) -> Admission {
-        let most = self.shared.options.buffer_capacity / 2;
-        if let Err(error) = self.state.check_open() {
-            return Admission::Never(error);
-        }
-        if self.state.reserved.saturating_add(len) > most {
-            return Admission::Never(Error::invalid_input(
-                "records that have been begun take half of the buffer",
-            ));
-        }
-        if self.room() < len {
-            return Admission::Wait;
-        }
-        self.state.reserved += len;
-        Admission::Now(len)
-    }
-
-    /// What was set aside for a record is for whatever comes in next.
-    pub(crate) fn take_aside(&mut self, len: u64) {
-        self.state.reserved -= len;
-    }
-
-    /// Takes that back.
-    pub(crate) fn put_aside(&mut self, len: u64) {
-        self.state.reserved += len;
-    }
-
-    /// Lets others have what was set aside for a record that does not come.
-    pub(crate) fn give_back(mut self, len: u64) {
-        self.state.reserved -= len;
-        let wake = self.state.wake();
-        drop(self);
-        wake.all();
-    }
-
-    /// How many bytes are set aside.
-    pub(crate) fn aside(&self) -> u64 {
-        self.state.reserved
-    }
-
-    /// How many records have come in.
-    pub(crate) fn records(&self) -> u64 {
-        self.state.records
     }
 
     /// Pending: wakes the waiter at the next change. What is in the way goes out now, unless an

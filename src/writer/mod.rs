@@ -1,8 +1,13 @@
 //! `OssAppendWriter`: a thin handle, a shared buffer, and one worker.
 
+#[cfg(feature = "tracing")]
+mod aside;
 pub(crate) mod buffer;
 pub(crate) mod builder;
 mod copy;
+#[cfg(feature = "rolling")]
+mod cut;
+mod decide;
 #[cfg(test)]
 mod handoff;
 pub(crate) mod intake;
@@ -10,6 +15,11 @@ mod io;
 #[cfg(feature = "keyed")]
 mod managed;
 pub(crate) mod observer;
+pub(crate) mod parts;
+#[cfg_attr(
+    not(feature = "rolling"),
+    allow(dead_code, reason = "only objects of a sequence end by the clock")
+)]
 pub(crate) mod periods;
 mod published;
 pub(crate) mod receipt;
@@ -25,7 +35,7 @@ pub(crate) mod worker;
 #[allow(clippy::module_inception)]
 mod writer;
 
-pub use self::builder::OssAppendWriterBuilder;
+pub use self::builder::{ManyObjects, OneObject, OssAppendWriterBuilder};
 pub use self::copy::CopyProgress;
 pub use self::receipt::{Receipt, Written, WrittenPart};
 pub use self::stats::WriterStats;

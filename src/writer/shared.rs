@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use super::buffer::records::Records;
 use super::builder::WriterOptions;
 use super::receipt::Places;
 use super::stats::WriterStats;
-use super::sync::{Mutex, MutexGuard, Notify};
+use super::sync::{Mutex, MutexExt as _, MutexGuard, Notify};
 use super::unsent::Unsent;
 use crate::drive::stats::Counters;
 use crate::engine::flush::Time;
@@ -161,7 +161,7 @@ impl Shared {
 
     #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 
     pub(super) fn now(&self) -> Time {
@@ -270,16 +270,6 @@ impl State {
         let at = self.window.issued() + self.buffer.cut();
         self.cuts.push_back(Cut { at, reason });
         self.cuts_asked += 1;
-    }
-
-    /// Whether the next cut can only be made when a record ends that has been issued in part.
-    pub(super) fn waits_for_record_end(&self) -> bool {
-        self.buffer.is_mid_record()
-            && self.window.first().is_none()
-            && self
-                .cuts
-                .front()
-                .is_some_and(|cut| cut.at <= self.window.issued())
     }
 
     /// Forgets a waiter. Its waker must be dropped after the lock.

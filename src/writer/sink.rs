@@ -63,7 +63,7 @@ impl OssAppendWriter {
         {
             return Err(error);
         }
-        let items = &mut intake.state().items;
+        let items = &mut intake.state.items;
         if items.contains_key(&self.waiter) {
             return Err(Error::invalid_input(
                 "start_send was called although the sink was not ready",
@@ -95,7 +95,7 @@ impl OssAppendWriter {
             // Dropped after the lock, as all that could be the last of a caller's.
             let (item, _moved);
             let mut intake = Intake::new(&self.shared);
-            let Some(found) = intake.state().items.get(&self.waiter) else {
+            let Some(found) = intake.state.items.get(&self.waiter) else {
                 // It is in the buffer, or went in when the writer was closed, or failed.
                 self.has_item = false;
                 return Poll::Ready(Ok(()));
@@ -110,7 +110,7 @@ impl OssAppendWriter {
             self.flush_target = None;
             intake.share(&piece);
             intake.end_record();
-            let items = &mut intake.state().items;
+            let items = &mut intake.state.items;
             _moved = match piece.len() == item.len() {
                 true => items.remove(&self.waiter),
                 false => items.insert(self.waiter, item.slice(piece.len()..)),

@@ -1,31 +1,49 @@
 //! The primitives of the hand-off between the handles and the worker.
 //!
-//! The unit tests take those of `shuttle` in their place, so that `handoff.rs` can run the handles
-//! and the worker in every order. They work in its runs only: whatever else a test wants of a
-//! writer belongs in `tests/`.
+//! In unit tests others stand in their place, so that `handoff.rs` can run the handles and the worker
+//! in every order. Outside of its runs these do what those of std and tokio do.
 
 #[cfg(not(test))]
 pub(super) use std::sync::{Mutex, MutexGuard};
 #[cfg(not(test))]
 pub(super) use tokio::sync::Notify;
 
+#[cfg(not(test))]
+pub(super) use crate::values::locks::MutexExt;
+
 #[cfg(test)]
-pub(super) use self::model::{Mutex, MutexGuard, Notify};
+pub(super) use self::model::{Mutex, MutexExt, MutexGuard, Notify, modelled};
 
 #[cfg(test)]
 mod model {
     use std::cell::Cell;
     use std::ops::{Deref, DerefMut};
-    use std::sync::{self, LockResult, PoisonError, TryLockError};
+    use std::sync::{self, TryLockError};
     use std::time::Duration;
 
+    use crate::values::locks::MutexExt as _;
+
+    /// As that of std's mutex.
+    pub(in crate::writer) trait MutexExt<T> {
+        fn locked(&self) -> MutexGuard<'_, T>;
+    }
+
     thread_local! {
+        static MODELLED: Cell<bool> = const { Cell::new(false) };
         static LOCKED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Runs `run`, which has `shuttle` run tasks on this thread.
+    pub(in crate::writer) fn modelled<R>(run: impl FnOnce() -> R) -> R {
+        MODELLED.set(true);
+        let result = run();
+        MODELLED.set(false);
+        result
     }
 
     /// Others may run here. Not while the lock is held: they could only run up to the same lock.
     fn point() {
-        if !LOCKED.get() && !std::thread::panicking() {
+        if MODELLED.get() && !LOCKED.get() && !std::thread::panicking() {
             // No time passes; this is nothing but a point.
             shuttle::thread::sleep(Duration::ZERO);
         }
@@ -50,19 +68,21 @@ mod model {
                 inner: sync::Mutex::new(value),
             }
         }
+    }
 
-        pub(in crate::writer) fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+    impl<T> MutexExt<T> for Mutex<T> {
+        fn locked(&self) -> MutexGuard<'_, T> {
             point();
-            let guard = |inner| MutexGuard { inner: Some(inner) };
-            let result = match self.inner.try_lock() {
-                Ok(inner) => Ok(guard(inner)),
-                Err(TryLockError::Poisoned(error)) => {
-                    Err(PoisonError::new(guard(error.into_inner())))
-                }
-                Err(TryLockError::WouldBlock) => panic!("locked twice by one task"),
+            let inner = match MODELLED.get() {
+                false => self.inner.locked(),
+                true => match self.inner.try_lock() {
+                    Ok(inner) => inner,
+                    Err(TryLockError::Poisoned(error)) => error.into_inner(),
+                    Err(TryLockError::WouldBlock) => panic!("locked twice by one task"),
+                },
             };
-            LOCKED.set(true);
-            result
+            LOCKED.set(MODELLED.get());
+            MutexGuard { inner: Some(inner) }
         }
     }
 
@@ -83,8 +103,10 @@ mod model {
     impl<T> Drop for MutexGuard<'_, T> {
         fn drop(&mut self) {
             self.inner = None;
-            LOCKED.set(false);
-            point();
+            if MODELLED.get() {
+                LOCKED.set(false);
+                point();
+            }
         }
     }
 

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::intake::{Admission, Intake};
 use super::shared::{Shared, State};
 use super::sync::MutexGuard;
-use crate::error::Result;
 
 /// A waiter that is forgotten when its future is dropped.
 pub(crate) struct Waiter<'a> {
@@ -24,24 +22,44 @@ impl<'a> Waiter<'a> {
     pub(super) fn wait<T>(&self, state: MutexGuard<'_, State>, cx: &Context<'_>) -> Poll<T> {
         self.shared.wait(state, self.id, cx)
     }
-
-    /// Tries to come in, as soon as it has not to wait.
-    pub(crate) fn poll_admission(
-        &self,
-        cx: &Context<'_>,
-        come_in: impl FnOnce(&mut Intake<'_>) -> Admission,
-    ) -> Poll<Result<u64>> {
-        let mut intake = Intake::new(self.shared);
-        match come_in(&mut intake) {
-            Admission::Now(len) => Poll::Ready(Ok(len)),
-            Admission::Wait => intake.wait(self.id, cx),
-            Admission::Never(error) => Poll::Ready(Err(error)),
-        }
-    }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let _waker = self.shared.lock().forget(self.id);
+    }
+}
+
+/// Those that have no handle of their own.
+#[cfg(any(feature = "keyed", feature = "tracing"))]
+mod admission {
+    use std::task::{Context, Poll};
+
+    use super::Waiter;
+    use crate::error::Result;
+    use crate::writer::OssAppendWriter;
+    use crate::writer::intake::{Admission, Intake};
+
+    impl OssAppendWriter {
+        /// Somebody who waits for room, beside this handle.
+        pub(crate) fn waiter(&self) -> Waiter<'_> {
+            Waiter::new(&self.shared)
+        }
+    }
+
+    impl Waiter<'_> {
+        /// Tries to come in, as soon as it has not to wait.
+        pub(crate) fn poll_admission(
+            &self,
+            cx: &Context<'_>,
+            come_in: impl FnOnce(&mut Intake<'_>) -> Admission,
+        ) -> Poll<Result<u64>> {
+            let mut intake = Intake::new(self.shared);
+            match come_in(&mut intake) {
+                Admission::Now(len) => Poll::Ready(Ok(len)),
+                Admission::Wait => intake.wait(self.id, cx),
+                Admission::Never(error) => Poll::Ready(Err(error)),
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures::FutureExt;
 use futures::future::Either;
 use jiff::Timestamp;
@@ -16,40 +16,19 @@ use tracing::instrument::WithSubscriber;
 
 use crate::drive::gate::Unused;
 use crate::engine::flush::Time;
-use crate::engine::schedule::Due;
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::metrics::{self, Buffered};
 use crate::stage::compressed::Compressed;
 use crate::stage::compression::Compression;
 use crate::values::batch::Batch;
 
+use super::decide::{Next, Portion, decide};
 use super::periods::PeriodClock;
 use super::published::Published;
 use super::shared::{Phase, Shared, State};
 use super::slim::Slim;
 use super::sync::MutexGuard;
 use crate::stage::{RollReason, Space, Stage};
-
-/// What the worker does next.
-enum Job {
-    /// Opens an object for what waits.
-    Open,
-    /// Waits for the turn of the next append, while more gathers for it.
-    Reserve,
-    /// Settles the flight that has just been issued. `continues`: it goes on with a record whose
-    /// beginning has been appended.
-    Settle {
-        continues: bool,
-    },
-    /// Somebody waits for bytes of a replay that are only compared yet.
-    Verify,
-    Roll(RollReason),
-    WaitUntil(Time),
-    Wait,
-    Finish {
-        seal: bool,
-    },
-}
 
 /// Works until the writer is closed or fails; dropped at any point, even before it was ever polled,
 /// it fails the writer.
@@ -126,43 +105,45 @@ async fn work<D: Stage>(
             buffered,
             window.take_segments(),
         ) {
-            Job::Open => {
+            Next::Open => {
                 let period = clock.as_ref().and_then(PeriodClock::current);
                 meanwhile(shared, clock, buffered, stage.open(period)).await?;
             }
-            Job::Reserve => {
+            Next::Reserve => {
                 if let Some(gate) = &shared.options.gate {
                     // In a box, so that it takes no room in a worker that is idle.
                     let reserving = Box::pin(gate.reserve());
                     meanwhile(shared, clock, buffered, reserving).await;
                 }
             }
-            Job::Settle { continues } => {
-                let settling = stage.settle(&mut window, continues);
+            Next::Issue(portion) => {
+                let settling = stage.settle(&mut window, portion.continues());
                 meanwhile(shared, clock, buffered, settling).await?;
             }
-            Job::Verify => stage.verify(&mut window).await?,
-            Job::Roll(reason) => {
+            Next::Verify => stage.verify(&mut window).await?,
+            Next::Full => {
+                meanwhile(shared, clock, buffered, stage.roll(RollReason::Size)).await?;
+            }
+            Next::Cut(reason) => {
                 meanwhile(shared, clock, buffered, stage.roll(reason)).await?;
                 if let (RollReason::Period, Some(clock)) = (reason, &mut *clock) {
                     clock.ended();
                 }
-                if reason != RollReason::Size {
-                    cut_made(shared);
-                }
+                cut_made(shared);
             }
-            Job::WaitUntil(time) => {
+            Next::GiveBack => {}
+            Next::WaitUntil(time) => {
                 unused.give_back();
                 tokio::select! {
                     () = sleep_until(shared, time) => {}
                     () = shared.work.notified() => {}
                 }
             }
-            Job::Wait => {
+            Next::Wait => {
                 unused.give_back();
                 shared.work.notified().await;
             }
-            Job::Finish { seal } => {
+            Next::Finish { seal } => {
                 stage.finish(&mut window, seal).await?;
                 return stage.failure().map_or(Ok(()), Err);
             }
@@ -215,127 +196,60 @@ fn end_periods(state: &mut State, clock: &mut PeriodClock, wall: Timestamp) -> D
     clock.left(wall)
 }
 
+/// Decides what comes next, and takes out of the shared state what that is about.
 fn next_job(
     shared: &Shared,
     space: Option<Space>,
     clock: &mut Option<PeriodClock>,
     buffered: &mut Buffered,
     segments: Option<Vec<BytesMut>>,
-) -> Job {
+) -> Next {
     let wall = clock.as_ref().map(PeriodClock::now);
     let mut state = shared.lock();
+    let now = shared.now();
     if let Some(segments) = segments {
-        state.buffer.release(segments, shared.now());
+        state.buffer.release(segments, now);
     }
-    let job = choose(shared, &mut state, space, clock.as_mut().zip(wall));
+    let clock = clock.as_mut().zip(wall);
+    let period_ends = clock.and_then(|(clock, wall)| {
+        if space.is_some() || state.buffer.len() > 0 {
+            return Some(now.saturating_add(end_periods(&mut state, clock, wall)));
+        }
+        if state.cuts.is_empty() {
+            clock.idle();
+        }
+        None
+    });
+    let next = decide(shared, &state, space, period_ends, now);
+    match next {
+        Next::Issue(portion) => issue(&mut state, portion, now),
+        Next::Cut(_) => drop(state.cuts.pop_front()),
+        Next::GiveBack => give_back(&mut state),
+        _ => {}
+    }
     let held = state.window.held();
     drop(state);
     buffered.show(held);
-    job
+    next
 }
 
-fn choose(
-    shared: &Shared,
-    state: &mut State,
-    space: Option<Space>,
-    clock: Option<(&mut PeriodClock, Timestamp)>,
-) -> Job {
-    let now = shared.now();
-    let mut period_ends = None;
-    if let Some((clock, wall)) = clock {
-        if space.is_some() || state.buffer.len() > 0 {
-            let left = end_periods(state, clock, wall);
-            period_ends = Some(now.saturating_add(left));
-        } else if state.cuts.is_empty() {
-            clock.idle();
-        }
-    }
-    let mid_record = state.buffer.is_mid_record();
-    let mut to_cut = None;
-    if let Some(cut) = state.cuts.front() {
-        let issued = state.window.issued();
-        if cut.at > issued {
-            to_cut = Some(cut.at - issued);
-        } else if !mid_record {
-            let reason = cut.reason;
-            state.cuts.pop_front();
-            return Job::Roll(reason);
-        }
-    }
-    let closing = match state.phase {
-        Phase::Closing { seal } if state.buffer.len() == 0 => return Job::Finish { seal },
-        Phase::Closing { .. } => true,
-        _ => false,
-    };
-    if state.window.must_verify() {
-        return Job::Verify;
-    }
+/// Makes a flight of `portion`.
+fn issue(state: &mut State, portion: Portion, now: Time) {
     let since = state.buffer.since().unwrap_or(now);
-    let closing = closing || to_cut.is_some();
-    let schedule = &shared.options.schedule;
-    match state.window.next(schedule, since, closing, now) {
-        Due::Append(max) => {
-            let Some(space) = space else { return Job::Open };
-            let gate = shared.options.gate.as_ref();
-            if gate.is_some_and(|gate| !gate.is_reserved()) {
-                return Job::Reserve;
-            }
-            let max = max.min(to_cut.unwrap_or(u64::MAX));
-            let Some(chunks) = take(state, max, space) else {
-                return Job::Roll(RollReason::Size);
-            };
-            if state.buffer.first_record().is_none() {
-                state.buffer.age_from(now);
-            }
-            state.window.issue(Batch::from(chunks), since, now);
-            Job::Settle {
-                continues: mid_record,
-            }
-        }
-        Due::WaitUntil(time) => {
-            let shown = Buffered::INTERVAL.map(|interval| now.saturating_add(interval));
-            let others = period_ends.into_iter().chain(shown);
-            Job::WaitUntil(others.fold(time, Time::min))
-        }
-        Due::Wait => {
-            let wakes = period_ends
-                .into_iter()
-                .chain(keep_memory(shared, state, now));
-            wakes.min().map_or(Job::Wait, Job::WaitUntil)
-        }
+    let chunks = match portion {
+        Portion::Records { most, .. } => state.buffer.take(most),
+        Portion::Part { len, .. } => state.buffer.take_unfinished(len),
+    };
+    if state.buffer.first_record().is_none() {
+        state.buffer.age_from(now);
     }
+    state.window.issue(Batch::from(chunks), since, now);
 }
 
-/// Gives back the memory of a writer that is idle for long enough, or tells when it will be.
-fn keep_memory(shared: &Shared, state: &mut State, now: Time) -> Option<Time> {
-    let since = state.buffer.spare_since()?;
-    let end = since.saturating_add(shared.options.keep_memory);
-    if end > now {
-        return Some(end);
-    }
+/// Keeps no memory for what is to come.
+fn give_back(state: &mut State) {
     state.buffer.give_back();
     state.window.give_back();
-    None
-}
-
-/// Takes the next batch out of the buffer; `None` if it has to go in another object.
-fn take(state: &mut State, max: u64, space: Space) -> Option<Vec<Bytes>> {
-    let buffer = &mut state.buffer;
-    let first = buffer.first_record();
-    if buffer.is_mid_record() {
-        // Its end belongs where its beginning is.
-        return Some(match first {
-            Some(rest) if rest <= max => buffer.take(rest),
-            _ => buffer.take_unfinished(max),
-        });
-    }
-    if !space.empty && first.unwrap_or(buffer.len()) > space.bytes {
-        return None;
-    }
-    Some(match first {
-        Some(first) if first <= max => buffer.take(max.min(space.most.max(first))),
-        _ => buffer.take_unfinished(max),
-    })
 }
 
 /// Another object is begun with what comes next.
@@ -371,8 +285,7 @@ fn is_out_of_reach(error: &Error) -> bool {
 /// Tells everybody that nothing more is done.
 fn ended(shared: &Shared, mut state: MutexGuard<'_, State>) {
     if state.buffer.len() == 0 {
-        state.buffer.give_back();
-        state.window.give_back();
+        give_back(&mut state);
     }
     let durable = state.window.durable().bytes();
     // Dropped after the lock.

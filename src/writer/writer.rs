@@ -10,24 +10,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 
-use super::buffer::records::Records;
-use super::builder::{OssAppendWriterBuilder, WriterOptions};
+use super::builder::OssAppendWriterBuilder;
 use super::intake::{Admission, Intake};
-use super::periods::PeriodClock;
 use super::receipt::{Receipt, Written};
 use super::shared::{Phase, Shared};
 use super::stats::WriterStats;
 use super::unsent::Unsent;
 use super::waiter::Waiter;
 use super::watermark::DurablePositions;
-use super::worker;
-use crate::drive::stats::Counters;
-use crate::engine::window::Window;
 use crate::error::{Error, Result};
-use crate::stage::compression::Compression;
-use crate::stage::{RollReason, Stage};
 use crate::store::AppendStore;
 use crate::values::checkpoint::Checkpoint;
 use crate::values::path::ObjectPath;
@@ -104,26 +96,6 @@ impl OssAppendWriter {
     /// Prepares to open `object` in `store`.
     pub fn builder<S: AppendStore>(store: S, object: ObjectPath) -> OssAppendWriterBuilder<S> {
         OssAppendWriterBuilder::new(store, object)
-    }
-
-    /// A writer to a sequence of objects, named as `sequence`, whose worker runs on `runtime`.
-    #[allow(clippy::too_many_arguments, reason = "each is something else")]
-    pub(crate) fn start(
-        runtime: &Handle,
-        sequence: ObjectPath,
-        options: WriterOptions,
-        counters: Arc<Counters>,
-        records: Records,
-        stage: impl Stage,
-        compression: Option<(Compression, u64)>,
-        clock: Option<PeriodClock>,
-    ) -> Self {
-        let window = Window::default();
-        let shared = Shared::new(sequence, options, 0, window, counters, records);
-        let writer = Self::new(Arc::new(shared));
-        let worker = worker::run_compressed(Arc::clone(&writer.shared), stage, compression, clock);
-        worker::spawn(runtime, worker);
-        writer
     }
 
     pub(super) fn new(shared: Arc<Shared>) -> Self {
@@ -311,47 +283,10 @@ impl OssAppendWriter {
         Ok(unsent)
     }
 
-    /// Ends the present object behind what was accepted so far, and waits for that. The end of a
-    /// record of which the beginning was issued is not waited for.
-    pub(crate) async fn cut(&mut self, reason: RollReason) -> Result<()> {
-        let mut asked = None;
-        poll_fn(|cx| {
-            ready!(self.poll_item(cx))?;
-            let mut state = self.shared.lock();
-            state.check_failed()?;
-            let number = match asked {
-                Some(number) => number,
-                None => {
-                    state.check_open()?;
-                    state.cut(reason);
-                    self.shared.work.notify_one();
-                    *asked.insert(state.cuts_asked)
-                }
-            };
-            let ended = matches!(state.phase, Phase::Closed);
-            if state.cuts_made >= number || ended || state.waits_for_record_end() {
-                return Poll::Ready(Ok(()));
-            }
-            self.shared.wait(state, self.waiter, cx)
-        })
-        .await
-    }
-
     /// The door into the buffer.
     #[inline]
     pub(crate) fn intake(&self) -> Intake<'_> {
         Intake::new(&self.shared)
-    }
-
-    /// Copies `record` in as a whole, if nothing stands in the way.
-    #[inline]
-    pub(crate) fn try_copy(&self, record: &[u8]) -> bool {
-        self.shared.try_copy(record)
-    }
-
-    /// Somebody who waits for room, beside this handle.
-    pub(crate) fn waiter(&self) -> Waiter<'_> {
-        Waiter::new(&self.shared)
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {

@@ -78,10 +78,10 @@ impl Options {
         }
     }
 
-    pub fn configure<S: AppendStore>(
+    pub fn configure<S: AppendStore, O>(
         &self,
-        builder: OssAppendWriterBuilder<S>,
-    ) -> OssAppendWriterBuilder<S> {
+        builder: OssAppendWriterBuilder<S, O>,
+    ) -> OssAppendWriterBuilder<S, O> {
         let builder = builder
             .shared(self.shared)
             .batch_size(self.batch_size)

@@ -827,7 +827,7 @@ enum Either {
     Many(RollingWriter),
 }
 
-fn sizes<S: AppendStore>(writer: OssAppendWriterBuilder<S>) -> OssAppendWriterBuilder<S> {
+fn sizes<S: AppendStore, O>(writer: OssAppendWriterBuilder<S, O>) -> OssAppendWriterBuilder<S, O> {
     writer
         .batch_size(400)
         .max_append_size(600)

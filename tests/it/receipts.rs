@@ -437,9 +437,9 @@ impl Either {
     }
 }
 
-fn sizes<S: AppendStore>(
-    writer: oss_append::OssAppendWriterBuilder<S>,
-) -> oss_append::OssAppendWriterBuilder<S> {
+fn sizes<S: AppendStore, O>(
+    writer: oss_append::OssAppendWriterBuilder<S, O>,
+) -> oss_append::OssAppendWriterBuilder<S, O> {
     writer
         .batch_size(60)
         .max_append_size(100)

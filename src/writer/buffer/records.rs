@@ -22,6 +22,10 @@ pub(crate) enum Records {
     /// What is written at once.
     Writes,
     /// What ends with this byte, and what is written as a `Bytes` at once.
+    #[cfg_attr(
+        not(feature = "rolling"),
+        allow(dead_code, reason = "only sequences have them")
+    )]
     Ending(u8),
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use oss_append::{ErrorKind, FlushMode, KeyedWriterBuilder, OssAppendWriterBuilder};
+use oss_append::{ErrorKind, FlushMode, KeyedWriterBuilder, ManyObjects, OssAppendWriterBuilder};
 
 use super::{HANGS, large};
 use crate::support::bucket::SimBucket;
 
 type Builder = KeyedWriterBuilder<SimBucket>;
-type Writer = OssAppendWriterBuilder<std::sync::Arc<SimBucket>>;
+type Writer = OssAppendWriterBuilder<std::sync::Arc<SimBucket>, ManyObjects>;
 
 /// Writes to some keys with these options. What is refused is refused as invalid.
 async fn works_or_is_refused(what: &str, configure: impl FnOnce(Builder) -> Builder) {

@@ -401,10 +401,8 @@ async fn options_that_cannot_be_are_refused() {
         assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
     }
     for builder in [
-        large(&bucket).writer(|_, writer| writer.create_new()),
-        large(&bucket).writer(|_, writer| writer.seal_on_shutdown(true)),
         large(&bucket).writer(|_, writer| writer.batch_size(0)),
-        large(&bucket).rolling(|_, rolling| rolling.writer(|w| w.seal_on_shutdown(true))),
+        large(&bucket).rolling(|_, rolling| rolling.seal_on_shutdown(true)),
         large(&bucket).rolling(|_, rolling| rolling.roll_size(5)),
     ] {
         let writer = builder.start().unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oss_append::{
-    ErrorKind, FlushMode, OssAppendWriterBuilder, OssLogAppender, RollingWriter,
+    ErrorKind, FlushMode, ManyObjects, OssAppendWriterBuilder, OssLogAppender, RollingWriter,
     RollingWriterBuilder, WhenFull,
 };
 
@@ -12,7 +12,7 @@ use super::WATCHDOG;
 use crate::support::bucket::SimBucket;
 
 type Rolling = RollingWriterBuilder<SimBucket>;
-type Writer = OssAppendWriterBuilder<Arc<SimBucket>>;
+type Writer = OssAppendWriterBuilder<Arc<SimBucket>, ManyObjects>;
 
 /// Logs with these options.
 fn works_or_is_refused(what: &str, configure: impl FnOnce(Rolling) -> Rolling) {

@@ -38,9 +38,9 @@ fn objects(bucket: &SimBucket) -> RollingWriterBuilder<SimBucket> {
 }
 
 /// Loses no time between its attempts.
-fn eager<S: oss_append::AppendStore>(
-    writer: OssAppendWriterBuilder<S>,
-) -> OssAppendWriterBuilder<S> {
+fn eager<S: oss_append::AppendStore, O>(
+    writer: OssAppendWriterBuilder<S, O>,
+) -> OssAppendWriterBuilder<S, O> {
     writer.linger(Duration::ZERO).backoff(Backoff::new(
         Duration::from_millis(1),
         Duration::from_millis(5),

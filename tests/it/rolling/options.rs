@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use oss_append::{Checkpoint, ErrorKind, RollingWriter, RollingWriterBuilder};
+use oss_append::{ErrorKind, RollingWriter, RollingWriterBuilder};
 use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
 
@@ -39,16 +39,6 @@ async fn what_cannot_be_is_refused() {
         (
             rolling(&bucket, "{seq}").daily().utc_offset(1_000_000),
             "offset",
-        ),
-        (
-            rolling(&bucket, "{seq}").writer(|writer| writer.create_new()),
-            "create_new",
-        ),
-        (
-            rolling(&bucket, "{seq}").writer(|writer| {
-                writer.replay(Checkpoint::start("oss://bucket/1".parse().unwrap()))
-            }),
-            "replay",
         ),
         (
             rolling(&bucket, "{seq}").writer(|writer| writer.max_object_size(199)),

@@ -40,10 +40,10 @@ impl Batching {
         })
     }
 
-    pub(super) fn set<S: AppendStore>(
+    pub(super) fn set<S: AppendStore, O>(
         &self,
-        mut builder: OssAppendWriterBuilder<S>,
-    ) -> OssAppendWriterBuilder<S> {
+        mut builder: OssAppendWriterBuilder<S, O>,
+    ) -> OssAppendWriterBuilder<S, O> {
         builder = builder
             .max_append_size(self.max_append_size())
             .linger(*self.linger)

@@ -154,7 +154,7 @@ impl Arguments {
         options: ObjectOptions,
     ) -> Result<Writer, Error> {
         let builder = OssAppendWriter::builder(client, self.target.clone());
-        let mut builder = self.configure(builder, options);
+        let mut builder = self.configure(builder, options).seal_on_shutdown(self.seal);
         if self.create_new {
             builder = builder.create_new();
         }
@@ -173,20 +173,18 @@ impl Arguments {
         let (bucket, template) = (self.target.bucket(), self.target.key());
         let builder = RollingWriter::builder(client, bucket, template)
             .writer(|writer| self.configure(writer, options))
+            .seal_on_shutdown(self.seal)
             .on_finished(tell);
         let builder = self.rolling.set(builder, self.shared);
         builder.open().await.map(Writer::Sequence)
     }
 
-    fn configure<S: AppendStore>(
+    fn configure<S: AppendStore, O>(
         &self,
-        builder: OssAppendWriterBuilder<S>,
+        builder: OssAppendWriterBuilder<S, O>,
         options: ObjectOptions,
-    ) -> OssAppendWriterBuilder<S> {
-        let builder = builder
-            .object_options(options)
-            .shared(self.shared)
-            .seal_on_shutdown(self.seal);
+    ) -> OssAppendWriterBuilder<S, O> {
+        let builder = builder.object_options(options).shared(self.shared);
         let builder = match self.compress {
             Some(compression) => builder.compression(compression),
             None => builder,

@@ -1,0 +1,78 @@
+//! Questions that are asked until there is an answer.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::attempt::{Timekeeper, attempt};
+use super::options::AppenderOptions;
+use super::stats::Counters;
+use super::wait::wait;
+use crate::engine::budget::{Budget, Trip, Wait, asked};
+use crate::engine::flush::Time;
+use crate::error::{Error, Result};
+use crate::values::progress::Progress;
+
+/// Asks until there is an answer, as patiently as for an append.
+pub(crate) async fn ask<T, F>(
+    options: &AppenderOptions,
+    counters: &Counters,
+    mut request: impl FnMut() -> F,
+) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut question = Question {
+        origin: Instant::now(),
+        budget: Budget::new(Time::ZERO),
+        options,
+    };
+    loop {
+        let progress = Progress::new();
+        match attempt(&mut question, options, counters, &progress, request()).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => question.pause(counters, error).await?,
+        }
+    }
+}
+
+struct Question<'a> {
+    origin: Instant,
+    budget: Budget,
+    options: &'a AppenderOptions,
+}
+
+impl Question<'_> {
+    async fn pause(&mut self, counters: &Counters, error: Error) -> Result<()> {
+        counters.error(&error);
+        let (rules, now) = (&self.options.rules, self.origin.elapsed());
+        let asked = asked(&error);
+        let paused = self.budget.pause(rules, error, asked, fastrand::f64(), now);
+        if let Some(Wait { own, asked }) = paused? {
+            let end = wait(own, asked, &self.options.ending).await;
+            let end = end.saturating_duration_since(self.origin);
+            self.budget.ended_at(end, self.origin.elapsed());
+        }
+        Ok(())
+    }
+}
+
+impl Timekeeper for Question<'_> {
+    fn origin(&self) -> Instant {
+        self.origin
+    }
+
+    fn queued(&mut self, waited: Duration) {
+        self.budget.queued(waited);
+    }
+
+    fn patience(&mut self) -> Duration {
+        self.budget
+            .patience(&self.options.rules, self.origin.elapsed())
+    }
+
+    fn ended(&mut self, trip: Trip) {
+        self.budget.ended(trip, self.origin.elapsed());
+    }
+}

@@ -1,0 +1,60 @@
+//! What a writer is put together from.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use super::buffer::records::Records;
+use super::builder::WriterOptions;
+use super::periods::PeriodClock;
+use super::shared::Shared;
+use super::worker;
+use super::writer::OssAppendWriter;
+use crate::drive::stats::Counters;
+use crate::engine::window::Window;
+use crate::stage::Stage;
+use crate::stage::compression::Compression;
+use crate::values::path::ObjectPath;
+
+pub(crate) struct Parts<D> {
+    /// The object, or the name of a sequence of objects.
+    pub(crate) object: ObjectPath,
+    pub(crate) options: WriterOptions,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) records: Records,
+    /// Where the batches go.
+    pub(crate) stage: D,
+    /// How the batches are compressed, and how much of several records goes in one.
+    pub(crate) compression: Option<(Compression, u64)>,
+    /// When objects end by the clock.
+    pub(crate) clock: Option<PeriodClock>,
+}
+
+impl<D: Stage> Parts<D> {
+    /// A writer, and the worker that somebody has to run. Its first byte is at `start`, as callers
+    /// count.
+    pub(super) fn assemble(
+        self,
+        start: u64,
+        window: Window,
+    ) -> (OssAppendWriter, impl Future<Output = ()> + Send + use<D>) {
+        let shared = Arc::new(Shared::new(
+            self.object,
+            self.options,
+            start,
+            window,
+            self.counters,
+            self.records,
+        ));
+        let writer = OssAppendWriter::new(Arc::clone(&shared));
+        let worker = worker::run_compressed(shared, self.stage, self.compression, self.clock);
+        (writer, worker)
+    }
+
+    /// A writer of which nothing is known to be there, and whose worker runs on `runtime`.
+    #[cfg(feature = "rolling")]
+    pub(crate) fn start(self, runtime: &tokio::runtime::Handle) -> OssAppendWriter {
+        let (writer, worker) = self.assemble(0, Window::default());
+        worker::spawn(runtime, worker);
+        writer
+    }
+}
