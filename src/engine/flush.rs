@@ -45,6 +45,41 @@ impl Default for FlushMode {
     }
 }
 
+/// What a flush does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flush {
+    /// It forces an append, no sooner than so long after the last one that was forced; `None`: it
+    /// forces none.
+    pub(crate) forces_after: Option<Duration>,
+    /// It returns when everything before it is durable, and not at once.
+    pub(crate) waits: bool,
+}
+
+impl Flush {
+    /// Makes everything durable, at once.
+    pub(crate) const SYNC: Self = Self {
+        forces_after: Some(Duration::ZERO),
+        waits: true,
+    };
+}
+
+impl FlushMode {
+    /// What a flush does in this mode: the only place that tells the modes apart.
+    pub(crate) fn flush(self) -> Flush {
+        match self {
+            Self::Coalesced { min_interval } => Flush {
+                forces_after: Some(min_interval),
+                waits: true,
+            },
+            Self::Durable => Flush::SYNC,
+            Self::Handoff => Flush {
+                forces_after: None,
+                waits: false,
+            },
+        }
+    }
+}
+
 /// The flushes that wait for an append.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FlushTargets {

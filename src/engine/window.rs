@@ -13,13 +13,12 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::compared::Compared;
 use super::flight::Flight;
-use super::flush::{FlushTargets, Time};
+use super::flush::{Flush, FlushTargets, Time};
 use super::place::{Member, Place};
 use super::schedule::{Due, Schedule, Waiting};
 use crate::error::Landed;
@@ -256,12 +255,15 @@ impl Window {
         std::mem::take(&mut self.landed)
     }
 
-    /// Asks for everything before `target` to become durable, no sooner than `min_interval` after
-    /// the last append that was asked for so.
-    pub(crate) fn ask(&mut self, target: StreamPosition, now: Time, min_interval: Duration) {
-        self.wanted = self.wanted.max(target);
-        if target > self.issued {
-            self.flush.ask(target, now, min_interval);
+    /// Asks for everything before `target` to become durable, as a flush does.
+    pub(crate) fn ask(&mut self, target: StreamPosition, now: Time, flush: Flush) {
+        if flush.waits {
+            self.wanted = self.wanted.max(target);
+        }
+        if target > self.issued
+            && let Some(interval) = flush.forces_after
+        {
+            self.flush.ask(target, now, interval);
         }
     }
 

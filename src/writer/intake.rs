@@ -13,7 +13,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -21,6 +20,7 @@ use super::buffer::records::Records;
 use super::receipt::Receipt;
 use super::shared::{Phase, Shared, State};
 use super::sync::MutexGuard;
+use crate::engine::flush::Flush;
 use crate::error::{Error, Result};
 use crate::values::batch::Batch;
 
@@ -164,7 +164,7 @@ impl<'a> Intake<'a> {
         let waits = self.state.buffer.len();
         if window.first().is_none() && waits < self.shared.options.schedule.batch_size {
             let accepted = window.accepted();
-            self.shared.ask(&mut self.state, accepted, Duration::ZERO);
+            self.shared.ask(&mut self.state, accepted, Flush::SYNC);
         }
         let Self {
             shared,

@@ -3,7 +3,6 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 
@@ -11,33 +10,28 @@ use super::buffer::records::Records;
 use super::intake::{Admission, Intake};
 use super::shared::Phase;
 use super::writer::OssAppendWriter;
-use crate::engine::flush::FlushMode;
+use crate::engine::flush::Flush;
 use crate::error::Result;
 
 impl OssAppendWriter {
-    /// Waits until everything accepted before is durable. Its append is issued no sooner than
-    /// `min_interval` after the last one that a flush forced.
+    /// Flushes everything accepted before.
     ///
     /// The target stays where the first poll found it until it is reached, or this handle writes.
     /// Nobody can tell which flush a poll belongs to, and a target that moved on with each of them
     /// would never be reached beside clones that go on writing.
-    pub(super) fn poll_flushed(
-        &mut self,
-        cx: &mut Context<'_>,
-        min_interval: Duration,
-    ) -> Poll<Result<()>> {
+    pub(super) fn poll_flushed(&mut self, cx: &mut Context<'_>, flush: Flush) -> Poll<Result<()>> {
         ready!(self.poll_item(cx))?;
         let mut state = self.shared.lock();
         let target = *self.flush_target.get_or_insert_with(|| {
             let target = state.window.accepted();
-            self.shared.ask(&mut state, target, min_interval);
+            self.shared.ask(&mut state, target, flush);
             target
         });
         if let Err(error) = state.check_failed() {
             self.flush_target = None;
             return Poll::Ready(Err(error));
         }
-        if state.window.durable() >= target {
+        if state.window.durable() >= target || !flush.waits {
             self.flush_target = None;
             return Poll::Ready(Ok(()));
         }
@@ -103,16 +97,8 @@ impl AsyncWrite for OssAppendWriter {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let min_interval = match self.shared.options.flush_mode {
-            FlushMode::Coalesced { min_interval } => min_interval,
-            FlushMode::Durable => Duration::ZERO,
-            FlushMode::Handoff => {
-                ready!(self.poll_item(cx))?;
-                self.shared.lock().check_failed()?;
-                return Poll::Ready(Ok(()));
-            }
-        };
-        self.poll_flushed(cx, min_interval).map_err(io::Error::from)
+        let flush = self.shared.options.flush_mode.flush();
+        self.poll_flushed(cx, flush).map_err(io::Error::from)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

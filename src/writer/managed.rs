@@ -1,23 +1,23 @@
 //! What a keyed writer does with the writers of its keys, which nobody else has a handle of.
 
-use std::time::Duration;
-
 use super::writer::OssAppendWriter;
-use crate::engine::flush::FlushMode;
+use crate::engine::flush::Flush;
 
 impl OssAppendWriter {
-    /// Issues all that was accepted, and tells how much that is in all. As a flush does, or at once.
+    /// Issues all that was accepted, as a flush does or at once. Tells how much of that is to be
+    /// waited for.
     pub(crate) fn issue(&self, at_once: bool) -> u64 {
         let mut state = self.shared.lock();
         let accepted = state.window.accepted();
-        let min_interval = match self.shared.options.flush_mode {
-            _ if at_once => Duration::ZERO,
-            FlushMode::Coalesced { min_interval } => min_interval,
-            FlushMode::Durable => Duration::ZERO,
-            FlushMode::Handoff => return 0,
+        let flush = match at_once {
+            true => Flush::SYNC,
+            false => self.shared.options.flush_mode.flush(),
         };
-        self.shared.ask(&mut state, accepted, min_interval);
-        accepted.bytes()
+        self.shared.ask(&mut state, accepted, flush);
+        match flush.waits {
+            true => accepted.bytes(),
+            false => 0,
+        }
     }
 
     /// Takes nothing more, and lets the worker end with what was accepted. Does not wait.

@@ -10,7 +10,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -23,7 +22,7 @@ use super::stats::WriterStats;
 use super::sync::{Mutex, MutexExt as _, MutexGuard, Notify};
 use super::unsent::Unsent;
 use crate::drive::stats::Counters;
-use crate::engine::flush::Time;
+use crate::engine::flush::{Flush, Time};
 use crate::engine::window::Window;
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::stage::RollReason;
@@ -230,10 +229,11 @@ impl Shared {
         }
     }
 
-    /// Asks for everything before `target` to become durable.
-    pub(super) fn ask(&self, state: &mut State, target: StreamPosition, min_interval: Duration) {
-        if target > state.window.durable() {
-            state.window.ask(target, self.now(), min_interval);
+    /// Asks for everything before `target` to become durable, as a flush does.
+    pub(super) fn ask(&self, state: &mut State, target: StreamPosition, flush: Flush) {
+        let asks = flush.waits || flush.forces_after.is_some();
+        if asks && target > state.window.durable() {
+            state.window.ask(target, self.now(), flush);
             self.work.notify_one();
         }
     }

@@ -7,7 +7,6 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -19,6 +18,7 @@ use super::stats::WriterStats;
 use super::unsent::Unsent;
 use super::waiter::Waiter;
 use super::watermark::DurablePositions;
+use crate::engine::flush::Flush;
 use crate::error::{Error, Result};
 use crate::store::AppendStore;
 use crate::values::checkpoint::Checkpoint;
@@ -182,7 +182,7 @@ impl OssAppendWriter {
     pub async fn sync(&mut self) -> Result<()> {
         // Not that of a flush which was given up: others may have written since.
         self.flush_target = None;
-        poll_fn(|cx| self.poll_flushed(cx, Duration::ZERO)).await
+        poll_fn(|cx| self.poll_flushed(cx, Flush::SYNC)).await
     }
 
     /// Writes `bytes` without copying them (if they are few, they are copied, which is cheaper).

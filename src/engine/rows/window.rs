@@ -1,6 +1,7 @@
 //! What is taken back of what is not durable, and batches that are compressed.
 
 use super::*;
+use crate::engine::flush::Flush;
 
 #[test]
 fn what_was_never_sent_is_taken_back_with_what_is_in_the_buffer_and_is_not_in_doubt() {
@@ -76,7 +77,7 @@ fn what_somebody_waits_for_has_to_be_verified_if_it_is_only_compared() {
     let mut row = compared(1000);
     assert!(!row.window.must_verify());
     let target = row.window.settled();
-    row.window.ask(target, row.now, Duration::ZERO);
+    row.window.ask(target, row.now, Flush::SYNC);
     assert!(row.window.must_verify());
     let row = row.starts(Goal::Verify).reads(0..6).brings("hello ");
     assert!(!row.window.must_verify());
