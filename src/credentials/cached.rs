@@ -90,7 +90,7 @@ struct Shared {
 struct State {
     held: Option<Held>,
     /// The fetch that is under way. Its channel closes without an outcome if it is lost.
-    flight: Option<Flight>,
+    fetch: Option<Fetch>,
     /// The last fetch has failed.
     failure: Option<Failure>,
     /// What OSS has refused last.
@@ -99,7 +99,7 @@ struct State {
     refused_in_flight: bool,
 }
 
-type Flight = watch::Receiver<Option<Result<Credentials>>>;
+type Fetch = watch::Receiver<Option<Result<Credentials>>>;
 
 struct Held {
     credentials: Credentials,
@@ -120,7 +120,7 @@ struct Failure {
 
 enum Asked {
     Have(Credentials),
-    Wait(Flight),
+    Wait(Fetch),
 }
 
 impl CachedCredentials {
@@ -158,11 +158,11 @@ impl CredentialsProvider for CachedCredentials {
                 ));
             }
             for _ in 0..BEGINNINGS {
-                let mut flight = match Shared::ask(&self.shared)? {
+                let mut fetch = match Shared::ask(&self.shared)? {
                     Asked::Have(credentials) => return Ok(credentials),
-                    Asked::Wait(flight) => flight,
+                    Asked::Wait(fetch) => fetch,
                 };
-                if let Ok(outcome) = flight.wait_for(Option::is_some).await
+                if let Ok(outcome) = fetch.wait_for(Option::is_some).await
                     && let Some(outcome) = &*outcome
                 {
                     return outcome.clone();
@@ -186,7 +186,7 @@ impl CredentialsProvider for CachedCredentials {
         }
         state.held = None;
         state.refused = Some(refused.clone());
-        state.refused_in_flight = state.flight.is_some();
+        state.refused_in_flight = state.fetch.is_some();
     }
 }
 
@@ -215,10 +215,10 @@ impl Shared {
         let now = this.now();
         let mut state = this.lock();
         // Closed while it is still here: the runtime that it ran on has ended.
-        if let Some(flight) = &state.flight
-            && flight.has_changed().is_err()
+        if let Some(fetch) = &state.fetch
+            && fetch.has_changed().is_err()
         {
-            state.flight = None;
+            state.fetch = None;
         }
         let paused = |state: &State| {
             let failure = state.failure.as_ref()?;
@@ -227,7 +227,7 @@ impl Shared {
         if let Some(held) = state.held.as_ref().filter(|held| held.is_valid(now)) {
             let credentials = held.credentials.clone();
             if held.is_due(now)
-                && state.flight.is_none()
+                && state.fetch.is_none()
                 && paused(&state).is_none()
                 && let Ok(runtime) = Handle::try_current()
             {
@@ -235,8 +235,8 @@ impl Shared {
             }
             return Ok(Asked::Have(credentials));
         }
-        if let Some(flight) = &state.flight {
-            return Ok(Asked::Wait(flight.clone()));
+        if let Some(fetch) = &state.fetch {
+            return Ok(Asked::Wait(fetch.clone()));
         }
         if let Some(error) = paused(&state) {
             return Err(error);
@@ -247,9 +247,9 @@ impl Shared {
         Ok(Asked::Wait(Self::begin(this, &mut state, &runtime)))
     }
 
-    fn begin(this: &Arc<Self>, state: &mut State, runtime: &Handle) -> Flight {
-        let (sender, flight) = watch::channel(None);
-        state.flight = Some(flight.clone());
+    fn begin(this: &Arc<Self>, state: &mut State, runtime: &Handle) -> Fetch {
+        let (sender, watched) = watch::channel(None);
+        state.fetch = Some(watched.clone());
         state.refused_in_flight = false;
         let this = Arc::clone(this);
         let fetch = async move {
@@ -272,7 +272,7 @@ impl Shared {
         };
         // Who asks may be at work for a log: then it logs nothing itself.
         runtime.spawn(fetch.with_current_subscriber());
-        flight
+        watched
     }
 
     fn finish(
@@ -283,7 +283,7 @@ impl Shared {
         let now = self.now();
         let outcome = outcome.and_then(|credentials| checked(credentials, now));
         let mut state = self.lock();
-        state.flight = None;
+        state.fetch = None;
         let again = match (&outcome, &state.refused) {
             (Ok(credentials), Some(refused)) => credentials.same(refused),
             _ => false,

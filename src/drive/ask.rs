@@ -23,7 +23,7 @@ pub(crate) async fn ask<T, F>(
 where
     F: Future<Output = Result<T>>,
 {
-    let mut question = Question {
+    let mut question = Asking {
         origin: Instant::now(),
         budget: Budget::new(Time::ZERO),
         options,
@@ -37,13 +37,13 @@ where
     }
 }
 
-struct Question<'a> {
+struct Asking<'a> {
     origin: Instant,
     budget: Budget,
     options: &'a AppenderOptions,
 }
 
-impl Question<'_> {
+impl Asking<'_> {
     async fn pause(&mut self, counters: &Counters, error: Error) -> Result<()> {
         counters.error(&error);
         let (rules, now) = (&self.options.rules, self.origin.elapsed());
@@ -58,7 +58,7 @@ impl Question<'_> {
     }
 }
 
-impl Timekeeper for Question<'_> {
+impl Timekeeper for Asking<'_> {
     fn origin(&self) -> Instant {
         self.origin
     }
