@@ -145,6 +145,7 @@ pub use crate::stage::RollReason;
 pub use crate::stage::compression::Compression;
 pub use crate::store::AppendStore;
 pub use crate::store::ability::{Evidence, StoreLimits};
+pub use crate::store::lane::Lane;
 pub use crate::store::listing::{KeyPage, ListedKey};
 pub use crate::store::options::{
     Encryption, ObjectAcl, ObjectOptions, RequestOptions, StorageClass,

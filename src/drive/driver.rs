@@ -37,6 +37,14 @@ impl<S: AppendStore> Driver<S> {
         self.engine.given().position
     }
 
+    /// The most appends that are under way at a time.
+    pub(crate) fn max_in_flight(&self) -> u16 {
+        match self.options.rules.shared {
+            true => 1,
+            false => self.options.rules.max_in_flight,
+        }
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }

@@ -75,7 +75,7 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
         let Self {
             store,
             object,
-            options,
+            mut options,
         } = self;
         let mark = options
             .mark_creator
@@ -84,6 +84,14 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             .check()
             .and_then(|()| check_mode(&options, &object))
             .map_err(|error| error.with_operation("open").with_object(&object))?;
+        if options.rules.max_in_flight > 1 && store.lane(&object).is_none() {
+            tracing::warn!(
+                target: "oss_append::delivery",
+                %object,
+                "the store sends one append at a time: max_in_flight is 1"
+            );
+            Arc::make_mut(&mut options).rules.max_in_flight = 1;
+        }
         let mut driver = Driver {
             store,
             options,

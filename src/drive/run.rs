@@ -3,13 +3,13 @@
 use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use futures::future::join;
-use futures::stream::BoxStream;
+use futures::future::{BoxFuture, join};
+use futures::stream::{BoxStream, FuturesOrdered};
 use tokio::time::Instant;
 
 use super::attempt::{Timekeeper, attempt};
@@ -25,6 +25,7 @@ use crate::engine::machine::{Engine, Moment};
 use crate::engine::mark::{Mark, shown};
 use crate::error::{Error, Result, TransportCause};
 use crate::store::AppendStore;
+use crate::store::lane::Lane;
 use crate::store::options::ObjectOptions;
 use crate::store::request::{AppendAnswer, AppendRequest};
 use crate::values::batch::{Batch, Sum};
@@ -50,18 +51,53 @@ impl<S: AppendStore> Driver<S> {
             window,
             options: &self.options,
             counters: &self.counters,
+            progress: None,
             trip: None,
             is_over: false,
         };
         let mut action = runner.begin(goal);
         let mut reading = None;
+        let mut lane = None;
+        // It allocates when it is made.
+        let mut flying = None;
         loop {
             let event = match action {
                 Action::Append {
                     position,
                     body,
                     creates,
+                } if self.options.rules.max_in_flight > 1 => {
+                    if lane.is_none() {
+                        lane = store.lane(&object);
+                    }
+                    match &mut lane {
+                        Some(lane) => {
+                            let sent = runner.send(lane, position, body, creates);
+                            (flying.get_or_insert_with(FuturesOrdered::new)).push_back(sent);
+                            action = runner.go_on();
+                            continue;
+                        }
+                        None => {
+                            Event::Answered(runner.append(store, position, body, creates).await)
+                        }
+                    }
+                }
+                Action::Append {
+                    position,
+                    body,
+                    creates,
                 } => Event::Answered(runner.append(store, position, body, creates).await),
+                Action::Await => {
+                    let Some((answer, trip)) = runner.answer(&mut flying).await else {
+                        action = runner.go_on();
+                        continue;
+                    };
+                    if answer.is_err() {
+                        lane = None;
+                    }
+                    runner.trip = trip;
+                    Event::Answered(answer)
+                }
                 Action::Head => {
                     let progress = Progress::new();
                     let looked = runner.attempt(&progress, store.head(&object)).await;
@@ -113,8 +149,10 @@ impl<S: AppendStore> Driver<S> {
 struct Runner<'a, W: WindowAccess> {
     engine: &'a mut Engine,
     window: &'a mut W,
-    options: &'a AppenderOptions,
-    counters: &'a Counters,
+    options: &'a Arc<AppenderOptions>,
+    counters: &'a Arc<Counters>,
+    /// How far the appends have come that are under way together.
+    progress: Option<Progress>,
     /// How the last request went by the clock, until the engine is told.
     trip: Option<Trip>,
     is_over: bool,
@@ -153,6 +191,12 @@ impl<W: WindowAccess> Runner<'_, W> {
         })
     }
 
+    /// Decides what comes next while something is under way.
+    fn go_on(&mut self) -> Action {
+        let random = fastrand::f64();
+        self.decide(|moment| moment.next(random))
+    }
+
     fn finish(mut self) -> Finished {
         self.is_over = true;
         self.engine.finish()
@@ -181,21 +225,67 @@ impl<W: WindowAccess> Runner<'_, W> {
         creates: bool,
     ) -> Result<AppendAnswer> {
         let progress = Progress::new();
+        let request = self.request(position, &body, creates, &progress);
+        let append = answer_and_sum(store.append(request), &body);
+        self.attempt(&progress, append).await
+    }
+
+    /// Sends an append behind those that are under way.
+    fn send(
+        &mut self,
+        lane: &mut Box<dyn Lane>,
+        position: ObjectPosition,
+        body: Batch,
+        creates: bool,
+    ) -> BoxFuture<'static, Flown> {
+        // One for all, since those behind do not move before the first.
+        let progress = self.progress.get_or_insert_default().clone();
+        let answer = lane.append(self.request(position, &body, creates, &progress));
+        let mut keeper = Apart {
+            origin: self.options.origin,
+            patience: self.decide(|moment| moment.patience()),
+            trip: None,
+        };
+        let (options, counters) = (Arc::clone(self.options), Arc::clone(self.counters));
+        Box::pin(async move {
+            let append = answer_and_sum(answer, &body);
+            let answer = attempt(&mut keeper, &options, &counters, &progress, append).await;
+            (answer, keeper.trip)
+        })
+    }
+
+    /// The answer to the first append that is under way. `None`: one more can be sent before.
+    async fn answer(&mut self, flying: &mut Option<Flying>) -> Option<Flown> {
+        poll_fn(|cx| {
+            if self.decide(|moment| moment.may_send_on()) {
+                return Poll::Ready(None);
+            }
+            let flown = match flying {
+                Some(flying) => ready!(flying.poll_next_unpin(cx)),
+                None => None,
+            };
+            let lost = || Error::transport(TransportCause::Broken, "nothing is under way");
+            Poll::Ready(Some(flown.unwrap_or_else(|| (Err(lost()), None))))
+        })
+        .await
+    }
+
+    fn request(
+        &self,
+        position: ObjectPosition,
+        body: &Batch,
+        creates: bool,
+        progress: &Progress,
+    ) -> AppendRequest {
         let mark = self.engine.mark();
-        let request = AppendRequest {
+        AppendRequest {
             object: self.engine.object().clone(),
             position: position.bytes(),
             body: body.clone(),
             create: creates.then(|| created_with(&self.options.create, mark)),
             options: self.options.request.clone(),
             progress: progress.clone(),
-        };
-        let append = async {
-            // The answer cannot be judged without the checksum, but the bytes can be sent.
-            let (outcome, ()) = join(store.append(request), sum_up(&body)).await;
-            outcome
-        };
-        self.attempt(&progress, append).await
+        }
     }
 
     async fn read_on(&mut self, reading: &mut Reading) -> Result<Bytes> {
@@ -215,6 +305,41 @@ impl<W: WindowAccess> Runner<'_, W> {
         let (options, counters) = (self.options, self.counters);
         attempt(self, options, counters, progress, request).await
     }
+}
+
+/// An append that was sent behind others has come to its end.
+type Flown = (Result<AppendAnswer>, Option<Trip>);
+
+/// Those that are under way, in the order in which they were sent.
+type Flying = FuturesOrdered<BoxFuture<'static, Flown>>;
+
+/// Keeps the time of one of several appends that are under way.
+struct Apart {
+    origin: Instant,
+    patience: Duration,
+    trip: Option<Trip>,
+}
+
+impl Timekeeper for Apart {
+    fn origin(&self) -> Instant {
+        self.origin
+    }
+
+    fn queued(&mut self, _: Duration) {}
+
+    fn patience(&mut self) -> Duration {
+        self.patience
+    }
+
+    fn ended(&mut self, trip: Trip) {
+        self.trip = Some(trip);
+    }
+}
+
+/// The answer cannot be judged without the checksum, but the bytes can be sent.
+async fn answer_and_sum<T>(answer: impl Future<Output = T>, body: &Batch) -> T {
+    let (answer, ()) = join(answer, sum_up(body)).await;
+    answer
 }
 
 impl<W: WindowAccess> Timekeeper for Runner<'_, W> {

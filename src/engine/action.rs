@@ -31,12 +31,16 @@ pub(crate) enum Goal {
 /// What to do next.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Append these bytes at this position; `creates`: the object is not there yet.
+    /// Append these bytes at this position; `creates`: the object is not there yet. Where several
+    /// appends may be under way, this one is sent behind those that are, and it is for
+    /// [`Await`](Self::Await) to wait for its answer.
     Append {
         position: ObjectPosition,
         body: Batch,
         creates: bool,
     },
+    /// Wait for the answer to the first of the appends that are under way.
+    Await,
     /// Look at the object.
     Head,
     /// Begin to read this range.
@@ -58,7 +62,7 @@ pub(crate) enum Event {
     Queued(Duration),
     /// A request has come to its end; how it went comes next.
     Ended(Trip),
-    /// An append was answered, or failed.
+    /// The first of the appends that are under way was answered, or failed.
     Answered(Result<AppendAnswer>),
     /// A look was answered, or failed.
     Looked(Result<Option<ObjectInfo>>),

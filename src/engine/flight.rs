@@ -31,6 +31,8 @@ pub(crate) struct Flight {
     pub(super) look: bool,
     /// The failure that made us look.
     pub(super) cause: Option<Error>,
+    /// A request for it was sent, and whoever works on it waits for the answer.
+    pub(super) under_way: bool,
     /// It was refused for good; the look only tells whether an earlier attempt landed.
     pub(super) refused: bool,
 }
@@ -58,6 +60,7 @@ impl Flight {
             was_in_doubt: false,
             look: false,
             cause: None,
+            under_way: false,
             refused: false,
         }
     }

@@ -7,7 +7,7 @@ use super::action::{Finished, Goal, Told};
 use super::budget::Budget;
 use super::flush::Time;
 use super::look::Compare;
-use super::replay::Parts;
+use super::replay::PartsRead;
 use crate::error::{Error, Result};
 use crate::values::position::ObjectPosition;
 
@@ -37,9 +37,9 @@ pub(super) enum Task {
     /// Looking whether an object that we have created has our mark.
     Created,
     /// Reading back what was only compared.
-    ReadBack(Parts),
+    ReadBack(PartsRead),
     /// The same in one attempt, before this failure is told.
-    Prove(Parts, Option<Error>),
+    Prove(PartsRead, Option<Error>),
     /// Looking whether the object is sealed after all, since this has failed. The look has a budget
     /// of its own.
     Unsealed(Error, Budget),

@@ -1,5 +1,6 @@
 //! What a look at the object tells of the flights, and what is done about it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::action::Goal;
@@ -14,14 +15,59 @@ use crate::error::{
 use crate::store::ability::Evidence;
 use crate::values::batch::BatchCursor;
 use crate::values::info::ObjectInfo;
+use crate::values::position::ObjectPosition;
 
-/// A range of the object that is compared with the pending batch.
+/// A range of the object that is compared with what is looked for.
 #[derive(Debug)]
 pub(super) struct Compare {
-    pub(super) seen: ObjectInfo,
-    pub(super) ours: BatchCursor,
-    /// How many bytes of the range come yet.
-    pub(super) left: u64,
+    seen: ObjectInfo,
+    /// One for each flight that is looked for, as far as the object reaches.
+    parts: Vec<ComparePart>,
+    /// The part that comes next.
+    next: usize,
+}
+
+#[derive(Debug)]
+struct ComparePart {
+    ours: BatchCursor,
+    range: Range<ObjectPosition>,
+    /// How many bytes of it come yet.
+    left: u64,
+    equal: bool,
+    /// Nothing of the flight is beyond the object's end.
+    whole: bool,
+}
+
+impl Compare {
+    /// Takes the next bytes of the object.
+    fn take(&mut self, mut chunk: &[u8]) {
+        while let Some(part) = self.parts.get_mut(self.next)
+            && !chunk.is_empty()
+        {
+            let len = usize::try_from(part.left).map_or(chunk.len(), |left| left.min(chunk.len()));
+            let (own, rest) = chunk.split_at(len);
+            part.equal = part.equal && part.ours.matches(own);
+            part.left -= len as u64;
+            self.next += usize::from(part.left == 0);
+            chunk = rest;
+        }
+    }
+
+    /// Whether nothing more has to be read: if there is one flight, a difference decides.
+    fn is_over(&self) -> bool {
+        let lone = self.parts.len() == 1;
+        self.next == self.parts.len() || (lone && !self.parts[0].equal)
+    }
+
+    /// How many flights are there, from the first one on, and where those are that are there behind
+    /// one that is not.
+    fn found(&self) -> (usize, Vec<Range<u64>>) {
+        let there = |part: &&ComparePart| part.equal && part.whole;
+        let first = self.parts.iter().take_while(there).count();
+        let apart = self.parts[first..].iter().filter(there);
+        let apart = apart.map(|part| part.range.start.bytes()..part.range.end.bytes());
+        (first, apart.collect())
+    }
 }
 
 impl Moment<'_> {
@@ -94,42 +140,100 @@ impl Moment<'_> {
         if self.engine.creator.is_none() {
             self.engine.creator = seen.as_ref().and_then(|seen| seen.creator.clone());
         }
-        match (verdict, seen, self.window.first(), &mut self.engine.job) {
-            (Verdict::ReadBack(range), Some(seen), Some(flight), Some(job)) => {
-                job.task = Task::Content(Compare {
-                    seen,
-                    ours: flight.body.cursor(),
-                    left: range.end - range.start,
-                });
-                job.step = Step::Read(range);
+        let given = self.engine.given.position;
+        match (verdict, seen) {
+            (Verdict::ReadBack(range), Some(seen)) => self.read_content(seen, range),
+            // Of several, some may be there all the same: behind what is not ours, and is as long
+            // as what should be before them.
+            (Verdict::Fail(_, Some(Landed::No)), Some(seen))
+                if self.window.doubtful() > 1 && seen.end() > given =>
+            {
+                let most = given + self.window.len_before(self.window.doubtful());
+                let range = given..seen.end().min(most);
+                self.read_content(seen, range);
             }
-            (verdict, seen, ..) => self.act_on(verdict, seen),
+            (verdict, seen) => self.act_on(verdict, seen),
         }
     }
 
-    /// More of the range came that is compared with the pending batch.
+    /// Reads `range` and compares it with the flights that are looked for.
+    fn read_content(&mut self, seen: ObjectInfo, range: Range<ObjectPosition>) {
+        let mut parts = Vec::new();
+        let mut start = range.start;
+        for number in 0..self.window.doubtful() {
+            let Some(flight) = self.window.get(number) else {
+                break;
+            };
+            let end = start + flight.body.len();
+            let left = end.min(range.end) - start.min(range.end);
+            if left > 0 {
+                parts.push(ComparePart {
+                    ours: flight.body.cursor(),
+                    range: start..end,
+                    left,
+                    equal: true,
+                    whole: end <= range.end,
+                });
+            }
+            start = end;
+        }
+        if let Some(job) = &mut self.engine.job {
+            job.task = Task::Content(Compare {
+                seen,
+                parts,
+                next: 0,
+            });
+            job.step = Step::Read(range);
+        }
+    }
+
+    /// More of the range came that is compared with the flights that are looked for.
     pub(super) fn compare_content(&mut self, mut compare: Compare, chunk: &[u8]) {
-        let take = usize::try_from(compare.left).map_or(chunk.len(), |left| left.min(chunk.len()));
-        let equal = compare.ours.matches(&chunk[..take]);
-        compare.left -= take as u64;
+        compare.take(chunk);
         let Some(job) = &mut self.engine.job else {
             return;
         };
-        if equal && compare.left > 0 {
+        if !compare.is_over() {
             job.task = Task::Content(compare);
             job.step = Step::ReadOn;
             return;
         }
         job.task = Task::Main;
-        let seen = compare.seen;
-        if let Some(verdict) = self.ask(|question| by_content(question, &seen, equal)) {
-            self.act_on(verdict, Some(seen));
+        let lone = self.window.doubtful() == 1;
+        let equal = compare.parts.iter().all(|part| part.equal);
+        let verdict = self.ask(|question| by_content(question, &compare.seen, equal));
+        match verdict {
+            Some(Verdict::Fail(kind, _)) if !lone && !equal => self.is_mixed(kind, compare),
+            Some(verdict) => self.act_on(verdict, Some(compare.seen)),
+            None => {}
         }
+    }
+
+    /// Some of several flights are in the object, and something that is not ours.
+    fn is_mixed(&mut self, mut kind: ErrorKind, compare: Compare) {
+        let (there, apart) = compare.found();
+        if there > 0 {
+            let end = self.window.end_of(there - 1, self.engine.given);
+            self.engine.appends = None;
+            self.applied(there, end);
+        }
+        // What was sent for a position within the object does not land any more.
+        let last = self.window.len_before(self.window.doubtful() - 1);
+        let may_land = self.engine.given.position + last >= compare.seen.end();
+        let landed = match apart.is_empty() && !may_land {
+            true => Landed::No,
+            false => Landed::InDoubt,
+        };
+        if let ErrorKind::Conflict(conflict) = &mut kind {
+            conflict.apart = apart;
+        }
+        self.step(Step::Next);
+        self.is_over(kind, Some(landed), Some(compare.seen));
     }
 
     /// What the rules say of the pending batch.
     fn ask(&self, judge: impl FnOnce(Question<'_>) -> Verdict) -> Option<Verdict> {
-        let flight = self.window.first()?;
+        let body = self.window.doubtful_body()?;
         let sharing = self.sharing();
         let own = self.engine.mark.filter(|_| self.creates()).map(shown);
         let creator = match (self.engine.replay.is_some(), &own, &self.engine.creator) {
@@ -140,9 +244,9 @@ impl Moment<'_> {
         };
         Some(judge(Question {
             proven: self.engine.given,
-            batch: &flight.body,
+            batch: &body,
             sharing,
-            in_doubt: flight.in_doubt,
+            in_doubt: self.window.has_doubt(),
             creator,
             tag: self
                 .engine
@@ -153,7 +257,12 @@ impl Moment<'_> {
 
     fn act_on(&mut self, verdict: Verdict, seen: Option<ObjectInfo>) {
         let counted = match verdict {
-            Verdict::Applied(_) | Verdict::Torn(_) => self.engine.appends.map(|own| own + 1),
+            Verdict::Applied(_) => {
+                let more = self.window.doubtful() as u64;
+                self.engine.appends.map(|own| own + more)
+            }
+            Verdict::Torn(_) if self.window.doubtful() > 1 => None,
+            Verdict::Torn(_) => self.engine.appends.map(|own| own + 1),
             // How many appends the others have made is not known.
             Verdict::Rebase(_) => None,
             _ => self.engine.appends,
@@ -173,18 +282,21 @@ impl Moment<'_> {
 
     fn act_on_verdict(&mut self, verdict: Verdict, seen: Option<ObjectInfo>) {
         self.step(Step::Next);
+        let Some(body) = self.window.doubtful_body() else {
+            return;
+        };
+        // It has told of all of them.
+        self.window.looked_at_those_behind();
         let Some(flight) = self.window.first_mut() else {
             return;
         };
         match verdict {
-            Verdict::Applied(end) => self.applied(end),
+            Verdict::Applied(end) => self.applied(self.window.doubtful(), end),
             Verdict::Torn(len) => {
-                let end = self.engine.given.after_prefix(&flight.body, len);
-                // The object is longer than it was: no earlier attempt can land any more.
-                flight.in_doubt = false;
-                flight.look = false;
+                let end = self.engine.given.after_prefix(&body, len);
                 self.told_mut(|told| told.durable += len);
                 self.settle_part(len, end);
+                self.window.torn();
             }
             Verdict::Compare(end) => {
                 flight.look = false;

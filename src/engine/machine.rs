@@ -24,7 +24,7 @@ use super::flush::Time;
 use super::job::{Job, Step, Task, Then};
 use super::mark::Mark;
 use super::reconcile::Sharing;
-use super::replay::{Parts, Replay};
+use super::replay::{PartsRead, Replay};
 use super::rules::Rules;
 use super::window::Window;
 use crate::error::{Error, Landed, Result};
@@ -207,6 +207,7 @@ pub(crate) struct Moment<'a> {
 impl Moment<'_> {
     /// Begins with `goal`. Whatever was under way before was given up.
     pub(crate) fn start(&mut self, goal: Goal) {
+        self.window.give_up();
         if let (Goal::Settle, Some(flight)) = (goal, self.window.first_mut()) {
             // Nobody was at work on it in between.
             flight.budget.restart(self.now);
@@ -215,8 +216,8 @@ impl Moment<'_> {
             goal,
             task: match goal {
                 Goal::Settle | Goal::Look(_) | Goal::Seal => Task::Main,
-                Goal::Verify => Task::ReadBack(Parts::default()),
-                Goal::Prove => Task::Prove(Parts::default(), None),
+                Goal::Verify => Task::ReadBack(PartsRead::default()),
+                Goal::Prove => Task::Prove(PartsRead::default(), None),
             },
             step: Step::Next,
             budget: Budget::new(self.now),
@@ -448,17 +449,18 @@ impl Moment<'_> {
             .with_object(&self.engine.object)
             .with_position(self.engine.given.position.bytes());
         let is_replaying = self.engine.replay.is_some();
-        if let Some(flight) = self.window.first_mut() {
+        if self.window.first().is_some() {
             let landed = match landed {
                 Some(landed) => landed,
-                None if is_replaying || flight.in_doubt => Landed::InDoubt,
+                None if is_replaying || self.window.has_doubt() => Landed::InDoubt,
                 None => Landed::No,
             };
-            flight.in_doubt = landed == Landed::InDoubt;
+            let looked_for = self.window.doubtful();
+            self.window.set_doubt(looked_for, landed == Landed::InDoubt);
             error = error.with_landed(landed);
             if landed == Landed::Yes {
-                let end = self.engine.given.after(&flight.body);
-                self.proven(end);
+                let end = self.window.end_of(looked_for - 1, self.engine.given);
+                self.proven(looked_for, end);
             }
         } else if let Some(landed) = landed {
             error = error.with_landed(landed);

@@ -99,7 +99,7 @@ impl Replay {
 }
 
 /// How a comparison by checksum went.
-pub(crate) enum Compared {
+pub(crate) enum Overlap {
     /// Nothing to compare: the object ends here.
     AtEnd,
     /// These first bytes of the batch are in the object already, up to there, if its content is
@@ -109,7 +109,7 @@ pub(crate) enum Compared {
 
 /// How far the parts that were only compared have been read back.
 #[derive(Debug, Default)]
-pub(super) struct Parts {
+pub(super) struct PartsRead {
     crc: Crc64,
     /// How many bytes of the first part.
     read: u64,
@@ -134,13 +134,13 @@ impl Engine {
 
 impl Moment<'_> {
     /// Compares the beginning of `batch` with the object, as far as that reaches.
-    pub(super) fn compare(&mut self, batch: &Batch) -> Result<Compared> {
+    pub(super) fn compare(&mut self, batch: &Batch) -> Result<Overlap> {
         let Some(replay) = &mut self.engine.replay else {
-            return Ok(Compared::AtEnd);
+            return Ok(Overlap::AtEnd);
         };
         let left = replay.until.position - self.engine.given.position;
         if left == 0 {
-            return Ok(Compared::AtEnd);
+            return Ok(Overlap::AtEnd);
         }
         let take = left.min(batch.len());
         let next = self.engine.given.after_prefix(batch, take);
@@ -158,7 +158,7 @@ impl Moment<'_> {
             }
             None => replay.push(Part::of(batch, take)),
         }
-        Ok(Compared::Skip(take, next))
+        Ok(Overlap::Skip(take, next))
     }
 
     /// Whether what was compared can only be proven by reading it back.
@@ -236,17 +236,17 @@ impl Moment<'_> {
             (Task::Content(_), Err(error)) => self.pause(error, Then::Look),
             (Task::ReadBack(parts), Ok(chunk)) => match self.compare_parts(parts, &chunk) {
                 Ok(Some(parts)) => self.read_on(Task::ReadBack(parts)),
-                Ok(None) => self.read_on(Task::ReadBack(Parts::default())),
+                Ok(None) => self.read_on(Task::ReadBack(PartsRead::default())),
                 Err(differs) => self.fail(differs, None),
             },
             (Task::ReadBack(_), Err(error)) => {
-                job.task = Task::ReadBack(Parts::default());
+                job.task = Task::ReadBack(PartsRead::default());
                 self.pause(error, Then::Goal);
             }
             (Task::Prove(parts, failure), Ok(chunk)) => match self.compare_parts(parts, &chunk) {
                 Ok(Some(parts)) => self.read_on(Task::Prove(parts, failure)),
                 _ => {
-                    self.task(Task::Prove(Parts::default(), failure));
+                    self.task(Task::Prove(PartsRead::default(), failure));
                     self.proved();
                 }
             },
@@ -282,7 +282,11 @@ impl Moment<'_> {
     }
 
     /// Compares what was read back with what is known of the parts. `None`: all are proven.
-    fn compare_parts(&mut self, mut parts: Parts, mut chunk: &[u8]) -> Result<Option<Parts>> {
+    fn compare_parts(
+        &mut self,
+        mut parts: PartsRead,
+        mut chunk: &[u8],
+    ) -> Result<Option<PartsRead>> {
         let Some(replay) = &mut self.engine.replay else {
             return Ok(None);
         };
@@ -305,7 +309,7 @@ impl Moment<'_> {
             proven += part.len;
             replay.verified += part.len;
             replay.unverified.pop_front();
-            (parts, chunk) = (Parts::default(), rest);
+            (parts, chunk) = (PartsRead::default(), rest);
         }
         if proven > 0
             && let Some(job) = &mut self.engine.job

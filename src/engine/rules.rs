@@ -25,6 +25,8 @@ pub(crate) struct Rules {
     /// A batch that is in doubt is sent to where it may still land, even if the object has been
     /// replaced: nothing else settles where it is.
     pub(crate) settles_in_place: bool,
+    /// The most appends that may be under way at a time, if they arrive in order.
+    pub(crate) max_in_flight: u16,
 }
 
 impl Default for Rules {
@@ -39,6 +41,7 @@ impl Default for Rules {
             evidence: Evidence::default(),
             verify_creator: false,
             settles_in_place: false,
+            max_in_flight: defaults::MAX_IN_FLIGHT,
         }
     }
 }

@@ -8,14 +8,18 @@ use super::budget::MAX_ASKED;
 use super::job::{Step, Task, Then};
 use super::machine::Moment;
 use super::recovery::{Recovery, recovery};
-use super::replay::{Compared, Parts};
+use super::replay::{Overlap, PartsRead};
 use crate::error::{Error, ErrorKind, Landed, Result};
+use crate::store::ability::Evidence;
 use crate::store::request::AppendAnswer;
 use crate::values::proven::Proven;
 
 impl Moment<'_> {
     /// What comes next for the pending batch.
     pub(super) fn settle(&mut self) -> Option<Action> {
+        if self.window.under_way() > 0 {
+            return Some(self.send_on());
+        }
         let position = self.engine.given.position;
         let Some(flight) = self.window.first_mut() else {
             return self.settled();
@@ -27,23 +31,23 @@ impl Moment<'_> {
         if !flight.look && self.engine.replay.is_some() {
             let batch = flight.body.clone();
             match self.compare(&batch) {
-                Ok(Compared::AtEnd) => {}
-                Ok(Compared::Skip(len, end)) => {
+                Ok(Overlap::AtEnd) => {}
+                Ok(Overlap::Skip(len, end)) => {
                     self.settle_part(len, end);
                     if self.must_read_back() {
-                        self.enter(Task::ReadBack(Parts::default()));
+                        self.enter(Task::ReadBack(PartsRead::default()));
                     }
                     return self.again();
                 }
                 Err(differs) => {
                     // As much as possible is known to be durable then.
-                    self.enter(Task::Prove(Parts::default(), Some(differs)));
+                    self.enter(Task::Prove(PartsRead::default(), Some(differs)));
                     return self.again();
                 }
             }
         }
         let look = self.window.first().is_some_and(|flight| flight.look);
-        if !look && let Err(full) = self.check_room() {
+        if !look && let Err(full) = self.check_room(0) {
             self.fail(full, None);
             return None;
         }
@@ -55,7 +59,28 @@ impl Moment<'_> {
             self.told_mut(|told| told.reconciles = true);
             return Some(Action::Head);
         }
-        Some(self.attempt())
+        Some(self.attempt(0))
+    }
+
+    /// What can be done while appends are under way: to send one more behind them, or to wait.
+    fn send_on(&mut self) -> Action {
+        match self.may_send_on() {
+            true => self.attempt(self.window.under_way()),
+            false => Action::Await,
+        }
+    }
+
+    /// Whether one more append can be sent behind those that are under way.
+    pub(crate) fn may_send_on(&self) -> bool {
+        let next = self.window.under_way();
+        let may_be_ahead = next > 0
+            && next < usize::from(self.rules.max_in_flight)
+            && !self.rules.shared
+            && self.rules.evidence == Evidence::Crc64
+            && self.engine.replay.is_none()
+            && self.engine.not_before.is_none()
+            && !self.creates();
+        may_be_ahead && self.window.is_clear() && self.check_room(next).is_ok()
     }
 
     /// The batch is dealt with.
@@ -82,19 +107,20 @@ impl Moment<'_> {
 
     /// The first `len` bytes of the first flight are dealt with, and end there.
     pub(super) fn settle_part(&mut self, len: u64, end: Proven) {
+        let before = std::mem::replace(&mut self.engine.given, end);
+        self.window.settle(&self.engine.object, len, before, end);
         if let Some(flight) = self.window.first_mut() {
             flight.budget.restart(self.now);
         }
-        let before = std::mem::replace(&mut self.engine.given, end);
-        self.window.settle(&self.engine.object, len, before, end);
     }
 
-    fn attempt(&mut self) -> Action {
-        let creates = self.creates();
-        let position = self.engine.given.position;
-        let Some(flight) = self.window.first_mut() else {
+    fn attempt(&mut self, number: usize) -> Action {
+        let creates = number == 0 && self.creates();
+        let position = self.engine.given.position + self.window.len_before(number);
+        let Some(flight) = self.window.get_mut(number) else {
             return Action::Done(Ok(()));
         };
+        flight.under_way = true;
         let retried = flight.budget.attempts > 0;
         flight.budget.attempts += 1;
         flight.first_attempt.get_or_insert(self.now);
@@ -115,19 +141,18 @@ impl Moment<'_> {
         self.engine.given.position.bytes() == 0 && !self.engine.exists
     }
 
-    fn check_room(&self) -> Result<()> {
-        let Some(flight) = self.window.first() else {
+    /// Whether the object takes a flight, behind all that are before it.
+    fn check_room(&self, number: usize) -> Result<()> {
+        let Some(flight) = self.window.get(number) else {
             return Ok(());
         };
         if let (Some(limit), Some(appends)) = (self.rules.limits().max_appends, self.engine.appends)
-            && appends >= limit
+            && appends + number as u64 >= limit
         {
             return Err(Error::new(ErrorKind::TooManyAppends { limit }));
         }
-        let (limit, length) = (
-            self.rules.object_limit(),
-            self.engine.given.position.bytes(),
-        );
+        let end = self.engine.given.position + self.window.len_before(number);
+        let (limit, length) = (self.rules.object_limit(), end.bytes());
         let batch = flight.body.len();
         if length.saturating_add(batch) <= limit {
             return Ok(());
@@ -147,26 +172,33 @@ impl Moment<'_> {
     /// An append was answered, or failed.
     pub(super) fn answered(&mut self, answer: Result<AppendAnswer>) {
         self.step(Step::Next);
+        let Some(number) = self.window.land() else {
+            return;
+        };
         match answer {
-            Ok(answer) => self.judge(answer),
-            Err(error) => self.append_failed(error),
+            Ok(answer) => self.judge(number, answer),
+            Err(error) => self.append_failed(number, error),
         }
     }
 
-    /// A success answer counts only if it names the expected position and checksum.
-    fn judge(&mut self, answer: AppendAnswer) {
+    /// A success answer counts only if it names the expected position and checksum. They are those of
+    /// the whole object, so it proves all flights up to the one that was answered.
+    fn judge(&mut self, number: usize, answer: AppendAnswer) {
         self.note_wish(answer.delay);
-        let Some(flight) = self.window.first_mut() else {
-            return;
-        };
-        let expected = self.engine.given.after(&flight.body);
+        let expected = self.window.end_of(number, self.engine.given);
         match judge_answer(self.rules.evidence, expected, &answer) {
             Answered::Proven => {
-                self.applied(expected);
-                self.engine.appends = self.engine.appends.map(|appends| appends + 1);
+                self.applied(number + 1, expected);
+                let more = number as u64 + 1;
+                self.engine.appends = self.engine.appends.map(|appends| appends + more);
                 self.engine.remember_tag(answer.etag);
             }
+            // What is before it has failed, or been lost: the look tells of both.
+            Answered::Wrong if number > 0 => {}
             Answered::Unproven => {
+                let Some(flight) = self.window.get_mut(number) else {
+                    return;
+                };
                 flight.cause = Some(Error::new(ErrorKind::BadAnswer {
                     status: 200,
                     reason: "it names no next position or no CRC-64 to check".into(),
@@ -185,10 +217,11 @@ impl Moment<'_> {
         }
     }
 
-    fn append_failed(&mut self, error: Error) {
+    fn append_failed(&mut self, number: usize, error: Error) {
         let asked = error.service_error().and_then(|answer| answer.retry_after);
         self.note_wish(asked);
-        let Some(flight) = self.window.first_mut() else {
+        let is_last = self.window.under_way() == 0;
+        let Some(flight) = self.window.get_mut(number) else {
             return;
         };
         let recovery = recovery(&error);
@@ -196,12 +229,22 @@ impl Moment<'_> {
             // OSS has said that this attempt was not applied.
             flight.in_doubt = flight.was_in_doubt;
         }
+        if number > 0 {
+            // It was sent behind one that has failed. The look tells of both.
+            return;
+        }
         match recovery {
             Recovery::Reconcile
             | Recovery::Mismatch
             | Recovery::Closed
             | Recovery::RefusedBetween => {
                 flight.refused |= matches!(recovery, Recovery::Closed | Recovery::RefusedBetween);
+                flight.cause = Some(error.clone());
+                self.told_mut(|told| told.error = Some(error));
+            }
+            // Nothing is decided before those behind it have been answered, and looked for.
+            Recovery::Fail | Recovery::Retry | Recovery::RetryMended(_) if !is_last => {
+                flight.refused |= recovery == Recovery::Fail;
                 flight.cause = Some(error.clone());
                 self.told_mut(|told| told.error = Some(error));
             }
@@ -245,8 +288,8 @@ impl Moment<'_> {
         }
     }
 
-    /// The first flight is proven to be in the object, which is proven up to `end`.
-    pub(super) fn applied(&mut self, end: Proven) {
+    /// So many of the first flights are proven to be in the object, which is proven up to `end`.
+    pub(super) fn applied(&mut self, flights: usize, end: Proven) {
         let first = self.window.first().and_then(|flight| flight.first_attempt);
         let took = first.map(|first| self.now.saturating_sub(first));
         self.told_mut(|told| told.appended = Some(took.unwrap_or_default()));
@@ -254,12 +297,12 @@ impl Moment<'_> {
             self.engine.unchecked_mark = true;
         }
         self.engine.exists = true;
-        self.proven(end);
+        self.proven(flights, end);
     }
 
-    /// What is left of the first flight is proven, and what was only compared yet with it.
-    pub(super) fn proven(&mut self, end: Proven) {
-        let left = self.window.left().unwrap_or(0);
+    /// What is left of the first flights is proven, and what was only compared yet with it.
+    pub(super) fn proven(&mut self, flights: usize, end: Proven) {
+        let left = self.window.len_before(flights);
         let durable = self.engine.lag() + left;
         self.told_mut(|told| told.durable += durable);
         // What is proven now is our own append: no predecessor's can land behind it.

@@ -10,6 +10,7 @@
 //! | `OSS_APPEND_ENGINE_SCHEDULES` | how many schedules each of the two tests runs | 110,000 |
 //! | `OSS_APPEND_SEED` | the first seed | 1 |
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -71,6 +72,13 @@ struct World {
     before: Option<Object>,
     /// Requests that have not arrived yet.
     late: Vec<Sent>,
+    /// Requests on one connection, which are carried out and answered one after the other, and the
+    /// answers of those that were carried out before their turn.
+    lane: VecDeque<(Sent, Option<Result<AppendAnswer, Error>>)>,
+    /// The connection is broken: nobody answers what is left on it.
+    lane_broken: bool,
+    /// All that is written, while the object can be nothing but a beginning of it.
+    stream: Option<Vec<u8>>,
     /// How much may go wrong yet.
     faults: u8,
     /// No request is answered any more.
@@ -127,8 +135,45 @@ impl World {
         for piece in sent.body.chunks() {
             object.data.extend_from_slice(piece);
         }
+        if let Some(stream) = &self.stream {
+            assert!(stream.starts_with(&object.data), "{:?}", object.data);
+        }
         let next = object.data.len() as u64;
         Ok(AppendAnswer::new(next, crc64::checksum(&object.data)))
+    }
+
+    /// Answers the first append on the lane.
+    fn answer(&mut self) -> Result<AppendAnswer, Error> {
+        if !self.lane_broken && self.lane.len() > 1 && self.fault() {
+            self.unknown = true;
+            // All are begun at once, and some other is done first.
+            let other = self.rng.usize(1..self.lane.len());
+            if self.lane[other].1.is_none() {
+                let sent = self.lane[other].0.clone();
+                self.lane[other].1 = Some(self.apply(&sent));
+            }
+        }
+        let Some((sent, done)) = self.lane.pop_front() else {
+            return Err(broken());
+        };
+        if self.lane_broken {
+            // It was dropped, or carried out and not answered, or is on its way yet.
+            match self.rng.u8(..3) {
+                0 => {}
+                1 => {
+                    let _ = self.apply(&sent);
+                }
+                _ => self.late.push(sent),
+            }
+            return Err(broken());
+        }
+        let answer = match done {
+            Some(answer) => answer,
+            None => self.append(sent),
+        };
+        let broke = answer.as_ref().err();
+        self.lane_broken = broke.is_some_and(|error| error.service_error().is_none());
+        answer
     }
 
     fn append(&mut self, sent: Sent) -> Result<AppendAnswer, Error> {
@@ -168,6 +213,7 @@ impl World {
             9 => Err(Error::transport(TransportCause::Connect, "refused")),
             10 => {
                 // A byte is changed on its way.
+                self.stream = None;
                 let mut changed: Vec<u8> = sent.body.chunks().concat();
                 let at = self.rng.usize(..changed.len());
                 changed[at] ^= 0x80;
@@ -217,6 +263,7 @@ impl World {
         }
         self.faults -= 1;
         self.before = self.object.clone();
+        self.stream = None;
         match self.rng.u8(..8) {
             0..4 => {
                 let len = self.rng.usize(1..6);
@@ -283,8 +330,17 @@ impl World {
                         body,
                         mark,
                     };
-                    (Event::Answered(self.append(sent)), moved)
+                    if rules.max_in_flight == 1 {
+                        (Event::Answered(self.append(sent)), moved)
+                    } else {
+                        if self.lane.is_empty() {
+                            self.lane_broken = false;
+                        }
+                        self.lane.push_back((sent, None));
+                        continue;
+                    }
                 }
+                Action::Await => (Event::Answered(self.answer()), 0),
                 Action::Head => (Event::Looked(self.look()), 0),
                 Action::Read(range) => {
                     let data = self.object.as_ref().map_or(&[][..], |object| &object.data);
@@ -298,6 +354,7 @@ impl World {
                 Action::Seal(_) => unreachable!("nobody asks for that"),
                 Action::Wait(wait) => {
                     if gives_up {
+                        self.hang_up();
                         engine.at(window, rules, self.now).on(Event::Dropped);
                         return None;
                     }
@@ -307,12 +364,14 @@ impl World {
                     continue;
                 }
                 Action::Done(result) => {
+                    self.hang_up();
                     let seen = engine.finish().seen;
                     return Some(Worked { result, seen });
                 }
             };
             if gives_up {
                 self.unknown = true;
+                self.hang_up();
                 engine.at(window, rules, self.now).on(Event::Dropped);
                 return None;
             }
@@ -333,6 +392,14 @@ impl World {
             }
         }
         panic!("it goes on without end");
+    }
+
+    /// Nobody waits for answers any more.
+    fn hang_up(&mut self) {
+        self.lane_broken = true;
+        while !self.lane.is_empty() {
+            let _ = self.answer();
+        }
     }
 
     fn read(&mut self, left: &mut Bytes) -> Result<Bytes, Error> {
@@ -388,7 +455,8 @@ impl Schedule {
     fn new(seed: u64, object: &ObjectPath) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let shared = rng.u8(..4) == 0;
-        let batches: Vec<_> = (0..rng.usize(1..4))
+        let max_in_flight = [1, rng.u16(2..9)][rng.usize(..2)];
+        let batches: Vec<_> = (0..rng.usize(1..4 + usize::from(max_in_flight > 1) * 4))
             .map(|number| bytes(number, rng.usize(1..8)))
             .collect();
         let world = World {
@@ -398,6 +466,9 @@ impl Schedule {
             object: None,
             before: None,
             late: Vec::new(),
+            lane: VecDeque::new(),
+            lane_broken: false,
+            stream: (!shared).then(|| batches.concat()),
             destroyed: 0,
             proven: None,
             mixed: false,
@@ -412,6 +483,7 @@ impl Schedule {
             world,
             rules: Rules {
                 shared,
+                max_in_flight,
                 ..Rules::default()
             },
             object: object.clone(),
@@ -443,6 +515,9 @@ impl Schedule {
             return;
         }
         writer.engine.opened(looked.seen, None);
+        if self.rules.max_in_flight > 1 {
+            return self.write_ahead(writer);
+        }
         for number in 0..self.batches.len() {
             let batch = Batch::from(self.batches[number].clone());
             self.world.ours.clone_from(&self.batches[number]);
@@ -453,6 +528,37 @@ impl Schedule {
             if writer.engine.failed().is_some() || self.world.rng.u8(..32) == 0 {
                 return;
             }
+        }
+    }
+
+    /// Appends all batches, several of them at a time.
+    fn write_ahead(&mut self, mut writer: Writer) {
+        for batch in &self.batches {
+            writer
+                .window
+                .offer(Batch::from(batch.clone()), self.world.now);
+        }
+        (self.world.proven, self.world.mixed) = (None, false);
+        let destroyed = self.world.destroyed;
+        let told = self.settle(&mut writer);
+        // They were proven one after the other, and others may have destroyed the first meanwhile.
+        let sound = !self.world.mixed && self.world.destroyed == destroyed;
+        let proven = self.world.proven.filter(|_| sound);
+        let settled = writer.window.settled().bytes() as usize;
+        let in_doubt = writer.window.is_in_doubt();
+        assert!(told != Told::Missing || !in_doubt);
+        let rest = match in_doubt {
+            true => Told::Nothing,
+            false => Told::Missing,
+        };
+        let mut end = 0;
+        for (number, batch) in self.batches.iter().enumerate() {
+            end += batch.len();
+            self.proven[number] = proven;
+            self.told[number] = match end <= settled {
+                true => Told::Durable,
+                false => rest,
+            };
         }
     }
 

@@ -155,7 +155,111 @@ impl Window {
         self.flights.front_mut().map(|flight| &mut **flight)
     }
 
+    /// How many flights there are.
+    pub(crate) fn flights(&self) -> usize {
+        self.flights.len()
+    }
+
+    pub(super) fn get(&self, number: usize) -> Option<&Flight> {
+        self.flights.get(number).map(|flight| &**flight)
+    }
+
+    pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut Flight> {
+        self.flights.get_mut(number).map(|flight| &mut **flight)
+    }
+
+    /// How many appends are under way.
+    pub(super) fn under_way(&self) -> usize {
+        let flights = self.flights.iter();
+        flights.filter(|flight| flight.under_way).count()
+    }
+
+    /// The first append that was under way is not any more: which that was.
+    pub(super) fn land(&mut self) -> Option<usize> {
+        let number = self.flights.iter().position(|flight| flight.under_way)?;
+        self.flights[number].under_way = false;
+        Some(number)
+    }
+
+    /// Nobody waits for answers any more.
+    pub(super) fn give_up(&mut self) {
+        for flight in &mut self.flights {
+            flight.under_way = false;
+        }
+    }
+
+    /// Whether one more append may be sent behind those that are under way: none of them has been
+    /// sent before, nor has that one, and none has failed.
+    pub(super) fn is_clear(&self) -> bool {
+        let sent = self.under_way();
+        let mut before = self.flights.iter().take(sent);
+        // What has been sent has to be looked at, whether it failed or is under way: where one has
+        // failed, the next in number is one of them.
+        before.all(|flight| !flight.was_in_doubt)
+            && (self.get(sent)).is_some_and(|next| !next.in_doubt && !next.look)
+    }
+
+    /// How many bytes are before a flight, as they are stored.
+    pub(super) fn len_before(&self, number: usize) -> u64 {
+        let before = self.flights.iter().take(number);
+        before.map(|flight| flight.body.len()).sum()
+    }
+
+    /// The end of the object when all flights up to this one are in it, and it ended at `given`.
+    pub(super) fn end_of(&self, number: usize, given: Proven) -> Proven {
+        let through = self.flights.iter().take(number + 1);
+        through.fold(given, |end, flight| end.after(&flight.body))
+    }
+
+    /// How many of the first flights have to be looked for: up to the last that is in doubt, and the
+    /// first in any case.
+    pub(super) fn doubtful(&self) -> usize {
+        let last = self.flights.iter().rposition(|flight| flight.in_doubt);
+        last.map_or(1, |last| last + 1)
+    }
+
+    /// Whether a flight is in doubt.
+    pub(super) fn has_doubt(&self) -> bool {
+        self.flights.iter().any(|flight| flight.in_doubt)
+    }
+
+    /// So many of the first flights are in doubt from now on, or not any more.
+    pub(super) fn set_doubt(&mut self, flights: usize, in_doubt: bool) {
+        for flight in self.flights.iter_mut().take(flights) {
+            flight.in_doubt = in_doubt;
+        }
+    }
+
+    /// A look has told of the flights behind the first one too.
+    pub(super) fn looked_at_those_behind(&mut self) {
+        for flight in self.flights.iter_mut().skip(1) {
+            flight.look = false;
+        }
+    }
+
+    /// A part of what was looked for is there. Where that ends within a flight, the object is longer
+    /// than it was when that was sent: no earlier attempt can land any more.
+    pub(super) fn torn(&mut self) {
+        if let Some(flight) = self.first_mut() {
+            flight.look = false;
+            flight.in_doubt &= flight.body.len() == flight.len;
+        }
+    }
+
+    /// All that has to be looked for, as if it had been one append: each of them lands only behind
+    /// the one before it.
+    pub(super) fn doubtful_body(&self) -> Option<Batch> {
+        match self.doubtful() {
+            1 => self.body(),
+            many => {
+                let flights = self.flights.iter().take(many);
+                Some(Batch::join(flights.map(|flight| &flight.body)))
+            }
+        }
+    }
+
     /// How many bytes of the first flight are to be appended yet, as they are stored.
+    #[cfg(feature = "rolling")]
     pub(crate) fn left(&self) -> Option<u64> {
         self.first().map(|flight| flight.body.len())
     }
@@ -190,9 +294,26 @@ impl Window {
         }
     }
 
-    /// The first `len` bytes of the first flight are in `object`, as they are stored: between
-    /// `before` and, if others have not appended behind them, `after`.
-    pub(super) fn settle(&mut self, object: &ObjectPath, len: u64, before: Proven, after: Proven) {
+    /// The first `len` bytes of the flights are in `object`, as they are stored: between `before`
+    /// and, if others have not appended behind them, `after`.
+    pub(super) fn settle(
+        &mut self,
+        object: &ObjectPath,
+        mut len: u64,
+        mut before: Proven,
+        after: Proven,
+    ) {
+        while let Some(first) = self.first()
+            && first.body.len() < len
+        {
+            let (whole, end) = (first.body.len(), before.after(&first.body));
+            self.settle_first(object, whole, before, end);
+            (len, before) = (len - whole, end);
+        }
+        self.settle_first(object, len, before, after);
+    }
+
+    fn settle_first(&mut self, object: &ObjectPath, len: u64, before: Proven, after: Proven) {
         let Some(flight) = self.first_mut() else {
             return;
         };

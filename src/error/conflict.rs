@@ -1,6 +1,7 @@
 //! How an object differs from what was proven of it.
 
 use std::fmt;
+use std::ops::Range;
 
 /// How the object differs from what was proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,10 @@ pub struct Conflict {
     pub expected: u64,
     /// The length that it has, where known.
     pub found: Option<u64>,
+    /// Where bytes of ours are in the object although others are before them that should not be:
+    /// they were in flight behind an append of ours that another took the place of, one of the same
+    /// length. Empty with one append in flight at a time.
+    pub apart: Vec<Range<u64>>,
 }
 
 impl Conflict {
@@ -21,6 +26,7 @@ impl Conflict {
             cause,
             expected,
             found,
+            apart: Vec::new(),
         }
     }
 }
@@ -45,6 +51,7 @@ impl fmt::Display for Conflict {
             cause,
             expected,
             found,
+            apart,
         } = self;
         match cause {
             ConflictCause::Foreign if *found == Some(*expected) => write!(
@@ -68,7 +75,14 @@ impl fmt::Display for Conflict {
                 OrUnknown(*found)
             ),
             ConflictCause::Exists => f.write_str("the object exists already"),
+        }?;
+        for Range { start, end } in apart {
+            write!(
+                f,
+                "; bytes {start} to {end} of it are ours, sent behind what is not there"
+            )?;
         }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! must be able to do, and the values that cross it.
 
 pub(crate) mod ability;
+pub(crate) mod lane;
 pub(crate) mod listing;
 pub(crate) mod options;
 pub(crate) mod request;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use self::ability::{Evidence, StoreLimits};
+use self::lane::Lane;
 use self::listing::KeyPage;
 use self::request::{AppendAnswer, AppendRequest};
 #[cfg(doc)]
@@ -132,6 +134,15 @@ pub trait AppendStore: Send + Sync + 'static {
         std::future::ready(Ok(None))
     }
 
+    /// A way on which several appends to `object` can be under way at a time. `None`: this store has
+    /// none, which is what the method says unless it is implemented.
+    ///
+    /// Whether there are lanes is the same in every call.
+    fn lane(&self, object: &ObjectPath) -> Option<Box<dyn Lane>> {
+        let _ = object;
+        None
+    }
+
     /// The limits of this store, the same in every call. None, unless this is implemented.
     fn limits(&self) -> StoreLimits {
         StoreLimits::default()
@@ -172,6 +183,10 @@ impl<S: AppendStore> AppendStore for Arc<S> {
         after: Option<&str>,
     ) -> impl Future<Output = Result<Option<KeyPage>>> + Send {
         (**self).list(bucket, prefix, after)
+    }
+
+    fn lane(&self, object: &ObjectPath) -> Option<Box<dyn Lane>> {
+        (**self).lane(object)
     }
 
     fn limits(&self) -> StoreLimits {

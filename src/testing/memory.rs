@@ -8,14 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::fault::{Answer, Apply, Fault};
 use super::objects::{Arriving, Objects};
-use crate::error::Result;
+use crate::error::{Error, Result, TransportCause};
 use crate::store::AppendStore;
 use crate::store::ability::{Evidence, StoreLimits};
+use crate::store::lane::Lane;
 use crate::store::listing::KeyPage;
 use crate::store::request::{AppendAnswer, AppendRequest};
 use crate::values::info::ObjectInfo;
@@ -233,6 +236,20 @@ impl MemoryStore {
         fault
     }
 
+    async fn receive_append(&self, request: &AppendRequest) -> Fault {
+        let range = request.position..request.position.saturating_add(request.body.len());
+        let creates = request.create.is_some();
+        let key = request.object.key();
+        self.receive(On::Append, key, range, creates).await
+    }
+
+    fn carry_out(&self, request: &AppendRequest, fault: &Fault) -> Result<AppendAnswer> {
+        for chunk in request.body.chunks() {
+            request.progress.advance(chunk.len() as u64);
+        }
+        self.lock().append(request, fault)
+    }
+
     /// Does what is left of a request that changes nothing.
     async fn look<T>(
         &self,
@@ -292,16 +309,49 @@ impl Shared {
     }
 }
 
+/// Each append is carried out when the one before it has been.
+struct MemoryLane {
+    store: MemoryStore,
+    /// Whether the last append that was sent has left the lane whole.
+    before: Option<oneshot::Receiver<bool>>,
+}
+
+impl Lane for MemoryLane {
+    fn append(&mut self, request: AppendRequest) -> BoxFuture<'static, Result<AppendAnswer>> {
+        let store = self.store.clone();
+        let (done, behind) = oneshot::channel();
+        let before = self.before.replace(behind);
+        Box::pin(async move {
+            let fault = store.receive_append(&request).await;
+            if let Some(before) = before
+                && before.await != Ok(true)
+            {
+                let _ = done.send(false);
+                let reason = "the lane ended before this append";
+                return Err(Error::transport(TransportCause::Broken, reason));
+            }
+            let appended = store.carry_out(&request, &fault);
+            let _ = done.send(match &fault.answer {
+                Answer::True => true,
+                Answer::Error(error) => error.service_error().is_some(),
+                Answer::Never | Answer::Panic => false,
+            });
+            answer(fault, appended).await
+        })
+    }
+}
+
 impl AppendStore for MemoryStore {
+    fn lane(&self, _: &ObjectPath) -> Option<Box<dyn Lane>> {
+        Some(Box::new(MemoryLane {
+            store: self.clone(),
+            before: None,
+        }))
+    }
+
     async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
-        let range = request.position..request.position.saturating_add(request.body.len());
-        let key = request.object.key();
-        let creates = request.create.is_some();
-        let fault = self.receive(On::Append, key, range, creates).await;
-        for chunk in request.body.chunks() {
-            request.progress.advance(chunk.len() as u64);
-        }
-        let appended = self.lock().append(&request, &fault);
+        let fault = self.receive_append(&request).await;
+        let appended = self.carry_out(&request, &fault);
         answer(fault, appended).await
     }
 

@@ -60,6 +60,17 @@ impl Batch {
         })
     }
 
+    /// One after the other, with the checksum that follows from theirs.
+    pub(crate) fn join<'a>(batches: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let chunks = batches.clone().flat_map(|batch| batch.chunks().to_vec());
+        let joined: Self = chunks.collect();
+        let crc = batches.fold(0, |crc, batch| {
+            crc64::combine(crc, batch.crc64(), batch.len())
+        });
+        let _ = joined.shared.crc.set(crc);
+        joined
+    }
+
     /// A walk over the bytes from the first one on.
     pub(crate) fn cursor(&self) -> BatchCursor {
         BatchCursor {

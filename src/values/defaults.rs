@@ -18,6 +18,10 @@ pub const BUFFER_CAPACITY: u64 = 16 * MIB;
 /// The longest time that a byte waits for its append,
 /// [`linger`](crate::OssAppendWriterBuilder::linger).
 pub const LINGER: Duration = Duration::from_secs(1);
+/// The most appends that are under way at a time,
+/// [`max_in_flight`](crate::OssAppendWriterBuilder::max_in_flight): one, until more is known to be
+/// taken by the real service.
+pub const MAX_IN_FLIGHT: u16 = 1;
 /// The time between two appends that flushes force, in
 /// [`FlushMode::Coalesced`](crate::FlushMode::Coalesced).
 pub const FLUSH_INTERVAL: Duration = Duration::from_millis(200);

@@ -32,6 +32,8 @@ pub(crate) struct WriterOptions {
     pub(super) buffer_capacity: u64,
     pub(super) flush_mode: FlushMode,
     pub(crate) seal: bool,
+    /// The most flights at a time.
+    pub(super) max_in_flight: u16,
     /// Short records may be kept together up to this length.
     pub(crate) max_group: u64,
     /// How long a writer that has become idle keeps the memory of its buffer.
@@ -260,6 +262,7 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
             buffer_capacity,
             flush_mode: self.flush_mode,
             seal: self.seal,
+            max_in_flight: defaults::MAX_IN_FLIGHT,
             max_group: u64::MAX,
             keep_memory: KEEP_MEMORY,
             observer: None,
@@ -272,6 +275,28 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
 
 impl<S: AppendStore> OssAppendWriterBuilder<S> {
     open_mode_setters!(appender.options);
+
+    /// The most appends that are under way at a time: the next is sent before the one before it is
+    /// answered, if the store has [lanes](AppendStore::lane). Then `batch_size` bytes go as soon as
+    /// they have gathered, and the round trip does not limit how many bytes a second get through.
+    /// Default: 1.
+    ///
+    /// Each append is sent with the position where the one before it ends, and lands only there. So
+    /// the object is always a prefix of what was written, whatever is lost, late or repeated on the
+    /// way, as long as nobody else appends to it. If somebody does, with exactly as many bytes as an
+    /// append of ours has, what was sent behind that lands behind the other's bytes: the writer fails
+    /// with a [`Conflict`](crate::ErrorKind::Conflict) that names where ours are
+    /// ([`Conflict::apart`](crate::Conflict::apart)).
+    ///
+    /// One at a time it stays for [shared](Self::shared) objects, for a
+    /// [replay](Self::replay) until its first own append is durable, with compression, and without a
+    /// CRC-64 of the whole object ([`Evidence`](crate::Evidence)). A store without lanes is told of
+    /// by a warning.
+    pub fn max_in_flight(mut self, appends: u16) -> Self {
+        let options = Arc::make_mut(&mut self.appender.options);
+        options.rules.max_in_flight = appends.max(1);
+        self
+    }
 
     /// Seals the object at `shutdown`, so that nobody can append to it any more. Default: off.
     pub fn seal_on_shutdown(mut self, seal: bool) -> Self {
@@ -304,7 +329,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     /// The writer, and the worker that somebody has to run.
     pub(super) async fn start(
         self,
-        options: WriterOptions,
+        mut options: WriterOptions,
     ) -> Result<(OssAppendWriter, impl Future<Output = ()> + Send + use<S>)> {
         let object = self.object().clone();
         let records = match self.appender.options.rules.shared {
@@ -313,13 +338,18 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         };
         let compression = self.compression;
         let mut appender = self.appender();
-        Arc::make_mut(&mut appender.options).ending = options.ending.clone();
+        let appender_options = Arc::make_mut(&mut appender.options);
+        appender_options.ending = options.ending.clone();
+        if compression.is_some() {
+            appender_options.rules.max_in_flight = 1;
+        }
         let counters = Arc::new(Counters::new(object.bucket()));
         let driver = appender.open_driver(Arc::clone(&counters)).await?;
         let start = match compression {
             Some(_) => 0,
             None => driver.position().bytes(),
         };
+        options.max_in_flight = driver.max_in_flight();
         let engine = driver.engine();
         let window = Window::new(engine.proven(), engine.is_replaying());
         let parts = Parts {

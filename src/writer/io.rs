@@ -38,7 +38,6 @@ impl OssAppendWriter {
         self.shared.wait(state, self.waiter, cx)
     }
 
-    #[inline(never)]
     fn write_slices<'a>(
         &mut self,
         cx: &mut Context<'_>,

@@ -118,7 +118,10 @@ async fn work<D: Stage>(
             }
             Next::Issue(portion) => {
                 let settling = stage.settle(&mut window, portion.continues());
-                meanwhile(shared, clock, buffered, settling).await?;
+                match shared.options.max_in_flight {
+                    1 => meanwhile(shared, clock, buffered, settling).await?,
+                    _ => ahead(shared, buffered, settling).await?,
+                }
             }
             Next::Verify => stage.verify(&mut window).await?,
             Next::Full => {
@@ -183,6 +186,42 @@ async fn meanwhile<T>(
         let held = shared.lock().window.held();
         buffered.show(held);
     }
+}
+
+/// Runs `settling`, which settles the flights of the window, and issues more of them meanwhile.
+async fn ahead<T>(
+    shared: &Shared,
+    buffered: &mut Buffered,
+    settling: impl Future<Output = T>,
+) -> T {
+    let mut settling = pin!(settling);
+    loop {
+        let wake = issue_ahead(shared);
+        tokio::select! {
+            biased;
+            output = &mut settling => return output,
+            () = shared.work.notified() => {}
+            () = sleep_until(shared, wake) => {}
+        }
+        let held = shared.lock().window.held();
+        buffered.show(held);
+    }
+}
+
+/// Issues what is due while other flights are in the window. When to ask again, at the latest.
+fn issue_ahead(shared: &Shared) -> Time {
+    let mut state = shared.lock();
+    let now = shared.now();
+    while state.window.flights() < usize::from(shared.options.max_in_flight) {
+        // Only one object has several flights.
+        match decide(shared, &state, Some(Space::UNLIMITED), None, now) {
+            Next::Issue(portion) => issue(&mut state, portion, now),
+            Next::WaitUntil(time) => return time,
+            // Not before all flights are settled.
+            _ => break,
+        }
+    }
+    Buffered::INTERVAL.map_or(Time::MAX, |interval| now.saturating_add(interval))
 }
 
 /// Makes the cut if the period has ended at `wall`, and tells when to ask again.

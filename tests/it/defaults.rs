@@ -60,6 +60,7 @@ fn the_docs_of_each_option_tell_its_default() {
         (WRITER, "max_append_size", mib(MAX_APPEND_SIZE)),
         (WRITER, "buffer_capacity", mib(BUFFER_CAPACITY)),
         (WRITER, "linger", s(LINGER)),
+        (WRITER, "max_in_flight", MAX_IN_FLIGHT.to_string()),
         (
             WRITER,
             "flush_mode",
@@ -100,6 +101,7 @@ fn the_readme_tells_the_defaults() {
         format!("| `max_append_size` | {} |", mib(MAX_APPEND_SIZE)),
         format!("| `buffer_capacity` | {} |", mib(BUFFER_CAPACITY)),
         format!("| `linger` | {} |", s(LINGER)),
+        format!("| `max_in_flight` | {MAX_IN_FLIGHT} |"),
         format!("| `flush_mode` | `Coalesced`, {} |", ms(FLUSH_INTERVAL)),
         format!("| `attempt_timeout` | {} |", s(ATTEMPT_TIMEOUT)),
         format!("| `delivery_timeout` | {} |", s(DELIVERY_TIMEOUT)),

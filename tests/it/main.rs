@@ -10,6 +10,7 @@ mod support;
 
 mod abilities;
 mod adapters;
+mod ahead;
 mod cancel;
 mod checkpoint;
 mod cli;

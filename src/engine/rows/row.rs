@@ -70,6 +70,11 @@ impl Row {
         self.with(|rules| rules.shared = true)
     }
 
+    /// So many appends may be under way at a time.
+    pub(super) fn ahead(self, appends: u16) -> Self {
+        self.with(|rules| rules.max_in_flight = appends)
+    }
+
     pub(super) fn with(mut self, change: impl FnOnce(&mut Rules)) -> Self {
         change(&mut self.rules);
         self
@@ -199,6 +204,14 @@ impl Row {
     #[track_caller]
     pub(super) fn creates(self, text: &str) -> Self {
         self.appends_or_creates(0, text, true)
+    }
+
+    #[track_caller]
+    pub(super) fn awaits(mut self) -> Self {
+        match self.next() {
+            Action::Await => self,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[track_caller]

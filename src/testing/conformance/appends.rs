@@ -36,6 +36,8 @@ impl<S: AppendStore> Suite<'_, S> {
         note(report, "answers_and_looks_give_the_evidence_declared", case);
         let case = self.largest().await;
         note(report, "an_append_of_the_largest_size_is_taken", case);
+        let case = self.lane().await;
+        note(report, "on_a_lane_appends_arrive_in_order", case);
     }
 
     async fn creates(&self) -> Case {
@@ -196,6 +198,38 @@ impl<S: AppendStore> Suite<'_, S> {
         let body = vec![b'x'; usize::try_from(most).unwrap_or_default()];
         let answer = self.append(&object, 0, body).await?;
         next_position(&answer, most)
+    }
+
+    async fn lane(&self) -> Case {
+        let object = self.object("lane")?;
+        let Some(mut lane) = self.store.lane(&object) else {
+            return Err(Fail::Skip("the store has no lanes"));
+        };
+        self.append(&object, 0, "start ").await?;
+        let request = |position, body: String| AppendRequest::new(object.clone(), position, body);
+        let pieces: Vec<String> = (0..20).map(|number| format!("{number:02} ")).collect();
+        let sent = (pieces.iter().zip(0..))
+            .map(|(piece, number)| lane.append(request(6 + 3 * number, piece.clone())));
+        let mut sent: Vec<_> = sent.collect();
+        // Whichever is asked first.
+        sent.reverse();
+        let answers = join_all(sent).await.into_iter().rev();
+        let what = "what is sent behind others arrives behind them, and each is answered";
+        for (answer, number) in answers.zip(1..) {
+            let answer = answer.map_err(|error| Fail::Demand(format!("{what}; found {error}")))?;
+            next_position(&answer, 6 + 3 * number)?;
+        }
+        let content = format!("start {}", pieces.concat());
+        self.holds(&object, content.as_bytes(), what).await?;
+        // Behind one that is refused nothing fits.
+        let end = content.len() as u64;
+        let refused_one = lane.append(request(end + 1, "x".into()));
+        let behind = lane.append(request(end + 2, "y".into()));
+        let (first, second) = futures::future::join(refused_one, behind).await;
+        let what = "what is sent behind a refused append is refused as well, or fails";
+        refused(first, Refusal::Position, what)?;
+        demand(second.is_err(), what, &second)?;
+        self.holds(&object, content.as_bytes(), what).await
     }
 }
 

@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
+use futures::{FutureExt as _, StreamExt as _};
 use oss_append::testing::MemoryStore;
 use oss_append::{
-    AppendAnswer, AppendRequest, AppendStore, Batch, Error, Evidence, KeyPage, ObjectInfo,
+    AppendAnswer, AppendRequest, AppendStore, Batch, Error, Evidence, KeyPage, Lane, ObjectInfo,
     ObjectKind, ObjectPath, Progress, Refusal, Result, ServiceError, StoreLimits,
 };
 
@@ -28,6 +29,7 @@ enum Flaw {
     WrongCrc,
     NoTag,
     RefusesTheLargest,
+    LetsAppendsOvertake,
     FailsForMissingObjects,
     FailsBehindTheEnd,
     InventsMarks,
@@ -59,7 +61,22 @@ impl Wrong {
     }
 }
 
+/// Its appends arrive in whatever order.
+struct Unordered(MemoryStore);
+
+impl Lane for Unordered {
+    fn append(&mut self, request: AppendRequest) -> BoxFuture<'static, Result<AppendAnswer>> {
+        let store = self.0.clone();
+        async move { store.append(request).await }.boxed()
+    }
+}
+
 impl AppendStore for Wrong {
+    fn lane(&self, _: &ObjectPath) -> Option<Box<dyn Lane>> {
+        let lane = || -> Box<dyn Lane> { Box::new(Unordered(self.store.clone())) };
+        self.has(Flaw::LetsAppendsOvertake).then(lane)
+    }
+
     async fn append(&self, mut request: AppendRequest) -> Result<AppendAnswer> {
         let object = request.object.clone();
         match self.flaw {
@@ -184,7 +201,7 @@ impl AppendStore for Wrong {
 }
 
 /// Each flaw, and the case that is about it.
-const FOUND: [(Flaw, &str); 21] = [
+const FOUND: [(Flaw, &str); 22] = [
     (Flaw::KeepsNothing, "an_append_at_0_creates_the_object"),
     (Flaw::NamesNoPosition, "an_append_at_the_end_continues_it"),
     (
@@ -223,6 +240,10 @@ const FOUND: [(Flaw, &str); 21] = [
     (
         Flaw::RefusesTheLargest,
         "an_append_of_the_largest_size_is_taken",
+    ),
+    (
+        Flaw::LetsAppendsOvertake,
+        "on_a_lane_appends_arrive_in_order",
     ),
     (Flaw::FailsForMissingObjects, "a_missing_object_is_none"),
     (
