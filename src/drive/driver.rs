@@ -116,7 +116,7 @@ impl<S: AppendStore> Driver<S> {
         };
         // An append of the predecessor may have landed since the object was opened.
         let seen = match self.run(Goal::Look(length), window).await {
-            Ok(looked) => looked.seen,
+            Ok(looked) => looked.seen.map(|seen| *seen),
             Err(error) => return Err(self.fail(error, window)),
         };
         let ended = self.decide(window, |moment| moment.end_replay(seen));

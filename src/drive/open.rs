@@ -104,7 +104,7 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             .run(Goal::Look(ObjectPosition::default()), &mut window)
             .await;
         let seen = looked
-            .and_then(|looked| check_open(&driver.options, looked.seen))
+            .and_then(|looked| check_open(&driver.options, looked.seen.map(|seen| *seen)))
             .map_err(|error| error.with_operation("open").with_object(driver.object()))?;
         let replay = match &driver.options.mode {
             OpenMode::Replay(from) => Some(from.proven()),

@@ -95,7 +95,7 @@ pub(crate) struct Told {
 #[derive(Debug, Default)]
 pub(crate) struct Finished {
     /// What the last look has shown.
-    pub(crate) seen: Option<ObjectInfo>,
+    pub(crate) seen: Option<Box<ObjectInfo>>,
     /// Where the batch begins that has been settled, and how long it was.
     pub(crate) batch: Option<(ObjectPosition, u64)>,
 }

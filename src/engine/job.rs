@@ -32,8 +32,8 @@ pub(super) struct Job {
 pub(super) enum Task {
     /// The goal itself.
     Main,
-    /// The range tells what a look could not.
-    Content(Compare),
+    /// The range tells what a look could not. In a box, since few goals come to that.
+    Content(Box<Compare>),
     /// Looking whether an object that we have created has our mark.
     Created,
     /// Reading back what was only compared.

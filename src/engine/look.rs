@@ -102,7 +102,7 @@ impl Moment<'_> {
             (_, Goal::Look(known)) => {
                 if !self.looks_again(known, None, seen.as_ref()) {
                     if let Some(job) = &mut self.engine.job {
-                        job.finished.seen = seen;
+                        job.finished.seen = seen.map(Box::new);
                     }
                     self.done(Ok(()));
                 }
@@ -178,17 +178,17 @@ impl Moment<'_> {
             start = end;
         }
         if let Some(job) = &mut self.engine.job {
-            job.task = Task::Content(Compare {
+            job.task = Task::Content(Box::new(Compare {
                 seen,
                 parts,
                 next: 0,
-            });
+            }));
             job.step = Step::Read(range);
         }
     }
 
     /// More of the range came that is compared with the flights that are looked for.
-    pub(super) fn compare_content(&mut self, mut compare: Compare, chunk: &[u8]) {
+    pub(super) fn compare_content(&mut self, mut compare: Box<Compare>, chunk: &[u8]) {
         compare.take(chunk);
         let Some(job) = &mut self.engine.job else {
             return;
@@ -210,7 +210,7 @@ impl Moment<'_> {
     }
 
     /// Some of several flights are in the object, and something that is not ours.
-    fn is_mixed(&mut self, mut kind: ErrorKind, compare: Compare) {
+    fn is_mixed(&mut self, mut kind: ErrorKind, compare: Box<Compare>) {
         let (there, apart) = compare.found();
         if there > 0 {
             let end = self.window.end_of(there - 1, self.engine.given);

@@ -365,7 +365,7 @@ impl World {
                 }
                 Action::Done(result) => {
                     self.hang_up();
-                    let seen = engine.finish().seen;
+                    let seen = engine.finish().seen.map(|seen| *seen);
                     return Some(Worked { result, seen });
                 }
             };
