@@ -181,13 +181,12 @@ impl Shared {
     /// Copies `data` in as a whole, if nothing stands in the way and it has no ends of records
     /// within. Most writes need no more, and an [`Intake`] would cost them half as much again;
     /// whoever is told `false` asks for one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_copy(&self, data: &[u8]) -> bool {
         let mut state = self.lock();
         let len = data.len() as u64;
-        let fits = len <= state.room(self) && len <= self.options.schedule.max_append_size;
-        let is_plain = !matches!(self.records, Records::Ending(_));
-        if !(fits && is_plain && matches!(state.phase, Phase::Open)) {
+        let fits = state.taken() + len <= self.options.buffer_capacity && len <= self.plain;
+        if !(fits && matches!(state.phase, Phase::Open)) {
             return false;
         }
         state.buffer.copy(data, || self.now());
@@ -198,12 +197,16 @@ impl Shared {
 }
 
 impl State {
+    /// How much of the capacity is in use.
+    #[inline]
+    fn taken(&self) -> u64 {
+        self.window.held() + self.reserved + self.window.compared()
+    }
+
     /// How many bytes fit in now.
     #[inline]
     fn room(&self, shared: &Shared) -> u64 {
-        let aside = self.reserved + self.window.compared();
-        let taken = self.window.held().saturating_add(aside);
-        shared.options.buffer_capacity.saturating_sub(taken)
+        shared.options.buffer_capacity.saturating_sub(self.taken())
     }
 
     /// Takes `bytes` in, without copying unless they are few.

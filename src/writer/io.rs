@@ -38,6 +38,7 @@ impl OssAppendWriter {
         self.shared.wait(state, self.waiter, cx)
     }
 
+    #[inline(never)]
     fn write_slices<'a>(
         &mut self,
         cx: &mut Context<'_>,

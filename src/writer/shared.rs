@@ -38,6 +38,9 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     /// What an append may not cut.
     pub(super) records: Records,
+    /// The longest write that comes in as it is: in one append, and without a look for ends of
+    /// records in it.
+    pub(super) plain: u64,
     /// Tells the worker that something changed.
     pub(super) work: Notify,
     next_waiter: AtomicU64,
@@ -114,7 +117,8 @@ impl Shared {
         counters: Arc<Counters>,
         records: Records,
     ) -> Self {
-        let group = (options.schedule.max_append_size / 64).min(options.max_group);
+        let most = options.schedule.max_append_size;
+        let group = (most / 64).min(options.max_group);
         let max_group = match records {
             Records::Bytes => None,
             Records::Writes | Records::Ending(_) => Some(group),
@@ -141,6 +145,10 @@ impl Shared {
             start,
             counters,
             records,
+            plain: match records {
+                Records::Ending(_) => 0,
+                Records::Bytes | Records::Writes => most,
+            },
             work: Notify::new(),
             next_waiter: AtomicU64::new(0),
         }
