@@ -339,6 +339,9 @@ impl Pool {
 
 /// Takes `record` in, whole, or not.
 fn enqueue(writer: &OssAppendWriter, record: &Bytes) -> Result<Receipt, Admission> {
+    if let Some(receipt) = writer.try_enqueue(record) {
+        return Ok(receipt);
+    }
     let mut intake = writer.intake();
     match intake.admit(record.len() as u64, true) {
         Admission::Now(_) => Ok(intake.enqueue(record)),

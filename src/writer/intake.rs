@@ -11,6 +11,7 @@
 //!   record's end. What is in the way and would linger is asked for.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -23,6 +24,7 @@ use super::sync::MutexGuard;
 use crate::engine::flush::Flush;
 use crate::error::{Error, Result};
 use crate::values::batch::Batch;
+use crate::values::position::StreamPosition;
 
 /// Whether bytes may come in.
 #[derive(Debug)]
@@ -147,11 +149,7 @@ impl<'a> Intake<'a> {
 
     /// Takes `record` in, which has been admitted, and gives a receipt for it.
     pub(crate) fn enqueue(mut self, record: &Bytes) -> Receipt {
-        let start = self.state.window.accepted();
-        self.share(record);
-        self.end_record();
-        let range = start..self.state.window.accepted();
-        self.state.places.give_receipt(&range);
+        let range = self.state.enqueue(self.shared, record);
         let shared = Arc::clone(self.shared);
         drop(self);
         Receipt::new(shared, range)
@@ -185,14 +183,26 @@ impl Shared {
     pub(super) fn try_copy(&self, data: &[u8]) -> bool {
         let mut state = self.lock();
         let len = data.len() as u64;
-        let fits = state.taken() + len <= self.options.buffer_capacity && len <= self.plain;
-        if !(fits && matches!(state.phase, Phase::Open)) {
+        if !state.has_room(self, len) || len > self.plain {
             return false;
         }
         state.buffer.copy(data, || self.now());
         state.entered(self, len);
         state.end_record();
         true
+    }
+
+    /// Takes `record` in as a whole, in the same way, and gives a receipt for it.
+    #[inline]
+    pub(super) fn try_enqueue(self: &Arc<Self>, record: &Bytes) -> Option<Receipt> {
+        let mut state = self.lock();
+        let len = record.len() as u64;
+        if !state.has_room(self, len) || len > self.options.schedule.max_append_size {
+            return None;
+        }
+        let range = state.enqueue(self, record);
+        drop(state);
+        Some(Receipt::new(Arc::clone(self), range))
     }
 }
 
@@ -201,6 +211,23 @@ impl State {
     #[inline]
     fn taken(&self) -> u64 {
         self.window.held() + self.reserved + self.window.compared()
+    }
+
+    /// Whether the writer is open and `len` bytes fit in now.
+    #[inline]
+    fn has_room(&self, shared: &Shared, len: u64) -> bool {
+        self.taken() + len <= shared.options.buffer_capacity && matches!(self.phase, Phase::Open)
+    }
+
+    /// Takes `record` in, for which a receipt is given.
+    #[inline]
+    fn enqueue(&mut self, shared: &Shared, record: &Bytes) -> Range<StreamPosition> {
+        let start = self.window.accepted();
+        self.share(shared, record);
+        self.end_record();
+        let range = start..self.window.accepted();
+        self.places.give_receipt(&range);
+        range
     }
 
     /// How many bytes fit in now.

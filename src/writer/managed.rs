@@ -1,5 +1,8 @@
 //! What a keyed writer does with the writers of its keys, which nobody else has a handle of.
 
+use bytes::Bytes;
+
+use super::receipt::Receipt;
 use super::writer::OssAppendWriter;
 use crate::engine::flush::Flush;
 
@@ -18,6 +21,11 @@ impl OssAppendWriter {
             true => accepted.bytes(),
             false => 0,
         }
+    }
+
+    /// Takes `record` in as a whole, if nothing stands in the way.
+    pub(crate) fn try_enqueue(&self, record: &Bytes) -> Option<Receipt> {
+        self.shared.try_enqueue(record)
     }
 
     /// Takes nothing more, and lets the worker end with what was accepted. Does not wait.

@@ -304,6 +304,12 @@ impl OssAppendWriter {
     }
 
     fn poll_enqueue(&mut self, cx: &mut Context<'_>, record: &Bytes) -> Poll<Result<Receipt>> {
+        if !self.has_item
+            && let Some(receipt) = self.shared.try_enqueue(record)
+        {
+            self.flush_target = None;
+            return Poll::Ready(Ok(receipt));
+        }
         let intake = ready!(self.poll_admitted(cx, record))?;
         let receipt = intake.enqueue(record);
         self.flush_target = None;
