@@ -1,6 +1,7 @@
 //! Questions that are asked until there is an answer.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -30,7 +31,8 @@ where
     };
     loop {
         let progress = Progress::new();
-        match attempt(&mut question, options, counters, &progress, request()).await {
+        let request = pin!(request());
+        match attempt(&mut question, options, counters, &progress, request).await {
             Ok(answer) => return Ok(answer),
             Err(error) => question.pause(counters, error).await?,
         }

@@ -1,6 +1,7 @@
 //! One request, given up when nothing moves any more.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,12 +29,15 @@ pub(super) trait Timekeeper {
 }
 
 /// Runs one request, in its turn, and gives it up when nothing moves any more.
+///
+/// The request is pinned by the caller: a future takes the room of all futures that are moved through
+/// it, once for each function that they pass.
 pub(super) async fn attempt<T>(
     keeper: &mut impl Timekeeper,
     options: &AppenderOptions,
     counters: &Counters,
     progress: &Progress,
-    request: impl Future<Output = Result<T>>,
+    request: Pin<&mut impl Future<Output = Result<T>>>,
 ) -> Result<T> {
     let origin = keeper.origin();
     let turn = match &options.gate {

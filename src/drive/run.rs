@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::ops::Range;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -100,14 +101,15 @@ impl<S: AppendStore> Driver<S> {
                 }
                 Action::Head => {
                     let progress = Progress::new();
-                    let looked = runner.attempt(&progress, store.head(&object)).await;
+                    let look = pin!(store.head(&object));
+                    let looked = runner.attempt(&progress, look).await;
                     runner.sum_up().await;
                     Event::Looked(looked)
                 }
                 Action::Read(range) => {
                     let progress = Progress::new();
-                    let body = runner.attempt(&progress, store.read_range(&object, bytes(&range)));
-                    match body.await {
+                    let read = pin!(store.read_range(&object, bytes(&range)));
+                    match runner.attempt(&progress, read).await {
                         Ok(body) => {
                             let reading = reading.insert(Reading { body, progress });
                             Event::Read(runner.read_on(reading).await)
@@ -121,8 +123,8 @@ impl<S: AppendStore> Driver<S> {
                 },
                 Action::Seal(length) => {
                     let progress = Progress::new();
-                    let sealed = runner.attempt(&progress, store.seal(&object, length.bytes()));
-                    Event::Sealed(sealed.await)
+                    let seal = pin!(store.seal(&object, length.bytes()));
+                    Event::Sealed(runner.attempt(&progress, seal).await)
                 }
                 Action::Wait(for_what) => runner.wait(for_what).await,
                 Action::Done(result) => {
@@ -226,7 +228,8 @@ impl<W: WindowAccess> Runner<'_, W> {
     ) -> Result<AppendAnswer> {
         let progress = Progress::new();
         let request = self.request(position, &body, creates, &progress);
-        let append = answer_and_sum(store.append(request), &body);
+        let answer = pin!(store.append(request));
+        let append = pin!(answer_and_sum(answer, &body));
         self.attempt(&progress, append).await
     }
 
@@ -248,7 +251,7 @@ impl<W: WindowAccess> Runner<'_, W> {
         };
         let (options, counters) = (Arc::clone(self.options), Arc::clone(self.counters));
         Box::pin(async move {
-            let append = answer_and_sum(answer, &body);
+            let append = pin!(answer_and_sum(answer, &body));
             let answer = attempt(&mut keeper, &options, &counters, &progress, append).await;
             (answer, keeper.trip)
         })
@@ -290,7 +293,7 @@ impl<W: WindowAccess> Runner<'_, W> {
 
     async fn read_on(&mut self, reading: &mut Reading) -> Result<Bytes> {
         let Reading { body, progress } = reading;
-        let next = async { body.next().await.unwrap_or_else(|| Err(shrunk())) };
+        let next = pin!(async { body.next().await.unwrap_or_else(|| Err(shrunk())) });
         let chunk = self.attempt(progress, next).await?;
         progress.advance(chunk.len() as u64);
         Ok(chunk)
@@ -300,7 +303,7 @@ impl<W: WindowAccess> Runner<'_, W> {
     async fn attempt<T>(
         &mut self,
         progress: &Progress,
-        request: impl Future<Output = Result<T>>,
+        request: Pin<&mut impl Future<Output = Result<T>>>,
     ) -> Result<T> {
         let (options, counters) = (self.options, self.counters);
         attempt(self, options, counters, progress, request).await
@@ -337,8 +340,9 @@ impl Timekeeper for Apart {
 }
 
 /// The answer cannot be judged without the checksum, but the bytes can be sent.
-async fn answer_and_sum<T>(answer: impl Future<Output = T>, body: &Batch) -> T {
-    let (answer, ()) = join(answer, sum_up(body)).await;
+async fn answer_and_sum<T>(answer: impl Future<Output = T> + Unpin, body: &Batch) -> T {
+    let sum = pin!(sum_up(body));
+    let (answer, ()) = join(answer, sum).await;
     answer
 }
 
