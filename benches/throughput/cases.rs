@@ -54,6 +54,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.push(long());
     cases.extend(objects());
     cases.extend(grid());
+    cases.extend(ahead());
     cases
 }
 
@@ -156,6 +157,35 @@ fn grid() -> impl Iterator<Item = Case> {
             ours::write(ground, defaults, Producer::Ready, bytes, PIECE)
         });
         Case::new(name, link, ours).against(bare(bytes, APPEND))
+    })
+}
+
+/// Several appends under way at a time over 50 ms, beside one at a time.
+fn ahead() -> impl Iterator<Item = Case> {
+    const KIB: u64 = 1024;
+    let link = Link::new(50, 1);
+    let sizes = [(8 * MIB, 2, 384), (MIB, 16, 128), (128 * KIB, 32, 24)];
+    sizes.into_iter().map(move |(append, appends, mebibytes)| {
+        let bytes = mebibytes * MIB;
+        let run = move |name: String, appends: u16| {
+            Run::new(name, move |ground| {
+                let options = ours::ahead(append, appends);
+                ours::write(ground, options, Producer::Ready, bytes, PIECE)
+            })
+        };
+        let name = match append {
+            MIB.. => format!("ahead: appends of {} MiB, {link}", append / MIB),
+            _ => format!("ahead: appends of {} KiB, {link}", append / KIB),
+        };
+        Case::new(
+            name,
+            link,
+            run(format!("this crate, {appends} at a time"), appends),
+        )
+        .against(run("one at a time".into(), 1))
+        .against(Run::new("one POST of all", move |ground| {
+            bare::post(ground, bytes, bytes as usize)
+        }))
     })
 }
 

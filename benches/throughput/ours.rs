@@ -22,6 +22,15 @@ pub(crate) fn of_size(size: u64) -> impl Fn(Builder) -> Builder + Copy {
     }
 }
 
+/// The same, and so many of them under way at a time.
+pub(crate) fn ahead(size: u64, appends: u16) -> impl Fn(Builder) -> Builder + Copy {
+    move |builder| {
+        of_size(size)(builder)
+            .max_in_flight(appends)
+            .buffer_capacity((u64::from(appends) + 1) * size.max(MIB))
+    }
+}
+
 pub(crate) fn defaults(builder: Builder) -> Builder {
     builder
 }

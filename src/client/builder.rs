@@ -274,9 +274,16 @@ impl OssClientBuilder {
             }
             Some(suffix) => format!("{USER_AGENT} {suffix}"),
         };
-        let http = match (self.http_client, self.transport) {
-            (Some(client), None) => client,
-            (None, transport) => transport.unwrap_or_default().client(&endpoint)?,
+        let (http, connections) = match (self.http_client, self.transport) {
+            // How it connects is not known.
+            (Some(client), None) => (client, None),
+            (None, transport) => {
+                let transport = transport.unwrap_or_default();
+                (
+                    transport.client(&endpoint)?,
+                    transport.connections(&endpoint),
+                )
+            }
             (Some(_), Some(_)) => {
                 return Err(Error::invalid_input(
                     "options of connections, proxies or certificates are set, and an HTTP client \
@@ -292,6 +299,7 @@ impl OssClientBuilder {
                 clock: Clock::default(),
                 mismatch: Mismatch::default(),
                 observations: Observations::default(),
+                connections: connections.map(Arc::new),
                 pace: self.max_upload_rate.map(Pace::new).map(Arc::new),
                 attempt_timeout: timer(self.attempt_timeout),
                 user_agent,

@@ -11,6 +11,7 @@ mod document;
 mod endpoint;
 mod failure;
 mod headers;
+mod lane;
 mod listing;
 mod observed;
 mod operations;
@@ -99,6 +100,8 @@ struct Inner {
     mismatch: renewal::Mismatch,
     observations: observed::Observations,
     pace: Option<Arc<pace::Pace>>,
+    /// Where lanes can be had.
+    connections: Option<Arc<lane::Connections>>,
     attempt_timeout: Duration,
     user_agent: String,
     requester_pays: bool,

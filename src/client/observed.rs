@@ -36,8 +36,11 @@ struct Seen {
 
 impl Observations {
     pub(super) fn answer(&self, response: &reqwest::Response, now: Timestamp) {
-        *self.lock() = Some(Seen {
-            address: response.remote_addr(),
+        let mut last = self.lock();
+        // Lanes do not tell.
+        let before = last.as_ref().and_then(|seen| seen.address);
+        *last = Some(Seen {
+            address: response.remote_addr().or(before),
             date: response.headers().get(DATE).cloned(),
             at: now,
         });

@@ -24,7 +24,6 @@ use crate::values::progress::Progress;
 use crate::wire::clock::SigningTime;
 use crate::wire::dates;
 use crate::wire::failure::{stalled, transport};
-use crate::wire::hidden::Hidden;
 
 /// What an error names: the operation, and what it was done to.
 #[derive(Clone, Debug)]
@@ -122,42 +121,38 @@ impl<'a> Call<'a> {
     /// # Errors
     /// Every status but success is an error, redirects included.
     pub(super) async fn send(self, client: &OssClient) -> Result<Answer> {
-        let operation = self.operation;
-        let credentials = credentials(client).await?;
-        let signed = client.inner.clock.signing_time(Timestamp::now());
         let progress = self.progress.clone();
-        let request = self.into_request(client, &credentials, signed)?;
+        let (request, signed) = self.prepare(client).await?;
         let url = request.url().clone();
-        let signature = signature(&request);
-
         let idle = client.inner.attempt_timeout;
         let response = progress
             .guard(idle, client.inner.http.execute(request))
             .await
             .ok_or_else(|| stalled(idle))?
             .map_err(transport)?;
-        client
-            .inner
-            .observations
-            .answer(&response, Timestamp::now());
-        let status = response.status().as_u16();
-        tracing::trace!(operation, status, "answered");
         if *response.url() != url {
             return Err(Error::new(ErrorKind::BadAnswer {
-                status,
+                status: response.status().as_u16(),
                 reason: "the HTTP client followed a redirect, which it must not".into(),
                 request_id: None,
             }));
         }
-        if response.status().is_success() {
-            return Ok(Answer {
-                response,
-                credentials,
-                signature,
-            });
-        }
-        let hidden = credentials.hidden(&signature);
-        Err(refused(client, response, &credentials, &hidden, signed).await)
+        signed.judge(client, response).await
+    }
+
+    /// Signs the request.
+    pub(super) async fn prepare(self, client: &OssClient) -> Result<(reqwest::Request, Signed)> {
+        let operation = self.operation;
+        let credentials = credentials(client).await?;
+        let time = client.inner.clock.signing_time(Timestamp::now());
+        let request = self.into_request(client, &credentials, time)?;
+        let signed = Signed {
+            operation,
+            signature: signature(&request),
+            credentials,
+            time,
+        };
+        Ok((request, signed))
     }
 
     pub(super) fn into_request(
@@ -215,6 +210,40 @@ impl<'a> Call<'a> {
     }
 }
 
+/// How a request was signed, which tells what its answer means.
+pub(super) struct Signed {
+    operation: &'static str,
+    credentials: Credentials,
+    signature: String,
+    time: SigningTime,
+}
+
+impl Signed {
+    /// Every status but success is an error, redirects included.
+    pub(super) async fn judge(
+        self,
+        client: &OssClient,
+        response: reqwest::Response,
+    ) -> Result<Answer> {
+        let observations = &client.inner.observations;
+        observations.answer(&response, Timestamp::now());
+        let status = response.status();
+        tracing::trace!(
+            operation = self.operation,
+            status = status.as_u16(),
+            "answered"
+        );
+        if !status.is_success() {
+            return Err(refused(client, response, &self).await);
+        }
+        Ok(Answer {
+            response,
+            credentials: self.credentials,
+            signature: self.signature,
+        })
+    }
+}
+
 /// The credentials for the next request, within the attempt timeout.
 pub(super) async fn credentials(client: &OssClient) -> Result<Credentials> {
     let limit = client.inner.attempt_timeout;
@@ -241,13 +270,9 @@ fn signature(request: &reqwest::Request) -> String {
     text.rsplit('=').next().unwrap_or_default().to_owned()
 }
 
-async fn refused(
-    client: &OssClient,
-    response: reqwest::Response,
-    credentials: &Credentials,
-    hidden: &Hidden<'_>,
-    signed: SigningTime,
-) -> Error {
+async fn refused(client: &OssClient, response: reqwest::Response, signed: &Signed) -> Error {
+    let credentials = &signed.credentials;
+    let hidden = credentials.hidden(&signed.signature);
     let inner = &*client.inner;
     let timeout = inner.attempt_timeout;
     let status = response.status().as_u16();
@@ -255,9 +280,9 @@ async fn refused(
     let body = read_bounded(response, failure::MAX_DOCUMENT, timeout).await;
     let local = Timestamp::now();
     let now = inner.clock.signing_time(local).time;
-    let mut refusal = failure::refusal(status, &headers, &body, now, hidden);
+    let mut refusal = failure::refusal(status, &headers, &body, now, &hidden);
     if let Some(server) = refusal.clock_refused {
-        refusal.error.clock_corrected = inner.clock.correct(signed, server, local);
+        refusal.error.clock_corrected = inner.clock.correct(signed.time, server, local);
     }
     refusal.error.credentials_renewed = renew(client, &refusal.error, credentials).await;
     Error::service(refusal.error)

@@ -7,12 +7,14 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
 use super::OssClient;
+use super::lane::HttpLane;
 use super::operations::append::{AppendObjectRequest, SealAppendObjectRequest};
 use super::operations::get::GetObjectRequest;
 use super::operations::head::{HeadObjectRequest, ObjectMeta};
 use super::operations::list::{ListObjectsRequest, ListedObject};
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::store::AppendStore;
+use crate::store::lane::Lane;
 use crate::store::listing::KeyPage;
 use crate::store::request::{AppendAnswer, AppendRequest};
 use crate::values::info::{ObjectInfo, ObjectKind};
@@ -23,6 +25,12 @@ impl AppendStore for OssClient {
         AppendObjectRequest::from_store(self.clone(), request)
             .send()
             .await
+    }
+
+    /// Over plain HTTP without a proxy; a client that was given an HTTP client of its own has none.
+    fn lane(&self, object: &ObjectPath) -> Option<Box<dyn Lane>> {
+        let connections = self.inner.connections.as_ref()?;
+        Some(Box::new(HttpLane::new(self, connections, object.bucket())))
     }
 
     async fn head(&self, object: &ObjectPath) -> Result<Option<ObjectInfo>> {

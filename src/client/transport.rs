@@ -6,12 +6,13 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::endpoint::Endpoint;
+use super::lane::Connections;
 use crate::error::{Error, Result};
 use crate::values::defaults;
 use crate::wire::plain::{plain_client, timer};
 
 /// An object has up to 8 KiB of user metadata, each entry a header of its own.
-const MAX_HEADERS: usize = 1024;
+pub(super) const MAX_HEADERS: usize = 1024;
 
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
 
@@ -103,6 +104,23 @@ impl Transport {
         self.trust(builder)?
             .build()
             .map_err(|error| refused("the HTTP client could not be set up", error))
+    }
+
+    /// The connections of lanes, where they can be made as the client makes its own: without TLS, and
+    /// without a proxy.
+    pub(super) fn connections(&self, endpoint: &Endpoint) -> Option<Connections> {
+        let is_direct = match &self.proxy {
+            Proxy::Environment => endpoint.is_loopback(),
+            Proxy::Direct => true,
+            Proxy::Through(_) => false,
+        };
+        (is_direct && endpoint.is_plain()).then(|| {
+            Connections::new(
+                self.connect_timeout,
+                self.pool_idle_timeout,
+                self.addresses.clone(),
+            )
+        })
     }
 
     fn proxy_to(&self, url: &str) -> Result<reqwest::Proxy> {

@@ -203,14 +203,14 @@ impl Moment<'_> {
         let equal = compare.parts.iter().all(|part| part.equal);
         let verdict = self.ask(|question| by_content(question, &compare.seen, equal));
         match verdict {
-            Some(Verdict::Fail(kind, _)) if !lone && !equal => self.is_mixed(kind, compare),
+            Some(Verdict::Fail(kind, _)) if !lone && !equal => self.is_mixed(kind, *compare),
             Some(verdict) => self.act_on(verdict, Some(compare.seen)),
             None => {}
         }
     }
 
     /// Some of several flights are in the object, and something that is not ours.
-    fn is_mixed(&mut self, mut kind: ErrorKind, compare: Box<Compare>) {
+    fn is_mixed(&mut self, mut kind: ErrorKind, compare: Compare) {
         let (there, apart) = compare.found();
         if there > 0 {
             let end = self.window.end_of(there - 1, self.engine.given);

@@ -290,8 +290,12 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     ///
     /// One at a time it stays for [shared](Self::shared) objects, for a
     /// [replay](Self::replay) until its first own append is durable, with compression, and without a
-    /// CRC-64 of the whole object ([`Evidence`](crate::Evidence)). A store without lanes is told of
-    /// by a warning.
+    /// CRC-64 of the whole object ([`Evidence`](crate::Evidence)). An
+    /// [`OssClient`](crate::OssClient) has lanes over plain HTTP without a proxy, not over TLS yet. A
+    /// store without lanes is told of by a warning.
+    ///
+    /// Nobody has tried yet what the real service does with requests that are sent before others are
+    /// answered.
     pub fn max_in_flight(mut self, appends: u16) -> Self {
         let options = Arc::make_mut(&mut self.appender.options);
         options.rules.max_in_flight = appends.max(1);

@@ -135,6 +135,7 @@ fn the_help_of_the_command_tells_the_defaults() {
             "max_append_size",
             format!("[default: {},", mib(MAX_APPEND_SIZE)),
         ),
+        ("max_in_flight", format!("[default: {MAX_IN_FLIGHT}]")),
         ("buffer", format!("[default: {},", mib(BUFFER_CAPACITY))),
         (
             "max_object_size",

@@ -29,6 +29,7 @@ mod flush;
 mod holes;
 mod in_order;
 mod keyed;
+mod lane;
 mod layers;
 mod log;
 mod log_exit;

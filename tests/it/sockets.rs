@@ -465,6 +465,12 @@ async fn chaos() {
     repeat("chaos", 60, run).await;
 }
 
+/// Several appends under way at a time.
+#[tokio::test]
+async fn chaos_ahead() {
+    repeat("chaos_ahead", 60, run_ahead).await;
+}
+
 #[tokio::test]
 async fn chaos_shared() {
     repeat("chaos_shared", 30, run_shared).await;
@@ -527,13 +533,23 @@ struct Chaos {
     foreign: bool,
     attempt_timeout: Duration,
     delivery_timeout: Duration,
+    max_in_flight: u16,
 }
 
 /// What somebody else appends, and no writer of these tests.
 const FOREIGN: u8 = 0xff;
 
 async fn run(seed: u64, http: reqwest::Client) -> Outcome {
+    live(Chaos::new(seed, http).await).await
+}
+
+async fn run_ahead(seed: u64, http: reqwest::Client) -> Outcome {
     let mut chaos = Chaos::new(seed, http).await;
+    chaos.max_in_flight = chaos.rng.u16(2..9);
+    live(chaos).await
+}
+
+async fn live(mut chaos: Chaos) -> Outcome {
     chaos.trouble(false);
     let mut succeeded = true;
     for life in 0..1 + chaos.rng.usize(..3) {
@@ -561,6 +577,7 @@ impl Chaos {
             foreign: false,
             attempt_timeout: 300 * MS,
             delivery_timeout: 10 * SEC,
+            max_in_flight: 1,
         }
     }
 
@@ -620,14 +637,14 @@ impl Chaos {
     }
 
     fn builder(&mut self) -> OssAppendWriterBuilder<OssClient> {
-        let client = self
-            .emulator
-            .client()
-            .endpoint(self.proxy.url())
-            .http_client(self.http.clone())
-            .attempt_timeout(self.attempt_timeout)
-            .build()
-            .unwrap();
+        let client = self.emulator.client().endpoint(self.proxy.url());
+        let client = match self.max_in_flight {
+            1 => client.http_client(self.http.clone()),
+            // Lanes need a client that knows how it connects.
+            _ => client,
+        };
+        let client = client.attempt_timeout(self.attempt_timeout).build();
+        let client = client.unwrap();
         let batch_size = self.rng.u64(1..2000);
         let max_append_size = batch_size + self.rng.u64(..2000);
         OssAppendWriter::builder(client, crate::support::object())
@@ -637,6 +654,7 @@ impl Chaos {
             .max_append_size(max_append_size)
             .buffer_capacity(2 * max_append_size + self.rng.u64(..2000))
             .linger(self.rng.u32(..20) * MS)
+            .max_in_flight(self.max_in_flight)
     }
 
     /// Opens the object, writes, and shuts down. False if the writer failed.

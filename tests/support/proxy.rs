@@ -217,18 +217,20 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 /// The exchanges of one connection.
 async fn serve(mut client: TcpStream, shared: &Shared) -> Result<()> {
     client.set_nodelay(true)?;
+    // What has come of the requests behind the present one.
+    let mut rest = Vec::new();
     loop {
-        let (head, mut body) = read_head(&mut client).await?;
+        let head = read_head(&mut client, &mut rest).await?;
         let length = content_length(&head);
         let method = head.split(' ').next().unwrap_or_default();
         let fate = shared.fate(method);
         let (answer, end) = match fate {
             Fate::Swallow { read, answer, end } => {
-                read_body(&mut client, &mut body, read.min(length)).await?;
+                read_body(&mut client, &mut rest, read.min(length)).await?;
                 (answer, end)
             }
             Fate::Pass => {
-                read_body(&mut client, &mut body, length).await?;
+                let body = read_body(&mut client, &mut rest, length).await?;
                 let answer = forward(shared, &client, &head, &body).await?;
                 let end = match complete(&answer, method) {
                     true => End::Keep,
@@ -237,13 +239,13 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> Result<()> {
                 (answer, end)
             }
             Fate::Spoil { change, keep, end } => {
-                read_body(&mut client, &mut body, length).await?;
+                let body = read_body(&mut client, &mut rest, length).await?;
                 let mut answer = change(forward(shared, &client, &head, &body).await?);
                 answer.truncate(keep);
                 (answer, end)
             }
             Fate::Trickle => {
-                read_body(&mut client, &mut body, length).await?;
+                let body = read_body(&mut client, &mut rest, length).await?;
                 for byte in forward(shared, &client, &head, &body).await? {
                     client.write_all(&[byte]).await?;
                     tokio::time::sleep(Duration::from_micros(100)).await;
@@ -251,7 +253,7 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> Result<()> {
                 (Vec::new(), End::Keep)
             }
             Fate::Endless(piece) => {
-                read_body(&mut client, &mut body, length).await?;
+                read_body(&mut client, &mut rest, length).await?;
                 loop {
                     client.write_all(&piece).await?;
                 }
@@ -272,16 +274,15 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> Result<()> {
     }
 }
 
-/// Reads a request's head, and what came of its body along with it.
-async fn read_head(client: &mut TcpStream) -> Result<(String, Vec<u8>)> {
-    let mut bytes = Vec::new();
+/// Reads a request's head. What has come behind it stays in `rest`.
+async fn read_head(client: &mut TcpStream, rest: &mut Vec<u8>) -> Result<String> {
     loop {
-        if let Some(end) = end_of_head(&bytes) {
-            let body = bytes.split_off(end);
-            let head = String::from_utf8(bytes).map_err(Error::other)?;
-            return Ok((head, body));
+        if let Some(end) = end_of_head(rest) {
+            let behind = rest.split_off(end);
+            let head = std::mem::replace(rest, behind);
+            return String::from_utf8(head).map_err(Error::other);
         }
-        if client.read_buf(&mut bytes).await? == 0 {
+        if client.read_buf(rest).await? == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
     }
@@ -307,13 +308,15 @@ fn content_length(head: &str) -> usize {
         .map_or(0, |(_, length)| length.parse().unwrap())
 }
 
-async fn read_body(client: &mut TcpStream, body: &mut Vec<u8>, length: usize) -> Result<()> {
-    while body.len() < length {
-        if client.read_buf(body).await? == 0 {
+/// The next `length` bytes.
+async fn read_body(client: &mut TcpStream, rest: &mut Vec<u8>, length: usize) -> Result<Vec<u8>> {
+    while rest.len() < length {
+        if client.read_buf(rest).await? == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(())
+    let behind = rest.split_off(length);
+    Ok(std::mem::replace(rest, behind))
 }
 
 /// Sends a request to the server, and returns its answer, unless the client leaves.
@@ -332,10 +335,15 @@ async fn forward(shared: &Shared, client: &TcpStream, head: &str, body: &[u8]) -
         }
         Ok(keep_alive(answer))
     };
-    let mut byte = [0];
+    let gone = async {
+        // What comes is the next request.
+        if client.peek(&mut [0]).await.is_ok_and(|len| len > 0) {
+            std::future::pending::<()>().await;
+        }
+    };
     tokio::select! {
         answer = exchange => answer,
-        _ = client.peek(&mut byte) => Err(ErrorKind::ConnectionAborted.into()),
+        () = gone => Err(ErrorKind::ConnectionAborted.into()),
     }
 }
 

@@ -10,7 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use oss_append::crc64;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use super::link::{Link, Wire};
 
@@ -56,13 +59,34 @@ pub(super) fn serve(link: Link) {
             stream.set_nodelay(true).unwrap();
             let sink = Arc::clone(&sink);
             // An error is the end of a connection, no more.
-            tokio::spawn(async move { Connection::new(stream, &sink).serve().await });
+            tokio::spawn(async move {
+                let (read, write) = stream.into_split();
+                let (answers, due) = mpsc::unbounded_channel();
+                tokio::spawn(answer_when_due(write, due));
+                Connection::new(read, &sink, answers).serve().await
+            });
         }
     });
 }
 
+/// An answer, and when it is there.
+type Due = (Instant, String);
+
+/// Answers take their time on the way, and keep nothing behind them from being read.
+async fn answer_when_due(
+    mut write: OwnedWriteHalf,
+    mut due: mpsc::UnboundedReceiver<Due>,
+) -> io::Result<()> {
+    while let Some((time, answer)) = due.recv().await {
+        sleep_until(time).await;
+        write.write_all(answer.as_bytes()).await?;
+    }
+    Ok(())
+}
+
 struct Connection<'a> {
-    stream: TcpStream,
+    stream: OwnedReadHalf,
+    answers: mpsc::UnboundedSender<Due>,
     sink: &'a Sink,
     buffer: Box<[u8]>,
     /// What has been read and not dealt with.
@@ -79,9 +103,10 @@ struct Head {
 }
 
 impl<'a> Connection<'a> {
-    fn new(stream: TcpStream, sink: &'a Sink) -> Self {
+    fn new(stream: OwnedReadHalf, sink: &'a Sink, answers: mpsc::UnboundedSender<Due>) -> Self {
         Self {
             stream,
+            answers,
             sink,
             buffer: vec![0; READ].into_boxed_slice(),
             start: 0,
@@ -99,9 +124,10 @@ impl<'a> Connection<'a> {
                 }
                 None => self.discard_chunks().await?,
             };
-            self.sink.wire.turn().await;
+            let due = self.sink.wire.turn();
             let answer = self.answer(&head, length);
-            self.stream.write_all(answer.as_bytes()).await?;
+            let sent = self.answers.send((due, answer));
+            sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
         }
     }
 

@@ -10,6 +10,7 @@ use http::Method;
 use crate::client::OssClient;
 use crate::client::failure::qos_delay;
 use crate::client::request::{Call, Context};
+use crate::client::response::Answer;
 use crate::error::Result;
 use crate::store::options::{ObjectOptions, RequestOptions};
 use crate::store::request::{AppendAnswer, AppendRequest};
@@ -93,7 +94,11 @@ impl AppendObjectRequest {
 }
 
 async fn send_append(client: &OssClient, request: AppendRequest) -> Result<AppendAnswer> {
-    let answer = append_call(&request).send(client).await?;
+    append_answer(append_call(&request).send(client).await?).await
+}
+
+/// What an answer says of the append.
+pub(in crate::client) async fn append_answer(answer: Answer) -> Result<AppendAnswer> {
     let result = AppendAnswer {
         next_position: answer.length("x-oss-next-append-position")?,
         crc64: answer.number("x-oss-hash-crc64ecma")?,

@@ -59,11 +59,7 @@ async fn the_client_keeps_the_contract_over_http() {
         .unwrap();
     let report = suite().run(&client).await;
     report.assert_passed();
-    let skips = [
-        "an_append_of_the_largest_size_is_taken",
-        "on_a_lane_appends_arrive_in_order",
-    ];
-    assert_eq!(skipped(&report), skips);
+    assert_eq!(skipped(&report), ["an_append_of_the_largest_size_is_taken"]);
 }
 
 #[tokio::test]

@@ -13,6 +13,11 @@ pub(super) struct Batching {
     /// The most bytes of one append [default: 8MiB, or half of --buffer if that is less]
     #[arg(long, value_name = "SIZE")]
     max_append_size: Option<ByteSize>,
+    /// The most appends under way at a time: more than one where the round trip limits the speed.
+    /// Only over plain HTTP without a proxy, into one object that is neither shared nor compressed
+    /// [default: 1]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=100), conflicts_with_all = ["shared", "compress", "roll", "roll_size"])]
+    max_in_flight: Option<u16>,
     /// The longest time that a byte waits for its append to start
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     linger: humantime::Duration,
@@ -38,6 +43,10 @@ impl Batching {
                 .max(bytes(self.batch_size).unwrap_or(0))
                 .min(half)
         })
+    }
+
+    pub(super) fn max_in_flight(&self) -> Option<u16> {
+        self.max_in_flight
     }
 
     pub(super) fn set<S: AppendStore, O>(

@@ -155,6 +155,9 @@ impl Arguments {
     ) -> Result<Writer, Error> {
         let builder = OssAppendWriter::builder(client, self.target.clone());
         let mut builder = self.configure(builder, options).seal_on_shutdown(self.seal);
+        if let Some(appends) = self.batching.max_in_flight() {
+            builder = builder.max_in_flight(appends);
+        }
         if self.create_new {
             builder = builder.create_new();
         }

@@ -1,0 +1,293 @@
+//! Appends to one object on one connection, sent without waiting for answers: HTTP/1.1 pipelining
+//! (RFC 9112, section 9.3.2).
+//!
+//! Each lane has a connection of its own, and two tasks: one signs and writes requests in the order
+//! in which they were given, the other reads the answers. When no answer can be told apart any more,
+//! whatever was sent and not answered is [`Broken`](crate::TransportCause::Broken). A lane that is
+//! dropped writes nothing more; what was sent is still read, for those who wait for it.
+//!
+//! When all that was sent has been answered, its connection is kept for the next lane.
+
+mod answer;
+mod connection;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::answer::Answers;
+pub(super) use self::connection::Connections;
+use super::OssClient;
+use super::operations::append::{append_answer, append_call};
+use super::request::{Context, Signed};
+use crate::error::{Error, Result, TransportCause};
+use crate::store::lane::Lane;
+use crate::store::request::{AppendAnswer, AppendRequest};
+use crate::wire::failure::stalled;
+
+/// What a task of the lane has told of one append.
+type Answered = Result<(reqwest::Response, Signed)>;
+
+/// An append that is to be sent.
+struct Job {
+    request: AppendRequest,
+    answer: oneshot::Sender<Answered>,
+}
+
+/// An append that is signed.
+struct Ready {
+    request: reqwest::Request,
+    sent: Sent,
+}
+
+/// An append that has been sent.
+struct Sent {
+    signed: Signed,
+    answer: oneshot::Sender<Answered>,
+}
+
+pub(super) struct HttpLane {
+    client: OssClient,
+    connections: Arc<Connections>,
+    bucket: String,
+    link: Option<Link>,
+    /// How many appends have been sent whose futures are not done.
+    open: Arc<AtomicUsize>,
+}
+
+/// The two tasks, as a lane has them.
+pub(super) struct Link {
+    jobs: mpsc::UnboundedSender<Job>,
+    /// Nothing more is answered.
+    ended: Arc<AtomicBool>,
+    /// Nothing more is written once this is dropped.
+    _writing: DropGuard,
+}
+
+impl Link {
+    fn new(client: &OssClient, connections: &Arc<Connections>) -> Self {
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let (dropped, ended) = (CancellationToken::new(), Arc::default());
+        let worker = Worker {
+            client: client.clone(),
+            connections: Arc::clone(connections),
+            queue,
+            dropped: dropped.clone(),
+            ended: Arc::clone(&ended),
+        };
+        tokio::spawn(worker.run());
+        Self {
+            jobs,
+            ended,
+            _writing: dropped.drop_guard(),
+        }
+    }
+
+    /// Whether it can be used on.
+    fn is_usable(&self) -> bool {
+        !self.ended.load(Ordering::Acquire) && !self.jobs.is_closed()
+    }
+}
+
+/// An append whose future is not done.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl HttpLane {
+    /// A lane to an object in `bucket`.
+    pub(super) fn new(client: &OssClient, connections: &Arc<Connections>, bucket: &str) -> Self {
+        let link = connections.take(bucket);
+        Self {
+            client: client.clone(),
+            connections: Arc::clone(connections),
+            bucket: bucket.to_owned(),
+            link: Some(link.unwrap_or_else(|| Link::new(client, connections))),
+            open: Arc::default(),
+        }
+    }
+}
+
+impl Drop for HttpLane {
+    fn drop(&mut self) {
+        let is_idle = self.open.load(Ordering::Acquire) == 0;
+        if let Some(link) = self.link.take().filter(|_| is_idle) {
+            self.connections.keep(&self.bucket, link);
+        }
+    }
+}
+
+impl Lane for HttpLane {
+    fn append(&mut self, request: AppendRequest) -> BoxFuture<'static, Result<AppendAnswer>> {
+        let (answer, answered) = oneshot::channel();
+        let context = Context::new("append", &request.object).at(request.position);
+        let progress = request.progress.clone();
+        let job = Job { request, answer };
+        let link = self.link.as_ref();
+        let sent = link.is_some_and(|link| link.jobs.send(job).is_ok());
+        let open = Open::new(&self.open);
+        let client = self.client.clone();
+        async move {
+            let idle = client.inner.attempt_timeout;
+            let answer = async {
+                if !sent {
+                    return Err(ended());
+                }
+                let answered = progress.guard(idle, answered).await;
+                let answered = answered.ok_or_else(|| stalled(idle))?;
+                let (response, signed) = answered.map_err(|_| ended())??;
+                append_answer(signed.judge(&client, response).await?).await
+            };
+            let answer = answer.await.map_err(|error| context.wrap(error));
+            drop(open);
+            answer
+        }
+        .boxed()
+    }
+}
+
+/// Nobody can tell what became of an append.
+fn ended() -> Error {
+    Error::transport(
+        TransportCause::Broken,
+        "the connection ended before this append was answered",
+    )
+}
+
+/// The task of a lane that writes.
+struct Worker {
+    client: OssClient,
+    connections: Arc<Connections>,
+    queue: mpsc::UnboundedReceiver<Job>,
+    /// The lane is gone.
+    dropped: CancellationToken,
+    ended: Arc<AtomicBool>,
+}
+
+impl Worker {
+    /// Works until the lane is dropped and all that was sent is answered, or the connection ends.
+    async fn run(mut self) {
+        let Some(first) = self.next().await else {
+            return;
+        };
+        let host = connection::host(&first.request);
+        let (read, write) = match self.connections.open(&host).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                let _ = first.sent.answer.send(Err(error));
+                return;
+            }
+        };
+        let (sent, waiting) = mpsc::unbounded_channel();
+        tokio::spawn(read_answers(read, waiting, Arc::clone(&self.ended)));
+        self.write_all(first, write, sent).await;
+    }
+
+    /// The next append, signed. One that cannot be is answered at once, and ends the lane: what comes
+    /// behind it has another position.
+    async fn next(&mut self) -> Option<Ready> {
+        let job = tokio::select! {
+            biased;
+            () = self.dropped.cancelled() => return None,
+            job = self.queue.recv() => job?,
+        };
+        let Job { request, answer } = job;
+        match append_call(&request).prepare(&self.client).await {
+            Ok((request, signed)) => Some(Ready {
+                request,
+                sent: Sent { signed, answer },
+            }),
+            Err(error) => {
+                let _ = answer.send(Err(error));
+                None
+            }
+        }
+    }
+
+    /// Writes requests as they come.
+    async fn write_all(
+        &mut self,
+        first: Ready,
+        mut write: OwnedWriteHalf,
+        sent: mpsc::UnboundedSender<Sent>,
+    ) {
+        let mut next = Some(first);
+        while let Some(mut ready) = next {
+            let head = connection::head(&ready.request);
+            let body = ready.request.body_mut().take();
+            // Known to the reader first: its answer may come before it is written whole.
+            if sent.send(ready.sent).is_err() {
+                return;
+            }
+            let written = tokio::select! {
+                written = connection::write(&mut write, head, body) => written.is_ok(),
+                // Nothing more is read, so nothing can be answered.
+                () = sent.closed() => return,
+                () = self.dropped.cancelled() => false,
+            };
+            if !written {
+                // What was sent before may still be answered.
+                let _ = write.shutdown().await;
+                return;
+            }
+            next = tokio::select! {
+                biased;
+                () = sent.closed() => return,
+                next = self.next() => next,
+            };
+        }
+    }
+}
+
+/// Reads the answers to what was sent, in order, as long as somebody waits for them.
+async fn read_answers(
+    read: OwnedReadHalf,
+    mut waiting: mpsc::UnboundedReceiver<Sent>,
+    ended: Arc<AtomicBool>,
+) {
+    let mut answers = Answers::new(read);
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = waiting.recv() => next,
+            // Nobody has asked for anything: it is the end, or what ends it.
+            () = answers.unasked() => None,
+        };
+        let Some(Sent { signed, mut answer }) = next else {
+            break;
+        };
+        let read = tokio::select! {
+            read = answers.next() => read,
+            () = answer.closed() => break,
+        };
+        let (answered, ends) = match read {
+            Ok((response, ends)) => (Ok((response, signed)), ends),
+            Err(error) => (Err(error), true),
+        };
+        // Known before the answer is.
+        ended.store(ends, Ordering::Release);
+        let _ = answer.send(answered);
+        if ends {
+            // All that are behind it are in doubt.
+            return;
+        }
+    }
+    ended.store(true, Ordering::Release);
+}
