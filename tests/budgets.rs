@@ -9,15 +9,22 @@ mod discard;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use allocated::{allocated, allocations};
+use bytes::Bytes;
 use discard::Discard;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use oss_append::credentials::StaticCredentials;
 use oss_append::{
-    AppendStore, FlushMode, ObjectPath, OssAppendWriter, OssAppendWriterBuilder, OssClient,
-    OssLogAppender, RollingWriter, crc64,
+    AppendAnswer, AppendRequest, AppendStore, FlushMode, Lane, ObjectInfo, ObjectPath,
+    OssAppendWriter, OssAppendWriterBuilder, OssClient, OssLogAppender, Result, RollingWriter,
+    crc64,
 };
 use tokio::io::AsyncWriteExt;
 
@@ -274,4 +281,76 @@ async fn an_append_over_http_costs_few_allocations_and_few_bytes() {
     let most = heads.try_iter().max().unwrap();
     assert!(most <= 520, "{most} bytes beside the body");
     writer.shutdown().await.unwrap();
+}
+
+/// Appends that are under way for a while, one behind the other.
+#[derive(Clone, Default)]
+struct Slow {
+    store: Arc<Discard>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// The most memory in use at any append.
+    peak: Arc<AtomicUsize>,
+}
+
+impl Lane for Slow {
+    fn append(&mut self, request: AppendRequest) -> BoxFuture<'static, Result<AppendAnswer>> {
+        let Self { store, turn, peak } = self.clone();
+        async move {
+            let _turn = turn.lock().await;
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            peak.fetch_max(allocated(), Ordering::Relaxed);
+            store.append(request).await
+        }
+        .boxed()
+    }
+}
+
+impl AppendStore for Slow {
+    fn lane(&self, _: &ObjectPath) -> Option<Box<dyn Lane>> {
+        Some(Box::new(self.clone()))
+    }
+
+    async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
+        self.store.append(request).await
+    }
+
+    async fn head(&self, object: &ObjectPath) -> Result<Option<ObjectInfo>> {
+        self.store.head(object).await
+    }
+
+    async fn read_range(
+        &self,
+        object: &ObjectPath,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes>>> {
+        self.store.read_range(object, range).await
+    }
+
+    async fn seal(&self, object: &ObjectPath, position: u64) -> Result<()> {
+        self.store.seal(object, position).await
+    }
+}
+
+#[tokio::test]
+async fn a_stream_with_appends_always_under_way_stays_within_its_buffer() {
+    let _alone = ALONE.lock().await;
+    let store = Slow::default();
+    let peak = Arc::clone(&store.peak);
+    let builder = OssAppendWriter::builder(store, object())
+        .batch_size(MIB)
+        .max_append_size(MIB)
+        .buffer_capacity(8 * MIB)
+        .max_in_flight(4);
+    let mut writer = builder.open().await.unwrap();
+    let before = allocated();
+    let block = vec![b'x'; 64 * 1024];
+    for _ in 0..16 * 128 {
+        writer.write_all(&block).await.unwrap();
+    }
+    writer.shutdown().await.unwrap();
+    assert_eq!(writer.stats().appends, 128);
+    let most = peak.load(Ordering::Relaxed) - before;
+    assert!(most <= 16 * MIB as usize, "{most} bytes in use");
 }

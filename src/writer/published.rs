@@ -65,6 +65,13 @@ impl<'a> Published<'a> {
                 None => self.segments = Some(segments),
             }
         }
+        // With several flights, the worker may not be done with all of them for a long time.
+        if shared.options.max_in_flight > 1
+            && let Some(segments) = self.segments.take()
+        {
+            let now = shared.now();
+            shared.lock().buffer.release(segments, now);
+        }
     }
 }
 

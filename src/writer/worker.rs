@@ -1,9 +1,11 @@
 //! The one task of a writer: takes a batch when the schedule says so, and appends it.
 
 use std::any::Any;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -196,10 +198,20 @@ async fn ahead<T>(
 ) -> T {
     let mut settling = pin!(settling);
     loop {
-        let wake = issue_ahead(shared);
+        let (flights, wake) = issue_ahead(shared);
+        // One that has left makes room for the next.
+        let settled = poll_fn(|cx| match settling.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if shared.lock().window.flights() < flights => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
         tokio::select! {
             biased;
-            output = &mut settling => return output,
+            output = settled => {
+                if let Some(output) = output {
+                    return output;
+                }
+            }
             () = shared.work.notified() => {}
             () = sleep_until(shared, wake) => {}
         }
@@ -208,20 +220,22 @@ async fn ahead<T>(
     }
 }
 
-/// Issues what is due while other flights are in the window. When to ask again, at the latest.
-fn issue_ahead(shared: &Shared) -> Time {
+/// Issues what is due while other flights are in the window. How many there are then, and when to
+/// ask again at the latest.
+fn issue_ahead(shared: &Shared) -> (usize, Time) {
     let mut state = shared.lock();
     let now = shared.now();
     while state.window.flights() < usize::from(shared.options.max_in_flight) {
         // Only one object has several flights.
         match decide(shared, &state, Some(Space::UNLIMITED), None, now) {
             Next::Issue(portion) => issue(&mut state, portion, now),
-            Next::WaitUntil(time) => return time,
+            Next::WaitUntil(time) => return (state.window.flights(), time),
             // Not before all flights are settled.
             _ => break,
         }
     }
-    Buffered::INTERVAL.map_or(Time::MAX, |interval| now.saturating_add(interval))
+    let shown = Buffered::INTERVAL.map(|interval| now.saturating_add(interval));
+    (state.window.flights(), shown.unwrap_or(Time::MAX))
 }
 
 /// Makes the cut if the period has ended at `wall`, and tells when to ask again.

@@ -68,6 +68,26 @@ async fn so_many_at_a_time_take_so_many_times_less() {
     assert_eq!(hundred(100).await, ROUND_TRIP);
 }
 
+/// One append after the other takes ten milliseconds to get there, and each answer a round trip.
+#[tokio::test(start_paused = true)]
+async fn the_next_is_sent_as_soon_as_one_of_them_is_answered() {
+    let store = MemoryStore::new();
+    store.grow(&object(), "start");
+    let mut free_at = Instant::now();
+    store.fail_by(move |_| {
+        let now = Instant::now();
+        free_at = free_at.max(now) + 10 * MS;
+        Some(Fault::none().delay(free_at - now).slow_answer(ROUND_TRIP))
+    });
+    let builder = writer(&store).buffer_capacity(100).max_in_flight(8);
+    let mut writer = builder.open().await.unwrap();
+    let start = Instant::now();
+    writer.write_all(&bytes(1000)).await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert_eq!(start.elapsed(), 100 * 10 * MS + ROUND_TRIP);
+    assert_eq!(store.content(&object()).unwrap()[5..], bytes(1000));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_record_of_a_stream_is_durable_after_one_round_trip() {
     let store = far();
