@@ -59,7 +59,9 @@
 //! Where to look: what is accepted, in flight and durable is in `engine/window.rs`, in one struct. What
 //! an answer of OSS proves is in `engine/answer.rs`, what a look at the object proves in
 //! `engine/reconcile.rs`, what may be done after a failure in `engine/recovery.rs`. When a flush is
-//! due is in `engine/flush.rs`, when an append is in `engine/schedule.rs`. Who is woken is in
+//! due is in `engine/flush.rs`, when an append is in `engine/schedule.rs`, and what the worker does
+//! with that in `writer/decide.rs`. Several appends under way are rows of `engine/rows/ahead.rs`, and
+//! how HTTP carries them is in `client/lane`. Who is woken is in
 //! `writer/shared.rs`, and `writer/handoff.rs` checks all orders of it. Where a record went after a
 //! roll is in `rolling/roller.rs`, and how its receipt knows in `engine/place.rs`.
 //!

@@ -204,9 +204,9 @@ impl<W: WindowAccess> Runner<'_, W> {
         self.engine.finish()
     }
 
-    /// Computes the checksum that a look is judged by, where no answer came before it was known.
+    /// Computes the checksums that a look is judged by, where no answer came before they were known.
     async fn sum_up(&mut self) {
-        if let Some(body) = self.window.with(|window| window.body()) {
+        for body in self.window.with(|window| window.bodies()) {
             sum_up(&body).await;
         }
     }

@@ -269,6 +269,12 @@ impl Window {
         self.first().map(|flight| flight.body.clone())
     }
 
+    /// What is to be appended of all flights yet.
+    pub(crate) fn bodies(&self) -> Vec<Batch> {
+        let flights = self.flights.iter();
+        flights.map(|flight| flight.body.clone()).collect()
+    }
+
     /// The first flight, if it is to be compressed and has not been.
     pub(crate) fn to_be_packed(&self) -> Option<Batch> {
         let flight = self.first().filter(|flight| !flight.is_packed())?;

@@ -20,6 +20,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::instrument::WithSubscriber as _;
 
 use self::answer::Answers;
 pub(super) use self::connection::Connections;
@@ -81,7 +82,8 @@ impl Link {
             dropped: dropped.clone(),
             ended: Arc::clone(&ended),
         };
-        tokio::spawn(worker.run());
+        // What a writer of logs does is logged nowhere.
+        tokio::spawn(worker.run().with_current_subscriber());
         Self {
             jobs,
             ended,
@@ -196,7 +198,8 @@ impl Worker {
             }
         };
         let (sent, waiting) = mpsc::unbounded_channel();
-        tokio::spawn(read_answers(read, waiting, Arc::clone(&self.ended)));
+        let reading = read_answers(read, waiting, Arc::clone(&self.ended));
+        tokio::spawn(reading.with_current_subscriber());
         self.write_all(first, write, sent).await;
     }
 
