@@ -106,6 +106,8 @@ async fn live(
         // Seldom the sizes of the life before, so that no append meets the borders of another.
         .arg(format!("--batch-size={}", random.u32(4_000..24_000)))
         .arg("--max-append-size=24000")
+        // With several, as many of the life before may land while this one compares.
+        .arg(format!("--max-in-flight={}", [1, 2, 8][random.usize(..3)]))
         .arg(source)
         .arg("oss://bucket/object")
         .env("OSS_ENDPOINT", emulator.url())
