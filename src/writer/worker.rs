@@ -122,7 +122,8 @@ async fn work<D: Stage>(
                 let settling = stage.settle(&mut window, portion.continues());
                 match shared.options.max_in_flight {
                     1 => meanwhile(shared, clock, buffered, settling).await?,
-                    _ => ahead(shared, buffered, settling).await?,
+                    // In a box, so that it takes no room in a worker that has one at a time.
+                    _ => Box::pin(ahead(shared, buffered, settling)).await?,
                 }
             }
             Next::Verify => stage.verify(&mut window).await?,
