@@ -67,8 +67,8 @@ impl<S: AppendStore> Driver<S> {
                     position,
                     body,
                     creates,
-                } if self.options.rules.max_in_flight > 1 => {
-                    if lane.is_none() {
+                } => {
+                    if lane.is_none() && self.options.rules.max_in_flight > 1 {
                         lane = store.lane(&object);
                     }
                     match &mut lane {
@@ -83,11 +83,6 @@ impl<S: AppendStore> Driver<S> {
                         }
                     }
                 }
-                Action::Append {
-                    position,
-                    body,
-                    creates,
-                } => Event::Answered(runner.append(store, position, body, creates).await),
                 Action::Await => {
                     let Some((answer, trip)) = runner.answer(&mut flying).await else {
                         action = runner.go_on();

@@ -53,7 +53,7 @@ async fn four_appends_come_before_the_first_is_answered() {
         .credentials(oss_append::credentials::StaticCredentials::new(
             "id", "secret",
         ));
-    let client = client.build().unwrap();
+    let client = client.pool_idle_timeout(50 * MS).build().unwrap();
     let told = data.clone();
     let server = tokio::spawn(async move {
         let (mut looked, _) = listener.accept().await.unwrap();
@@ -89,9 +89,12 @@ async fn four_appends_come_before_the_first_is_answered() {
             );
             lane.write_all(answer.as_bytes()).await.unwrap();
         }
+        // Nobody needs it any more, although the client lives on.
+        let ended = tokio::time::timeout(20 * SEC, lane.read(&mut [0])).await;
+        assert_eq!(ended.expect("the connection is closed").unwrap(), 0);
         requests
     });
-    let mut writer = writer(client).open().await.unwrap();
+    let mut writer = writer(client.clone()).open().await.unwrap();
     writer.write_all(&data[5..]).await.unwrap();
     writer.shutdown().await.unwrap();
     let requests = server.await.unwrap();
@@ -213,4 +216,21 @@ async fn a_server_that_is_gone_leaves_what_was_not_sent_out_of_doubt() {
     );
     let unsent = writer.into_unsent().unwrap();
     assert_eq!((unsent.position, unsent.chunks.concat()), (40, bytes(30)));
+}
+
+#[tokio::test]
+async fn a_lane_connects_to_where_the_other_requests_of_its_client_do() {
+    let emulator = start().await;
+    let port = emulator.address().port();
+    // The port of the URL counts.
+    let client = emulator
+        .client()
+        .endpoint(format!("http://oss.test:{port}"))
+        .addressing(oss_append::client::Addressing::Path)
+        .without_proxy()
+        .resolve("OSS.test", ["127.0.0.1:1".parse().unwrap()]);
+    let mut writer = writer(client.build().unwrap()).open().await.unwrap();
+    writer.write_all(&bytes(100)).await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert!(content(&emulator) == bytes(100));
 }

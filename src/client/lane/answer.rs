@@ -147,7 +147,9 @@ impl Answers {
                 self.more().await?;
             }
             body.extend_from_slice(&self.rest.split_to(len));
-            self.rest.advance(2);
+            if *self.rest.split_to(2) != *b"\r\n" {
+                return Err(bad(status, "its chunks cannot be read"));
+            }
         }
     }
 

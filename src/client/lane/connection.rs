@@ -19,15 +19,40 @@ use crate::values::locks::MutexExt as _;
 /// The most connections that are kept.
 const MAX_IDLE: usize = 64;
 
-/// Host and port.
-pub(super) type Host = (String, u16);
+/// Where a request goes.
+pub(super) struct Host {
+    name: String,
+    port: u16,
+    /// The URL names the port.
+    explicit: bool,
+}
+
+impl Host {
+    pub(super) fn of(request: &reqwest::Request) -> Self {
+        let url = request.url();
+        Self {
+            name: url.host_str().unwrap_or_default().to_owned(),
+            port: url.port_or_known_default().unwrap_or(80),
+            explicit: url.port().is_some(),
+        }
+    }
+
+    /// The port of the URL counts, as in the client's other connections; where it names none, that
+    /// of the address.
+    fn at(&self, address: SocketAddr) -> SocketAddr {
+        match self.explicit || address.port() == 0 {
+            true => SocketAddr::new(address.ip(), self.port),
+            false => address,
+        }
+    }
+}
 
 /// How connections are made, and those that are kept.
 pub(in crate::client) struct Connections {
-    pub(in crate::client) connect_timeout: Duration,
-    pub(in crate::client) idle_timeout: Duration,
+    connect_timeout: Duration,
+    pub(super) idle_timeout: Duration,
     /// Addresses that are known without a resolver.
-    pub(in crate::client) addresses: Vec<(String, Vec<SocketAddr>)>,
+    addresses: Vec<(String, Vec<SocketAddr>)>,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -54,7 +79,7 @@ impl Connections {
     /// A new connection to `host`.
     pub(super) async fn open(&self, host: &Host) -> Result<(OwnedReadHalf, OwnedWriteHalf)> {
         let refused = |reason: String| {
-            let reason = format!("{}:{}: {reason}", host.0, host.1);
+            let reason = format!("{}:{}: {reason}", host.name, host.port);
             Error::transport(TransportCause::Connect, reason)
         };
         let connecting = tokio::time::timeout(self.connect_timeout, self.connect(host));
@@ -70,21 +95,17 @@ impl Connections {
         Ok(stream.into_split())
     }
 
-    async fn connect(&self, (name, port): &Host) -> io::Result<TcpStream> {
-        let known = self.addresses.iter().find(|(host, _)| host == name);
-        match known {
+    async fn connect(&self, host: &Host) -> io::Result<TcpStream> {
+        let mut known = self.addresses.iter().rev();
+        match known.find(|(name, _)| name.eq_ignore_ascii_case(&host.name)) {
             Some((_, addresses)) => {
-                let with_port = |address: &SocketAddr| match address.port() {
-                    0 => SocketAddr::new(address.ip(), *port),
-                    _ => *address,
-                };
-                let addresses: Vec<_> = addresses.iter().map(with_port).collect();
-                TcpStream::connect(&*addresses).await
+                let addresses = addresses.iter().map(|address| host.at(*address));
+                TcpStream::connect(&*addresses.collect::<Vec<_>>()).await
             }
             None => {
                 // As in a URL.
-                let name = name.trim_start_matches('[').trim_end_matches(']');
-                TcpStream::connect((name, *port)).await
+                let name = host.name.trim_start_matches('[').trim_end_matches(']');
+                TcpStream::connect((name, host.port)).await
             }
         }
     }
@@ -108,13 +129,6 @@ impl Connections {
         let place = idle.iter().rposition(|idle| idle.bucket == bucket)?;
         Some(idle.remove(place).link)
     }
-}
-
-/// Where a request goes.
-pub(super) fn host(request: &reqwest::Request) -> Host {
-    let url = request.url();
-    let host = url.host_str().unwrap_or_default().to_owned();
-    (host, url.port_or_known_default().unwrap_or(80))
 }
 
 /// The first line of a request, and its headers.

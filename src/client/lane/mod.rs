@@ -13,6 +13,7 @@ mod connection;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -57,6 +58,7 @@ pub(super) struct HttpLane {
     client: OssClient,
     connections: Arc<Connections>,
     bucket: String,
+    /// There is none before the first append.
     link: Option<Link>,
     /// How many appends have been sent whose futures are not done.
     open: Arc<AtomicUsize>,
@@ -116,20 +118,33 @@ impl Drop for Open {
 impl HttpLane {
     /// A lane to an object in `bucket`.
     pub(super) fn new(client: &OssClient, connections: &Arc<Connections>, bucket: &str) -> Self {
-        let link = connections.take(bucket);
         Self {
             client: client.clone(),
             connections: Arc::clone(connections),
             bucket: bucket.to_owned(),
-            link: Some(link.unwrap_or_else(|| Link::new(client, connections))),
+            link: None,
             open: Arc::default(),
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.open.load(Ordering::Acquire) == 0
+    }
+
+    /// Where the next append goes. Another connection does only where nothing is under way.
+    fn link(&mut self) -> &Link {
+        if self.is_idle() {
+            self.link.take_if(|link| !link.is_usable());
+        }
+        let (client, connections) = (&self.client, &self.connections);
+        let kept = || connections.take(&self.bucket);
+        (self.link).get_or_insert_with(|| kept().unwrap_or_else(|| Link::new(client, connections)))
     }
 }
 
 impl Drop for HttpLane {
     fn drop(&mut self) {
-        let is_idle = self.open.load(Ordering::Acquire) == 0;
+        let is_idle = self.is_idle();
         if let Some(link) = self.link.take().filter(|_| is_idle) {
             self.connections.keep(&self.bucket, link);
         }
@@ -142,8 +157,7 @@ impl Lane for HttpLane {
         let context = Context::new("append", &request.object).at(request.position);
         let progress = request.progress.clone();
         let job = Job { request, answer };
-        let link = self.link.as_ref();
-        let sent = link.is_some_and(|link| link.jobs.send(job).is_ok());
+        let sent = self.link().jobs.send(job).is_ok();
         let open = Open::new(&self.open);
         let client = self.client.clone();
         async move {
@@ -189,7 +203,7 @@ impl Worker {
         let Some(first) = self.next().await else {
             return;
         };
-        let host = connection::host(&first.request);
+        let host = connection::Host::of(&first.request);
         let (read, write) = match self.connections.open(&host).await {
             Ok(connection) => connection,
             Err(error) => {
@@ -198,7 +212,8 @@ impl Worker {
             }
         };
         let (sent, waiting) = mpsc::unbounded_channel();
-        let reading = read_answers(read, waiting, Arc::clone(&self.ended));
+        let (ended, idle) = (Arc::clone(&self.ended), self.connections.idle_timeout);
+        let reading = read_answers(read, waiting, ended, idle);
         tokio::spawn(reading.with_current_subscriber());
         self.write_all(first, write, sent).await;
     }
@@ -259,11 +274,13 @@ impl Worker {
     }
 }
 
-/// Reads the answers to what was sent, in order, as long as somebody waits for them.
+/// Reads the answers to what was sent, in order, as long as somebody waits for them. Ends when
+/// nothing has been sent for `idle`: nobody else may ever come for the connection.
 async fn read_answers(
     read: OwnedReadHalf,
     mut waiting: mpsc::UnboundedReceiver<Sent>,
     ended: Arc<AtomicBool>,
+    idle: Duration,
 ) {
     let mut answers = Answers::new(read);
     loop {
@@ -272,6 +289,7 @@ async fn read_answers(
             next = waiting.recv() => next,
             // Nobody has asked for anything: it is the end, or what ends it.
             () = answers.unasked() => None,
+            () = tokio::time::sleep(idle) => None,
         };
         let Some(Sent { signed, mut answer }) = next else {
             break;

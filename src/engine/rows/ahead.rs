@@ -15,6 +15,27 @@ fn both() -> Row {
         .awaits()
 }
 
+impl Row {
+    /// The second is sent, alone, and all is there.
+    #[track_caller]
+    fn goes_on_with_the_second(self) {
+        self.appends(11, "!!")
+            .awaits()
+            .answered("hello world!!")
+            .succeeds()
+            .keeps_nothing();
+    }
+
+    /// Both are sent, one after the other.
+    #[track_caller]
+    fn goes_on_one_by_one(self) {
+        self.appends(6, "world")
+            .awaits()
+            .answered("hello world")
+            .goes_on_with_the_second();
+    }
+}
+
 /// The connection broke before any of the two was answered.
 fn both_lost() -> Row {
     both()
@@ -87,11 +108,7 @@ fn of_two_lost_ones_the_first_is_there() {
     both_lost()
         .shows("hello world")
         .has_durable(5)
-        .appends(11, "!!")
-        .awaits()
-        .answered("hello world!!")
-        .succeeds()
-        .keeps_nothing();
+        .goes_on_with_the_second();
 }
 
 #[test]
@@ -109,17 +126,7 @@ fn of_two_lost_ones_a_part_of_the_second_is_there() {
 
 #[test]
 fn of_two_lost_ones_none_is_there_and_they_go_again_one_by_one() {
-    both_lost()
-        .shows("hello ")
-        .waits(100)
-        .appends(6, "world")
-        .awaits()
-        .answered("hello world")
-        .appends(11, "!!")
-        .awaits()
-        .answered("hello world!!")
-        .succeeds()
-        .keeps_nothing();
+    both_lost().shows("hello ").waits(100).goes_on_one_by_one();
 }
 
 #[test]
@@ -129,11 +136,7 @@ fn behind_the_rest_of_one_what_may_land_yet_is_not_sent() {
         .appends(8, "rld")
         .awaits()
         .answered("hello world")
-        .appends(11, "!!")
-        .awaits()
-        .answered("hello world!!")
-        .succeeds()
-        .keeps_nothing();
+        .goes_on_with_the_second();
 }
 
 #[test]
@@ -159,11 +162,7 @@ fn the_first_is_answered_and_the_second_lost() {
         .looks()
         .shows("hello world")
         .waits(100)
-        .appends(11, "!!")
-        .awaits()
-        .answered("hello world!!")
-        .succeeds()
-        .keeps_nothing();
+        .goes_on_with_the_second();
 }
 
 #[test]
@@ -185,14 +184,7 @@ fn a_refusal_behind_a_failure_is_no_other_writer() {
         .looks()
         .shows("hello ")
         .waits(100)
-        .appends(6, "world")
-        .awaits()
-        .answered("hello world")
-        .appends(11, "!!")
-        .awaits()
-        .answered("hello world!!")
-        .succeeds()
-        .keeps_nothing();
+        .goes_on_one_by_one();
 }
 
 #[test]
