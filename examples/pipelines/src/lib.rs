@@ -3,6 +3,7 @@
 mod columns;
 mod compare;
 mod event;
+mod lines;
 pub mod upload;
 
 use std::error::Error;
@@ -16,6 +17,7 @@ use oss_append::{ObjectPath, OssAppendWriter, OssAppendWriterBuilder, OssClient}
 pub use self::columns::{record_batch, schema};
 pub use self::compare::compare;
 pub use self::event::Event;
+pub use self::lines::newest_line;
 
 pub type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 

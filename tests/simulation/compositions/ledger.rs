@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use crate::world::{FOREIGN, World, find};
+use crate::compositions::world::{FOREIGN, World, find};
 
 /// Everything that must hold, as an error that says what does not.
 macro_rules! must {

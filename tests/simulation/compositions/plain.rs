@@ -7,9 +7,10 @@
 
 use proptest::prelude::*;
 
-use crate::faults::{ANYTHING, FATES, Mix, trouble};
-use crate::story::{self, Plan};
-use crate::{options, runner};
+use crate::compositions::faults::{ANYTHING, FATES, Mix, trouble};
+use crate::compositions::options;
+use crate::compositions::story::{self, Plan};
+use crate::runner;
 
 const MIX: Mix = Mix {
     fates: FATES,

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::world::WorldOptions;
+use crate::compositions::world::WorldOptions;
 
 /// What happens as one request arrives, in this order.
 #[derive(Clone, Copy, Debug)]

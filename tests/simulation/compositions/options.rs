@@ -8,9 +8,9 @@ use oss_append::{
 };
 use proptest::prelude::*;
 
+use crate::compositions::world::Process;
+use crate::compositions::writer::Writer;
 use crate::support::{MS, SEC};
-use crate::world::Process;
-use crate::writer::Writer;
 
 /// The longest that a writer goes on without progress, unless it never gives up.
 pub const BUDGET: Duration = Duration::from_secs(20);

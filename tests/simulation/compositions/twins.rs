@@ -10,12 +10,12 @@ use oss_append::{Error, ErrorKind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::faults::{Event, Fate, Lands, Trouble};
-use crate::ledger::must;
-use crate::options::{self, Kind, Options, Records};
+use crate::compositions::faults::{Event, Fate, Lands, Trouble};
+use crate::compositions::ledger::must;
+use crate::compositions::options::{self, Kind, Options, Records};
+use crate::compositions::story::within;
+use crate::compositions::world::{Process, WorldOptions};
 use crate::runner;
-use crate::story::within;
-use crate::world::{Process, WorldOptions};
 
 const LINE: &[u8] = b"tick\n";
 

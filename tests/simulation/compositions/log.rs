@@ -7,10 +7,10 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::faults::{ANYTHING, FATES, Mix, SHARING, trouble};
-use crate::options::{self, Kind, Records, Rolling};
+use crate::compositions::faults::{ANYTHING, FATES, Mix, SHARING, trouble};
+use crate::compositions::options::{self, Kind, Records, Rolling};
+use crate::compositions::story::{self, Plan};
 use crate::runner;
-use crate::story::{self, Plan};
 
 const MIX: Mix = Mix {
     fates: FATES,

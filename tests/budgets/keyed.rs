@@ -1,13 +1,9 @@
 //! What keys of a keyed writer cost: those that are open and idle little, those that are closed
-//! nothing. An own binary, since it counts what its whole process allocates.
-
-#[path = "support/allocated.rs"]
-mod allocated;
+//! nothing.
 
 use std::ops::Range;
 use std::time::Duration;
 
-use allocated::allocated;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -15,6 +11,9 @@ use oss_append::{
     AppendAnswer, AppendRequest, AppendStore, Error, KeyedWriter, KeyedWriterBuilder, ObjectInfo,
     ObjectPath, Result, ServiceError,
 };
+
+use crate::ALONE;
+use crate::allocated::allocated;
 
 /// Takes everything for new objects and remembers nothing.
 struct Nowhere;
@@ -143,9 +142,9 @@ async fn fail_all(writer: &KeyedWriter) {
     }
 }
 
-/// One test, since it counts what the whole process allocates.
 #[test]
 fn an_idle_key_is_small_and_a_closed_or_failed_one_hardly_anything() {
+    let _alone = ALONE.blocking_lock();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)

@@ -8,10 +8,10 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::faults::{FATES, Mix, SHARING, trouble};
-use crate::options::{self, Options};
+use crate::compositions::faults::{FATES, Mix, SHARING, trouble};
+use crate::compositions::options::{self, Options};
+use crate::compositions::story::{self, Plan};
 use crate::runner;
-use crate::story::{self, Plan};
 
 const MIX: Mix = Mix {
     fates: FATES,

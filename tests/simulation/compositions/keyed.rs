@@ -12,13 +12,13 @@ use oss_append::{FailedKey, KeyedWriter, Receipt};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::faults::{ANYTHING, FATES, Mix, Trouble, trouble};
-use crate::ledger::{self, Expected, Script, Told, must, show};
-use crate::options::{self, BUDGET, Kind, Options, Records};
+use crate::compositions::faults::{ANYTHING, FATES, Mix, Trouble, trouble};
+use crate::compositions::ledger::{self, Expected, Script, Told, must, show};
+use crate::compositions::options::{self, BUDGET, Kind, Options, Records};
+use crate::compositions::story::within;
+use crate::compositions::world::Process;
 use crate::runner;
-use crate::story::within;
 use crate::support::MS;
-use crate::world::Process;
 
 const MIX: Mix = Mix {
     fates: FATES,

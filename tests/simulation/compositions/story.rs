@@ -8,12 +8,12 @@ use oss_append::{Checkpoint, Error, ErrorKind, Landed, Receipt, WriterStats, Wri
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::faults::Trouble;
-use crate::ledger::{self, Expected, Record, Script, must, show};
-use crate::options::{BUDGET, Kind, Options, object};
+use crate::compositions::faults::Trouble;
+use crate::compositions::ledger::{self, Expected, Record, Script, must, show};
+use crate::compositions::options::{BUDGET, Kind, Options, object};
+use crate::compositions::world::Process;
+use crate::compositions::writer::Writer;
 use crate::support::MS;
-use crate::world::Process;
-use crate::writer::Writer;
 
 /// What takes longer hangs.
 const HANGS: Duration = Duration::from_secs(24 * 60 * 60);
@@ -572,9 +572,8 @@ impl Source {
             let there = world.contents(object.key()).any(|data| {
                 data.get(range.clone())
                     .is_some_and(|part| match self.options.gzip {
-                        true => {
-                            ledger::gunzip(part).is_ok_and(|part| crate::world::find(&part, line))
-                        }
+                        true => ledger::gunzip(part)
+                            .is_ok_and(|part| crate::compositions::world::find(&part, line)),
                         false => rest.starts_with(part),
                     })
             });

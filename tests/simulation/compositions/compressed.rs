@@ -5,10 +5,10 @@
 
 use proptest::prelude::*;
 
-use crate::faults::{ANYTHING, FATES, Mix, trouble};
-use crate::options::{self, Options};
+use crate::compositions::faults::{ANYTHING, FATES, Mix, trouble};
+use crate::compositions::options::{self, Options};
+use crate::compositions::story::{self, Plan};
 use crate::runner;
-use crate::story::{self, Plan};
 
 const MIX: Mix = Mix {
     fates: FATES,

@@ -15,7 +15,7 @@ use oss_append::{
     ObjectPath, Result, ServiceError, crc64,
 };
 
-use crate::faults::{Event, Fate, Lands, Meddling, Size, Trouble};
+use crate::compositions::faults::{Event, Fate, Lands, Meddling, Size, Trouble};
 use tokio::time::Instant;
 
 use crate::support::MS;
@@ -412,7 +412,7 @@ impl World {
         let measure = stored.last_body.len().max(1);
         let exists = stored.now.is_some();
         let foreign = |size: Size| match (gzip, size) {
-            (true, _) => crate::ledger::gzip(&[FOREIGN; 3]),
+            (true, _) => crate::compositions::ledger::gzip(&[FOREIGN; 3]),
             (_, Size::Shorter) => vec![FOREIGN; (measure - 1).max(1)],
             (_, Size::Equal) => vec![FOREIGN; measure],
             (_, Size::Longer) => vec![FOREIGN; measure + 7],
