@@ -11,7 +11,8 @@ use super::endpoint::{Addressing, Destination, EndpointKind};
 use super::observed::Observations;
 use super::pace::Pace;
 use super::renewal::Mismatch;
-use super::transport::{Identity, Proxy, Transport};
+use super::tls::Identity;
+use super::transport::{Proxy, Transport};
 use super::{Inner, OssClient};
 use crate::credentials::{CredentialsProvider, EnvironmentCredentials};
 use crate::error::{Error, Result};
@@ -173,13 +174,13 @@ impl OssClientBuilder {
     /// Trusts these root certificates too, such as those of a company: one or more in PEM. May be
     /// called several times. Default: those of the platform.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.transport().roots.push(pem.into());
+        self.transport().certificates.roots.push(pem.into());
         self
     }
 
     /// Sets whether the platform's root certificates are trusted. Default: yes.
     pub fn platform_roots(mut self, trusted: bool) -> Self {
-        self.transport().platform_roots = trusted;
+        self.transport().certificates.platform_roots = trusted;
         self
     }
 
@@ -190,7 +191,7 @@ impl OssClientBuilder {
         certificates: impl Into<Vec<u8>>,
         key: impl Into<Vec<u8>>,
     ) -> Self {
-        self.transport().identity = Some(Identity {
+        self.transport().certificates.identity = Some(Identity {
             certificates: certificates.into(),
             key: Zeroizing::new(key.into()),
         });
@@ -278,11 +279,8 @@ impl OssClientBuilder {
             // How it connects is not known.
             (Some(client), None) => (client, None),
             (None, transport) => {
-                let transport = transport.unwrap_or_default();
-                (
-                    transport.client(&endpoint)?,
-                    transport.connections(&endpoint),
-                )
+                let (client, lanes) = transport.unwrap_or_default().connect(&endpoint)?;
+                (client, Some(lanes))
             }
             (Some(_), Some(_)) => {
                 return Err(Error::invalid_input(

@@ -156,11 +156,6 @@ impl Destination {
 }
 
 impl Endpoint {
-    /// Whether requests go without TLS.
-    pub(super) fn is_plain(&self) -> bool {
-        self.scheme == "http"
-    }
-
     /// Whether requests stay on this machine.
     pub(super) fn is_loopback(&self) -> bool {
         is_localhost(&self.host) || address(&self.host).is_some_and(|address| address.is_loopback())

@@ -22,6 +22,7 @@ mod request;
 mod response;
 pub(crate) mod sign;
 mod store;
+mod tls;
 mod transport;
 mod url;
 

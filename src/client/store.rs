@@ -27,9 +27,14 @@ impl AppendStore for OssClient {
             .await
     }
 
-    /// Over plain HTTP without a proxy; a client that was given an HTTP client of its own has none.
+    /// A client that was given an HTTP client of its own has none, and there is none over TLS by the
+    /// platform's library or through a SOCKS proxy.
     fn lane(&self, object: &ObjectPath) -> Option<Box<dyn Lane>> {
         let connections = self.inner.connections.as_ref()?;
+        let server = self.inner.endpoint.url(object.bucket(), None, "").ok()?;
+        if !connections.reach(&server) {
+            return None;
+        }
         Some(Box::new(HttpLane::new(self, connections, object.bucket())))
     }
 

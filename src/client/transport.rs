@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use zeroize::Zeroizing;
 
 use super::endpoint::Endpoint;
-use super::lane::Connections;
+use super::lane::{Connections, Connector};
+use super::tls::{Certificates, Tls};
 use crate::error::{Error, Result};
 use crate::values::defaults;
 use crate::wire::plain::{plain_client, timer};
@@ -24,9 +26,7 @@ pub(super) struct Transport {
     /// Which hosts are connected to directly, as in `NO_PROXY`.
     pub(super) no_proxy: Option<String>,
     pub(super) addresses: Vec<(String, Vec<SocketAddr>)>,
-    pub(super) roots: Vec<Vec<u8>>,
-    pub(super) platform_roots: bool,
-    pub(super) identity: Option<Identity>,
+    pub(super) certificates: Certificates,
 }
 
 #[derive(Clone)]
@@ -38,17 +38,6 @@ pub(super) enum Proxy {
     Through(Zeroizing<String>),
 }
 
-/// What the client shows of itself, in PEM.
-#[cfg_attr(
-    not(any(feature = "rustls", feature = "native-tls")),
-    allow(dead_code, reason = "nothing reads it without TLS")
-)]
-#[derive(Clone)]
-pub(super) struct Identity {
-    pub(super) certificates: Vec<u8>,
-    pub(super) key: Zeroizing<Vec<u8>>,
-}
-
 impl Default for Transport {
     fn default() -> Self {
         Self {
@@ -57,9 +46,7 @@ impl Default for Transport {
             proxy: Proxy::Environment,
             no_proxy: None,
             addresses: Vec::new(),
-            roots: Vec::new(),
-            platform_roots: true,
-            identity: None,
+            certificates: Certificates::default(),
         }
     }
 }
@@ -76,51 +63,45 @@ impl Transport {
                 "no_proxy makes exceptions to a proxy, and none is set",
             ));
         }
-        if self.roots.is_empty() && !self.platform_roots {
-            return Err(Error::invalid_input(
-                "without platform_roots, and with no root_certificates, no server is trusted",
-            ));
-        }
-        Ok(())
+        self.certificates.check()
     }
 
-    pub(super) fn client(&self, endpoint: &Endpoint) -> Result<reqwest::Client> {
+    /// The HTTP client, and the connections of lanes, made in the same way.
+    pub(super) fn connect(&self, endpoint: &Endpoint) -> Result<(reqwest::Client, Connections)> {
         self.check()?;
+        let tls = Tls::new(&self.certificates)?;
         let mut builder = plain_client()
             .http1_max_headers(MAX_HEADERS)
             .connect_timeout(timer(self.connect_timeout))
             .pool_idle_timeout(timer(self.pool_idle_timeout))
             .tcp_nodelay(true)
             .tcp_keepalive(TCP_KEEPALIVE);
-        match &self.proxy {
-            Proxy::Environment if endpoint.is_loopback() => builder = builder.no_proxy(),
-            Proxy::Environment => {}
-            Proxy::Direct => builder = builder.no_proxy(),
-            Proxy::Through(url) => builder = builder.proxy(self.proxy_to(url)?),
-        }
+        let proxies = match &self.proxy {
+            Proxy::Environment if !endpoint.is_loopback() => Some(Matcher::from_system()),
+            Proxy::Environment | Proxy::Direct => {
+                builder = builder.no_proxy();
+                None
+            }
+            Proxy::Through(url) => {
+                builder = builder.proxy(self.proxy_to(url)?);
+                let except = self.no_proxy.as_deref().unwrap_or_default();
+                Some(Matcher::builder().all(url.as_str()).no(except).build())
+            }
+        };
         for (host, addresses) in &self.addresses {
             builder = builder.resolve_to_addrs(host, addresses);
         }
-        self.trust(builder)?
-            .build()
-            .map_err(|error| refused("the HTTP client could not be set up", error))
-    }
-
-    /// The connections of lanes, where they can be made as the client makes its own: without TLS, and
-    /// without a proxy.
-    pub(super) fn connections(&self, endpoint: &Endpoint) -> Option<Connections> {
-        let is_direct = match &self.proxy {
-            Proxy::Environment => endpoint.is_loopback(),
-            Proxy::Direct => true,
-            Proxy::Through(_) => false,
-        };
-        (is_direct && endpoint.is_plain()).then(|| {
-            Connections::new(
-                self.connect_timeout,
-                self.pool_idle_timeout,
-                self.addresses.clone(),
-            )
-        })
+        let client = (tls.apply(builder)?.build())
+            .map_err(|error| refused("the HTTP client could not be set up", error))?;
+        let connector = Connector::new(
+            self.addresses.clone(),
+            proxies,
+            tls,
+            timer(self.connect_timeout),
+            TCP_KEEPALIVE,
+        );
+        let connections = Connections::new(connector, timer(self.pool_idle_timeout));
+        Ok((client, connections))
     }
 
     fn proxy_to(&self, url: &str) -> Result<reqwest::Proxy> {
@@ -136,65 +117,6 @@ impl Transport {
         })?;
         let except = self.no_proxy.as_deref();
         Ok(proxy.no_proxy(except.and_then(reqwest::NoProxy::from_string)))
-    }
-
-    #[cfg(any(feature = "rustls", feature = "native-tls"))]
-    fn trust(&self, mut builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder> {
-        let mut roots = Vec::new();
-        for pem in &self.roots {
-            let found = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| refused("the root certificates are no PEM", error))?;
-            if found.is_empty() {
-                return Err(Error::invalid_input(
-                    "the root certificates have no PEM block of type CERTIFICATE",
-                ));
-            }
-            roots.extend(found);
-        }
-        builder = match self.platform_roots {
-            true => builder.tls_certs_merge(roots),
-            false => builder.tls_certs_only(roots),
-        };
-        if let Some(identity) = &self.identity {
-            builder = builder.identity(identity.read()?);
-        }
-        Ok(builder)
-    }
-
-    #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-    fn trust(&self, builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder> {
-        match self.roots.is_empty() && self.platform_roots && self.identity.is_none() {
-            true => Ok(builder),
-            false => Err(Error::invalid_input(
-                "certificates need one of the features rustls and native-tls",
-            )),
-        }
-    }
-}
-
-impl Identity {
-    // With both features reqwest takes native-tls.
-    #[cfg(feature = "native-tls")]
-    fn read(&self) -> Result<reqwest::Identity> {
-        reqwest::Identity::from_pkcs8_pem(&self.certificates, &self.key)
-            .map_err(|_| Self::malformed())
-    }
-
-    #[cfg(all(feature = "rustls", not(feature = "native-tls")))]
-    fn read(&self) -> Result<reqwest::Identity> {
-        let mut pem = Zeroizing::new(self.key.to_vec());
-        pem.push(b'\n');
-        pem.extend_from_slice(&self.certificates);
-        reqwest::Identity::from_pem(&pem).map_err(|_| Self::malformed())
-    }
-
-    /// What the library says of it is not repeated: it may show the key.
-    #[cfg(any(feature = "rustls", feature = "native-tls"))]
-    fn malformed() -> Error {
-        Error::invalid_input(
-            "the client certificate is not what is needed: PEM blocks of type CERTIFICATE, the \
-             client's own first, and a key in a PEM block of type PRIVATE KEY (PKCS #8)",
-        )
     }
 }
 

@@ -15,10 +15,7 @@ pub(crate) fn transport(error: reqwest::Error) -> Error {
         None => innermost(&error),
     };
     let cause = if error.is_connect() {
-        match refused_certificate(&error) {
-            true => TransportCause::Tls,
-            false => TransportCause::Connect,
-        }
+        cause_of_no_connection(&error)
     } else if error.is_timeout() {
         TransportCause::Timeout
     } else if error.is_builder() {
@@ -27,6 +24,12 @@ pub(crate) fn transport(error: reqwest::Error) -> Error {
         TransportCause::Broken
     };
     Error::transport(cause, reason).with_source(error)
+}
+
+/// No connection to `server` could be made.
+pub(crate) fn unconnected(server: &str, error: std::io::Error) -> Error {
+    let reason = format!("{server}: {}", innermost(&error));
+    Error::transport(cause_of_no_connection(&error), reason).with_source(error)
 }
 
 /// Nothing moved for as long as the timeout allows.
@@ -46,19 +49,21 @@ fn server(url: &reqwest::Url) -> String {
     }
 }
 
-fn innermost(error: &reqwest::Error) -> String {
+fn innermost(error: &(dyn StdError + 'static)) -> String {
     causes(error).last().unwrap_or(error).to_string()
 }
 
-fn refused_certificate(error: &reqwest::Error) -> bool {
+fn cause_of_no_connection(error: &(dyn StdError + 'static)) -> TransportCause {
     // The TLS library is the build's choice: its errors are known by their text alone.
-    causes(error).any(|cause| cause.to_string().to_lowercase().contains("certificate"))
+    let mut said = causes(error).map(|cause| cause.to_string().to_lowercase());
+    match said.any(|said| said.contains("certificate")) {
+        true => TransportCause::Tls,
+        false => TransportCause::Connect,
+    }
 }
 
 fn causes<'a>(
-    error: &'a reqwest::Error,
+    error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> + use<'a> {
-    std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| {
-        StdError::source(*error)
-    })
+    std::iter::successors(Some(error), |error| StdError::source(*error))
 }

@@ -291,8 +291,9 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     /// One at a time it stays for [shared](Self::shared) objects, for a
     /// [replay](Self::replay) until its first own append is durable, with compression, and without a
     /// CRC-64 of the whole object ([`Evidence`](crate::Evidence)). An
-    /// [`OssClient`](crate::OssClient) has lanes over plain HTTP without a proxy, not over TLS yet. A
-    /// store without lanes is told of by a warning.
+    /// [`OssClient`](crate::OssClient) has lanes unless it was given an HTTP client of the program's
+    /// own, or connects by TLS of the platform's library (feature `native-tls`) or through a SOCKS
+    /// proxy. A store without lanes is told of by a warning.
     ///
     /// Nobody has tried yet what the real service does with requests that are sent before others are
     /// answered.

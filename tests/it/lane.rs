@@ -2,13 +2,19 @@
 
 use std::io::Result;
 
+use oss_append::TransportCause::{Connect, Tls};
+use oss_append::client::Addressing;
 use oss_append::emulator::Emulator;
-use oss_append::{AppendStore, Backoff, OssAppendWriter, OssAppendWriterBuilder, OssClient, crc64};
+use oss_append::{
+    AppendRequest, AppendStore, Backoff, OssAppendWriter, OssAppendWriterBuilder, OssClient, crc64,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::support::connect::ConnectProxy;
 use crate::support::emulated::{content, start};
 use crate::support::proxy::{End, Fate, Proxy, replace};
+use crate::support::tls::{Authority, TlsServer};
 use crate::support::{MS, SEC, bytes, object};
 
 /// Each append carries ten bytes.
@@ -178,21 +184,7 @@ async fn a_client_that_does_not_know_how_it_connects_has_no_lanes() {
         .http_client(reqwest::Client::new())
         .build()
         .unwrap();
-    let proxied = emulator
-        .client()
-        .proxy("http://127.0.0.1:9")
-        .build()
-        .unwrap();
-    let over_tls = OssClient::builder()
-        .region("cn-hangzhou")
-        .credentials(oss_append::credentials::StaticCredentials::new(
-            "id", "secret",
-        ))
-        .build()
-        .unwrap();
-    for client in [&given, &proxied, &over_tls] {
-        assert!(client.lane(&object()).is_none());
-    }
+    assert!(given.lane(&object()).is_none());
     // It works all the same.
     let mut writer = writer(given).open().await.unwrap();
     writer.write_all(&bytes(100)).await.unwrap();
@@ -226,11 +218,135 @@ async fn a_lane_connects_to_where_the_other_requests_of_its_client_do() {
     let client = emulator
         .client()
         .endpoint(format!("http://oss.test:{port}"))
-        .addressing(oss_append::client::Addressing::Path)
+        .addressing(Addressing::Path)
         .without_proxy()
         .resolve("OSS.test", ["127.0.0.1:1".parse().unwrap()]);
     let mut writer = writer(client.build().unwrap()).open().await.unwrap();
     writer.write_all(&bytes(100)).await.unwrap();
     writer.shutdown().await.unwrap();
     assert!(content(&emulator) == bytes(100));
+}
+
+/// A name that no resolver knows.
+const NAME: &str = "oss.example.invalid";
+
+/// Writes by appends of ten bytes, several at a time.
+async fn write_all(client: OssClient, emulator: &Emulator) {
+    assert!(client.lane(&object()).is_some());
+    let mut writer = writer(client).open().await.unwrap();
+    writer.write_all(&bytes(200)).await.unwrap();
+    writer.shutdown().await.unwrap();
+    assert!(content(emulator) == bytes(200));
+}
+
+#[tokio::test]
+async fn a_lane_over_tls_trusts_and_shows_what_the_client_does() {
+    let (emulator, authority) = (start().await, Authority::new());
+    let server = TlsServer::start(&emulator, authority.asking(NAME)).await;
+    let (certificate, key) = authority.client_certificate();
+    let client = emulator
+        .client()
+        .endpoint(format!("https://{NAME}:{}", server.address.port()))
+        .addressing(Addressing::Path)
+        .without_proxy()
+        .resolve(NAME, [server.address])
+        .root_certificates(authority.pem())
+        .platform_roots(false)
+        .client_certificate(certificate, key);
+    write_all(client.build().unwrap(), &emulator).await;
+    assert_eq!(server.connections(), 2, "that of the client, and the lane");
+}
+
+#[tokio::test]
+async fn a_lane_goes_through_the_tunnel_of_a_proxy() {
+    let (emulator, authority) = (start().await, Authority::new());
+    let server = TlsServer::start(&emulator, authority.identity(NAME)).await;
+    // user:pass/word
+    let expected = "Basic dXNlcjpwYXNzL3dvcmQ=";
+    let proxy = ConnectProxy::start(server.address, Some(expected)).await;
+    let client = emulator
+        .client()
+        .endpoint(format!("https://{NAME}:9443"))
+        .addressing(Addressing::Path)
+        .root_certificates(authority.pem())
+        .platform_roots(false)
+        .proxy(format!("http://user:pass%2Fword@{}", proxy.address));
+    write_all(client.build().unwrap(), &emulator).await;
+    let asked = format!("CONNECT {NAME}:9443 HTTP/1.1");
+    assert_eq!(proxy.asked(), [asked.clone(), asked]);
+}
+
+#[tokio::test]
+async fn a_lane_through_a_proxy_without_a_tunnel_names_the_server_in_each_request() {
+    let emulator = start().await;
+    let proxy = Proxy::start(&emulator).await;
+    let address = proxy.url().replace("http://", "");
+    let client = emulator
+        .client()
+        .endpoint(format!("http://{NAME}"))
+        .addressing(Addressing::Path)
+        .proxy(format!("http://user:pass@{address}"));
+    write_all(client.build().unwrap(), &emulator).await;
+    assert_eq!(proxy.connections(), 2);
+
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = emulator
+        .client()
+        .endpoint(format!("http://{NAME}:81"))
+        .addressing(Addressing::Path)
+        .proxy(format!("http://user:pass@{}", server.local_addr().unwrap()));
+    let mut lane = client.build().unwrap().lane(&object()).unwrap();
+    let _answer = lane.append(AppendRequest::new(object(), 0, bytes(10)));
+    let (mut stream, _) = server.accept().await.unwrap();
+    let asked = read_appends(&mut stream, 1).await.unwrap();
+    let asked = String::from_utf8_lossy(&asked);
+    let begins = format!("POST http://{NAME}:81/bucket/object?append&position=0 HTTP/1.1\r\n");
+    assert!(asked.starts_with(&begins), "{asked}");
+    assert!(asked.contains(&format!("\r\nhost: {NAME}:81\r\n")));
+    assert!(asked.contains("\r\nproxy-authorization: Basic dXNlcjpwYXNz\r\n"));
+}
+
+#[tokio::test]
+async fn a_lane_tells_why_there_is_no_connection_and_no_secret() {
+    let (emulator, authority) = (start().await, Authority::new());
+    let server = TlsServer::start(&emulator, Authority::new().identity(NAME)).await;
+    let proxy = ConnectProxy::start(server.address, Some("Basic bm90OnRoaXM=")).await;
+    let client = |server: std::net::SocketAddr| {
+        emulator
+            .client()
+            .endpoint(format!("https://{NAME}:{}", server.port()))
+            .addressing(Addressing::Path)
+            .resolve(NAME, [server])
+            .root_certificates(authority.pem())
+            .platform_roots(false)
+    };
+    let nobody = crate::support::nobody();
+    let by_proxy = client(server.address).proxy(format!("http://u:hush@{}", proxy.address));
+    for (client, cause, what) in [
+        (client(server.address).without_proxy(), Tls, "certificate"),
+        (client(nobody).without_proxy(), Connect, "refused"),
+        (
+            by_proxy,
+            Connect,
+            "the proxy refused a tunnel: it answered 407",
+        ),
+        (
+            client(server.address).proxy(format!("http://u:hush@{nobody}")),
+            Connect,
+            "refused",
+        ),
+    ] {
+        let mut lane = client.build().unwrap().lane(&object()).unwrap();
+        let error = lane
+            .append(AppendRequest::new(object(), 0, bytes(10)))
+            .await
+            .unwrap_err();
+        let oss_append::ErrorKind::Transport { cause: found, .. } = error.kind() else {
+            panic!("{error}");
+        };
+        assert_eq!(*found, cause, "{error}");
+        let told = format!("{}{error:?}", crate::support::causes(&error));
+        assert!(told.contains(what) && told.contains(NAME), "{told}");
+        assert!(!told.contains("hush"), "{told}");
+    }
 }

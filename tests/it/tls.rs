@@ -110,9 +110,16 @@ async fn a_connection_that_breaks_under_tls_is_replaced() {
 
 #[tokio::test]
 async fn a_certificate_that_expires_in_mid_stream_ends_the_writer_and_keeps_its_bytes() {
+    for window in [1, 4] {
+        expires_in_mid_stream(window).await;
+    }
+}
+
+async fn expires_in_mid_stream(window: u16) {
     let (emulator, authority) = (start().await, Authority::new());
     let server = TlsServer::start(&emulator, authority.identity(NAME)).await;
-    let mut writer = writer(&emulator, &server, &authority).open().await.unwrap();
+    let builder = writer(&emulator, &server, &authority).max_in_flight(window);
+    let mut writer = builder.open().await.unwrap();
     writer.write_all(b"durable ").await.unwrap();
     writer.sync().await.unwrap();
     server.become_other(authority.expired(NAME)).await;

@@ -3,8 +3,8 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::tcp::OwnedReadHalf;
 
+use super::connect::Reading;
 use crate::client::failure::MAX_DOCUMENT;
 use crate::client::response::{decimal, header_text};
 use crate::client::transport::MAX_HEADERS;
@@ -15,7 +15,7 @@ const MAX_HEAD: usize = 256 * 1024;
 
 /// What is read of a connection.
 pub(super) struct Answers {
-    read: OwnedReadHalf,
+    read: Reading,
     /// What has come and does not belong to an answer yet.
     rest: BytesMut,
 }
@@ -35,22 +35,18 @@ struct Head {
 }
 
 impl Answers {
-    pub(super) fn new(read: OwnedReadHalf) -> Self {
+    pub(super) fn new(read: Reading) -> Self {
         Self {
             read,
             rest: BytesMut::new(),
         }
     }
 
-    /// Waits for what nobody has asked for.
-    pub(super) async fn unasked(&self) {
-        while self.rest.is_empty() {
-            let readable = self.read.readable().await;
-            let read = readable.and_then(|()| self.read.try_read(&mut [0]));
-            match read {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                _ => return,
-            }
+    /// Waits for what nobody has asked for, or the end.
+    pub(super) async fn unasked(&mut self) {
+        if self.rest.is_empty() {
+            // Whatever it is, the connection is of no more use.
+            let _ = self.read.read_buf(&mut self.rest).await;
         }
     }
 

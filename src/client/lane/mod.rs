@@ -9,6 +9,7 @@
 //! When all that was sent has been answered, its connection is kept for the next lane.
 
 mod answer;
+mod connect;
 mod connection;
 
 use std::sync::Arc;
@@ -18,12 +19,13 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::instrument::WithSubscriber as _;
 
 use self::answer::Answers;
+use self::connect::{Connection, Route, Writing};
+pub(super) use self::connect::{Connector, Stream};
 pub(super) use self::connection::Connections;
 use super::OssClient;
 use super::operations::append::{append_answer, append_call};
@@ -203,8 +205,11 @@ impl Worker {
         let Some(first) = self.next().await else {
             return;
         };
-        let host = connection::Host::of(&first.request);
-        let (read, write) = match self.connections.open(&host).await {
+        let Some(server) = connection::uri(first.request.url()) else {
+            return;
+        };
+        let connection = self.connections.connector.connect(&server).await;
+        let Connection { read, write, route } = match connection {
             Ok(connection) => connection,
             Err(error) => {
                 let _ = first.sent.answer.send(Err(error));
@@ -213,9 +218,9 @@ impl Worker {
         };
         let (sent, waiting) = mpsc::unbounded_channel();
         let (ended, idle) = (Arc::clone(&self.ended), self.connections.idle_timeout);
-        let reading = read_answers(read, waiting, ended, idle);
+        let reading = read_answers(Answers::new(read), waiting, ended, idle);
         tokio::spawn(reading.with_current_subscriber());
-        self.write_all(first, write, sent).await;
+        self.write_all(first, write, &route, sent).await;
     }
 
     /// The next append, signed. One that cannot be is answered at once, and ends the lane: what comes
@@ -243,12 +248,13 @@ impl Worker {
     async fn write_all(
         &mut self,
         first: Ready,
-        mut write: OwnedWriteHalf,
+        mut write: Writing,
+        route: &Route,
         sent: mpsc::UnboundedSender<Sent>,
     ) {
         let mut next = Some(first);
         while let Some(mut ready) = next {
-            let head = connection::head(&ready.request);
+            let head = connection::head(&ready.request, route);
             let body = ready.request.body_mut().take();
             // Known to the reader first: its answer may come before it is written whole.
             if sent.send(ready.sent).is_err() {
@@ -277,12 +283,11 @@ impl Worker {
 /// Reads the answers to what was sent, in order, as long as somebody waits for them. Ends when
 /// nothing has been sent for `idle`: nobody else may ever come for the connection.
 async fn read_answers(
-    read: OwnedReadHalf,
+    mut answers: Answers,
     mut waiting: mpsc::UnboundedReceiver<Sent>,
     ended: Arc<AtomicBool>,
     idle: Duration,
 ) {
-    let mut answers = Answers::new(read);
     loop {
         let next = tokio::select! {
             biased;

@@ -14,8 +14,7 @@ pub(super) struct Batching {
     #[arg(long, value_name = "SIZE")]
     max_append_size: Option<ByteSize>,
     /// The most appends under way at a time: more than one where the round trip limits the speed.
-    /// Only over plain HTTP without a proxy, into one object that is neither shared nor compressed
-    /// [default: 1]
+    /// Only into one object that is neither shared nor compressed [default: 1]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=100), conflicts_with_all = ["shared", "compress", "roll", "roll_size"])]
     max_in_flight: Option<u16>,
     /// The longest time that a byte waits for its append to start
