@@ -75,7 +75,7 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
         let Self {
             store,
             object,
-            mut options,
+            options,
         } = self;
         let mark = options
             .mark_creator
@@ -88,9 +88,9 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             tracing::warn!(
                 target: "oss_append::delivery",
                 %object,
-                "the store sends one append at a time: max_in_flight is 1"
+                "the store sends one append at a time, whatever max_in_flight is"
             );
-            Arc::make_mut(&mut options).rules.max_in_flight = 1;
+            counters.note_lane(false);
         }
         let mut driver = Driver {
             store,

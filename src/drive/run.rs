@@ -70,6 +70,7 @@ impl<S: AppendStore> Driver<S> {
                 } => {
                     if lane.is_none() && self.options.rules.max_in_flight > 1 {
                         lane = store.lane(&object);
+                        runner.counters.note_lane(lane.is_some());
                     }
                     match &mut lane {
                         Some(lane) => {
@@ -95,6 +96,8 @@ impl<S: AppendStore> Driver<S> {
                     Event::Answered(answer)
                 }
                 Action::Head => {
+                    // What comes on it from now on could be misread.
+                    lane = None;
                     let progress = Progress::new();
                     let look = pin!(store.head(&object));
                     let looked = runner.attempt(&progress, look).await;

@@ -1,7 +1,7 @@
 //! Counters of an appender, readable while it works and told to the metrics.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::engine::action::Told;
@@ -34,6 +34,8 @@ pub(crate) struct Counters {
     appends: AtomicU64,
     retries: AtomicU64,
     reconciles: AtomicU64,
+    /// The store sends one append at a time now.
+    has_no_lane: AtomicBool,
     last: Mutex<Last>,
 }
 
@@ -52,6 +54,7 @@ impl Counters {
             appends: AtomicU64::default(),
             retries: AtomicU64::default(),
             reconciles: AtomicU64::default(),
+            has_no_lane: AtomicBool::new(false),
             last: Mutex::default(),
         }
     }
@@ -116,6 +119,19 @@ impl Counters {
             reconciles: self.reconciles.load(Ordering::Relaxed),
             last_error: last.error.clone(),
             last_success: last.success,
+        }
+    }
+
+    /// Whether the store has a lane to the object at present.
+    pub(super) fn note_lane(&self, has: bool) {
+        self.has_no_lane.store(!has, Ordering::Relaxed);
+    }
+
+    /// How many of `most` appends may be under way at a time at present.
+    pub(crate) fn in_flight(&self, most: u16) -> u16 {
+        match self.has_no_lane.load(Ordering::Relaxed) {
+            true => 1,
+            false => most,
         }
     }
 

@@ -195,15 +195,12 @@ impl Moment<'_> {
             }
             // What is before it has failed, or been lost: the look tells of both.
             Answered::Wrong if number > 0 => {}
+            Answered::Wrong if self.is_of_another(&answer) => {
+                self.cannot_be_judged(number, "it belongs to another append", answer.request_id);
+            }
             Answered::Unproven => {
-                let Some(flight) = self.window.get_mut(number) else {
-                    return;
-                };
-                flight.cause = Some(Error::new(ErrorKind::BadAnswer {
-                    status: 200,
-                    reason: "it names no next position or no CRC-64 to check".into(),
-                    request_id: answer.request_id,
-                }));
+                let reason = "it names no next position or no CRC-64 to check";
+                self.cannot_be_judged(number, reason, answer.request_id);
             }
             Answered::Wrong => {
                 let error = Error::new(ErrorKind::Checksum {
@@ -215,6 +212,24 @@ impl Moment<'_> {
                 self.fail(error, Some(Landed::InDoubt));
             }
         }
+    }
+
+    /// Only a look at the object can tell what became of the append with this answer.
+    fn cannot_be_judged(&mut self, number: usize, reason: &str, request_id: Option<String>) {
+        if let Some(flight) = self.window.get_mut(number) {
+            flight.cause = Some(Error::new(ErrorKind::BadAnswer {
+                status: 200,
+                reason: reason.into(),
+                request_id,
+            }));
+        }
+    }
+
+    /// Whether it is the answer to one of the other appends, which something on the way has moved.
+    fn is_of_another(&self, answer: &AppendAnswer) -> bool {
+        let given = self.engine.given;
+        let mut ends = (0..self.window.flights()).map(|number| self.window.end_of(number, given));
+        ends.any(|end| judge_answer(self.rules.evidence, end, answer) == Answered::Proven)
     }
 
     fn append_failed(&mut self, number: usize, error: Error) {

@@ -266,6 +266,7 @@ impl Shared {
             appends: append.appends,
             retries: append.retries,
             reconciles: append.reconciles,
+            max_in_flight: self.counters.in_flight(self.options.max_in_flight),
             last_error: append.last_error,
             last_success: append.last_success,
         }

@@ -32,6 +32,10 @@ pub struct WriterStats {
     pub retries: u64,
     /// Looks at the object to find out what happened to an append.
     pub reconciles: u64,
+    /// The most appends that may be under way at a time at present:
+    /// [`max_in_flight`](crate::OssAppendWriterBuilder::max_in_flight), or 1 while the store sends
+    /// one at a time.
+    pub max_in_flight: u16,
     /// The last failure of a request, whether it was overcome or not.
     pub last_error: Option<Error>,
     /// When an append was last proven.

@@ -226,7 +226,8 @@ async fn ahead<T>(
 fn issue_ahead(shared: &Shared) -> (usize, Time) {
     let mut state = shared.lock();
     let now = shared.now();
-    while state.window.flights() < usize::from(shared.options.max_in_flight) {
+    let most = shared.counters.in_flight(shared.options.max_in_flight);
+    while state.window.flights() < usize::from(most) {
         // Only one object has several flights.
         match decide(shared, &state, Some(Space::UNLIMITED), None, now) {
             Next::Issue(portion) => issue(&mut state, portion, now),

@@ -20,6 +20,9 @@ pub(super) struct Answers {
     rest: BytesMut,
 }
 
+/// An answer, with its whole body.
+pub(super) type Answer = http::Response<Bytes>;
+
 /// How long the body of an answer is.
 enum Length {
     Known(usize),
@@ -51,7 +54,7 @@ impl Answers {
     }
 
     /// The next answer, and whether it is the last on this connection.
-    pub(super) async fn next(&mut self) -> Result<(reqwest::Response, bool)> {
+    pub(super) async fn next(&mut self) -> Result<(Answer, bool)> {
         let head = loop {
             let head = self.head().await?;
             // Informational answers are none.
@@ -69,11 +72,11 @@ impl Answers {
             Length::ToTheEnd => (self.until_the_end().await?, true),
         };
         ends |= head.ends;
-        let mut response = http::Response::new(body);
+        let mut response = Answer::new(body);
         *response.status_mut() = http::StatusCode::from_u16(head.status)
             .map_err(|_| bad(head.status, "its status is none"))?;
         *response.headers_mut() = head.headers;
-        Ok((reqwest::Response::from(response), ends))
+        Ok((response, ends))
     }
 
     async fn head(&mut self) -> Result<Head> {

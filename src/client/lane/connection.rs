@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Link;
 use super::connect::{Connector, Route, Writing};
+use super::pipelining::Pipelining;
 use crate::values::locks::MutexExt as _;
 
 /// The most connections that are kept.
@@ -20,6 +21,7 @@ const MAX_IDLE: usize = 64;
 /// How connections are made, and those that are kept.
 pub(in crate::client) struct Connections {
     pub(super) connector: Connector,
+    pub(super) pipelining: Pipelining,
     pub(super) idle_timeout: Duration,
     idle: Mutex<Vec<Idle>>,
 }
@@ -34,14 +36,16 @@ impl Connections {
     pub(in crate::client) fn new(connector: Connector, idle_timeout: Duration) -> Self {
         Self {
             connector,
+            pipelining: Pipelining::default(),
             idle_timeout,
             idle: Mutex::default(),
         }
     }
 
-    /// Whether a lane to this server, of the form `https://HOST:PORT/`, can be had.
+    /// Whether a lane to this server, of the form `https://HOST:PORT/`, can be had now.
     pub(in crate::client) fn reach(&self, server: &reqwest::Url) -> bool {
         uri(server).is_some_and(|server| self.connector.reaches(&server))
+            && !self.pipelining.rests()
     }
 
     /// Keeps a connection on which everything was answered.

@@ -11,10 +11,11 @@
 mod answer;
 mod connect;
 mod connection;
+mod pipelining;
+mod reader;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -27,6 +28,7 @@ use self::answer::Answers;
 use self::connect::{Connection, Route, Writing};
 pub(super) use self::connect::{Connector, Stream};
 pub(super) use self::connection::Connections;
+use self::reader::Reader;
 use super::OssClient;
 use super::operations::append::{append_answer, append_call};
 use super::request::{Context, Signed};
@@ -53,6 +55,10 @@ struct Ready {
 /// An append that has been sent.
 struct Sent {
     signed: Signed,
+    /// The position behind it.
+    end: u64,
+    /// An append before it was not answered yet.
+    is_behind: bool,
     answer: oneshot::Sender<Answered>,
 }
 
@@ -85,6 +91,7 @@ impl Link {
             queue,
             dropped: dropped.clone(),
             ended: Arc::clone(&ended),
+            unanswered: Arc::default(),
         };
         // What a writer of logs does is logged nowhere.
         tokio::spawn(worker.run().with_current_subscriber());
@@ -161,15 +168,20 @@ impl Lane for HttpLane {
         let job = Job { request, answer };
         let sent = self.link().jobs.send(job).is_ok();
         let open = Open::new(&self.open);
-        let client = self.client.clone();
+        let (client, others) = (self.client.clone(), Arc::clone(&self.open));
+        let connections = Arc::clone(&self.connections);
         async move {
             let idle = client.inner.attempt_timeout;
             let answer = async {
                 if !sent {
                     return Err(ended());
                 }
-                let answered = progress.guard(idle, answered).await;
-                let answered = answered.ok_or_else(|| stalled(idle))?;
+                let Some(answered) = progress.guard(idle, answered).await else {
+                    if others.load(Ordering::Relaxed) > 1 {
+                        connections.pipelining.failed("nothing moved");
+                    }
+                    return Err(stalled(idle));
+                };
                 let (response, signed) = answered.map_err(|_| ended())??;
                 append_answer(signed.judge(&client, response).await?).await
             };
@@ -197,6 +209,8 @@ struct Worker {
     /// The lane is gone.
     dropped: CancellationToken,
     ended: Arc<AtomicBool>,
+    /// How many appends have been sent that the reader has not read the answer of.
+    unanswered: Arc<AtomicUsize>,
 }
 
 impl Worker {
@@ -217,9 +231,14 @@ impl Worker {
             }
         };
         let (sent, waiting) = mpsc::unbounded_channel();
-        let (ended, idle) = (Arc::clone(&self.ended), self.connections.idle_timeout);
-        let reading = read_answers(Answers::new(read), waiting, ended, idle);
-        tokio::spawn(reading.with_current_subscriber());
+        let reader = Reader {
+            answers: Answers::new(read),
+            waiting,
+            unanswered: Arc::clone(&self.unanswered),
+            ended: Arc::clone(&self.ended),
+            connections: Arc::clone(&self.connections),
+        };
+        tokio::spawn(reader.run().with_current_subscriber());
         self.write_all(first, write, &route, sent).await;
     }
 
@@ -232,10 +251,16 @@ impl Worker {
             job = self.queue.recv() => job?,
         };
         let Job { request, answer } = job;
+        let end = request.position.saturating_add(request.body.len());
         match append_call(&request).prepare(&self.client).await {
             Ok((request, signed)) => Some(Ready {
                 request,
-                sent: Sent { signed, answer },
+                sent: Sent {
+                    signed,
+                    end,
+                    is_behind: false,
+                    answer,
+                },
             }),
             Err(error) => {
                 let _ = answer.send(Err(error));
@@ -256,6 +281,7 @@ impl Worker {
         while let Some(mut ready) = next {
             let head = connection::head(&ready.request, route);
             let body = ready.request.body_mut().take();
+            ready.sent.is_behind = self.unanswered.fetch_add(1, Ordering::Relaxed) > 0;
             // Known to the reader first: its answer may come before it is written whole.
             if sent.send(ready.sent).is_err() {
                 return;
@@ -278,42 +304,4 @@ impl Worker {
             };
         }
     }
-}
-
-/// Reads the answers to what was sent, in order, as long as somebody waits for them. Ends when
-/// nothing has been sent for `idle`: nobody else may ever come for the connection.
-async fn read_answers(
-    mut answers: Answers,
-    mut waiting: mpsc::UnboundedReceiver<Sent>,
-    ended: Arc<AtomicBool>,
-    idle: Duration,
-) {
-    loop {
-        let next = tokio::select! {
-            biased;
-            next = waiting.recv() => next,
-            // Nobody has asked for anything: it is the end, or what ends it.
-            () = answers.unasked() => None,
-            () = tokio::time::sleep(idle) => None,
-        };
-        let Some(Sent { signed, mut answer }) = next else {
-            break;
-        };
-        let read = tokio::select! {
-            read = answers.next() => read,
-            () = answer.closed() => break,
-        };
-        let (answered, ends) = match read {
-            Ok((response, ends)) => (Ok((response, signed)), ends),
-            Err(error) => (Err(error), true),
-        };
-        // Known before the answer is.
-        ended.store(ends, Ordering::Release);
-        let _ = answer.send(answered);
-        if ends {
-            // All that are behind it are in doubt.
-            return;
-        }
-    }
-    ended.store(true, Ordering::Release);
 }

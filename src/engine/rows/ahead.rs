@@ -324,6 +324,19 @@ fn a_wrong_answer_to_the_first_fails_at_once_with_both_in_doubt() {
 }
 
 #[test]
+fn answers_that_are_exchanged_on_the_way_make_it_look() {
+    both()
+        .answered("hello world!!")
+        .awaits()
+        .answered("hello world")
+        .looks()
+        .shows("hello world!!")
+        .succeeds()
+        .has_placed(&[(0, 6, 5), (5, 11, 2)])
+        .keeps_nothing();
+}
+
+#[test]
 fn one_at_a_time_it_stays_where_more_could_mislead() {
     let shared = Row::on("hello ").shared();
     let without_crc = Row::on("hello ").with(|rules| rules.evidence = Evidence::Length);

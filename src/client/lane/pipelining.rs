@@ -1,0 +1,122 @@
+//! Whether what is behind an endpoint takes pipelined requests.
+//!
+//! Some servers and proxies carry such requests out of order, answer them in another, or close the
+//! connection on them. Nothing is lost by that, since the object tells what has landed, but each time
+//! costs more than pipelining gains. So a client that has seen it several times, with requests that
+//! went well one at a time in between, sends one at a time for some minutes, and tries again then.
+//!
+//! A connection that breaks once is no such case, nor is an outage, a limit of requests a connection,
+//! or a close after a refusal.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::values::locks::MutexExt as _;
+
+/// How often it has to go wrong.
+const MOST_STRIKES: u32 = 3;
+
+/// How long requests are sent one at a time then.
+pub(super) const REST: Duration = Duration::from_secs(300);
+
+/// A connection that has answered so many requests ends for other reasons.
+pub(super) const MANY_ANSWERS: u64 = 16;
+
+#[derive(Debug, Default)]
+pub(super) struct Pipelining {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    strikes: u32,
+    /// Nothing has gone well since it last went wrong.
+    is_down: bool,
+    rests_until: Option<Instant>,
+}
+
+impl Pipelining {
+    /// Whether requests are to be sent one at a time now.
+    pub(super) fn rests(&self) -> bool {
+        let mut state = self.state.locked();
+        let now = Instant::now();
+        if state.rests_until.is_some_and(|end| end <= now) {
+            // Once more is enough to rest again.
+            state.rests_until = None;
+            state.strikes = MOST_STRIKES - 1;
+        }
+        state.rests_until.is_some()
+    }
+
+    /// A request that was sent behind an unanswered one has succeeded.
+    pub(super) fn worked(&self) {
+        let mut state = self.state.locked();
+        (state.strikes, state.is_down) = (0, false);
+    }
+
+    /// A request has succeeded that was alone.
+    pub(super) fn worked_alone(&self) {
+        self.state.locked().is_down = false;
+    }
+
+    /// Requests that were sent together have gone wrong, as `what` says.
+    pub(super) fn failed(&self, what: &str) {
+        let mut state = self.state.locked();
+        if std::mem::replace(&mut state.is_down, true) || state.rests_until.is_some() {
+            return;
+        }
+        state.strikes += 1;
+        if state.strikes < MOST_STRIKES {
+            return;
+        }
+        state.rests_until = Instant::now().checked_add(REST);
+        drop(state);
+        tracing::warn!(
+            reason = what,
+            "several appends at a time do not get through, one at a time does: the next {} s it is \
+             one",
+            REST.as_secs()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fail(pipelining: &Pipelining) {
+        pipelining.failed("a test");
+        pipelining.worked_alone();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_three_failures_it_rests_and_then_tries_once() {
+        let pipelining = Pipelining::default();
+        for _ in 0..3 {
+            assert!(!pipelining.rests());
+            fail(&pipelining);
+        }
+        assert!(pipelining.rests());
+        tokio::time::advance(REST).await;
+        assert!(!pipelining.rests());
+        fail(&pipelining);
+        assert!(pipelining.rests());
+        tokio::time::advance(REST).await;
+        assert!(!pipelining.rests());
+        pipelining.worked();
+        fail(&pipelining);
+        fail(&pipelining);
+        assert!(!pipelining.rests());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_one_failure() {
+        let pipelining = Pipelining::default();
+        for _ in 0..10 {
+            pipelining.failed("a test");
+        }
+        assert!(!pipelining.rests());
+    }
+}
