@@ -115,6 +115,7 @@ mod wire;
 mod writer;
 
 pub use crate::client::{OssClient, OssClientBuilder};
+pub use crate::drive::rate::AppendLimit;
 pub use crate::drive::stats::AppendStats;
 pub use crate::drive::{AppendReceipt, ObjectAppender, ObjectAppenderBuilder};
 pub use crate::engine::flush::FlushMode;

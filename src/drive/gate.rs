@@ -1,54 +1,151 @@
-//! A limit on the requests of many writers at a time.
+//! The limits that a writer's requests have to keep.
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+
 use std::time::Duration;
-
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until};
 
+use super::rate::AppendLimit;
 use crate::values::locks::MutexExt as _;
 use crate::values::progress::Progress;
 
 /// How long a request keeps its turn while nothing of it moves.
 const STALLED: Duration = Duration::from_secs(5);
 
-/// One writer's way through a limit that it shares with others: each request waits for its turn,
-/// in the order in which they came.
-#[derive(Debug)]
+/// One writer's way through limits that it shares with others. Each request waits for its turn, in
+/// the order in which they came, and each append for its place among so many a second.
+#[derive(Debug, Default)]
 pub(crate) struct Gate {
-    turns: Arc<Semaphore>,
+    turns: Option<Arc<Semaphore>>,
     /// The turn of the next request, if it was waited for before the request was made.
     reserved: Mutex<Option<OwnedSemaphorePermit>>,
+    /// In a box, since few have it.
+    paced: Option<Box<Paced>>,
+}
+
+/// The limits on appends a second.
+#[derive(Debug, Default)]
+struct Paced {
+    own: Option<AppendLimit>,
+    common: Option<AppendLimit>,
+    /// The place of the next batch, if it was booked before that is made. It stays if nobody waits
+    /// for it any more.
+    booked: Mutex<Option<Instant>>,
+    /// How many batches have their place that are not sent yet.
+    placed: AtomicU32,
 }
 
 impl Gate {
-    #[cfg(feature = "keyed")]
-    pub(crate) fn new(turns: Arc<Semaphore>) -> Self {
-        Self {
+    /// The same limits for a writer of its own, whose requests wait for one of `turns` too.
+    pub(crate) fn of_writer(
+        gate: Option<&Self>,
+        turns: Option<Arc<Semaphore>>,
+    ) -> Option<Arc<Self>> {
+        let paced = gate.and_then(|gate| gate.paced.as_ref());
+        let turns = turns.or_else(|| gate.and_then(|gate| gate.turns.clone()));
+        if paced.is_none() && turns.is_none() {
+            return None;
+        }
+        Some(Arc::new(Self {
             turns,
             reserved: Mutex::default(),
-        }
+            paced: paced.map(|paced| {
+                Box::new(Paced {
+                    own: paced.own.clone(),
+                    common: paced.common.clone(),
+                    ..Paced::default()
+                })
+            }),
+        }))
     }
 
-    /// Waits for the turn of one request. `None`: the limit is no more.
+    /// Adds a limit: that of the writers of one builder, or another one.
+    pub(crate) fn limited(gate: Option<&Self>, is_own: bool, limit: AppendLimit) -> Arc<Self> {
+        let paced = gate.and_then(|gate| gate.paced.as_ref());
+        let (own, common) = paced.map_or((None, None), |paced| {
+            (paced.own.clone(), paced.common.clone())
+        });
+        let (own, common) = match is_own {
+            true => (Some(limit), common),
+            false => (own, Some(limit)),
+        };
+        Arc::new(Self {
+            paced: Some(Box::new(Paced {
+                own,
+                common,
+                ..Paced::default()
+            })),
+            ..Self::default()
+        })
+    }
+
+    /// Waits for the turn of one request. `None`: there is no limit, or it is no more.
     pub(crate) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
         let reserved = self.lock().take();
-        match reserved {
-            Some(permit) => Some(permit),
-            None => Arc::clone(&self.turns).acquire_owned().await.ok(),
+        match (reserved, &self.turns) {
+            (Some(turn), _) => Some(turn),
+            (None, Some(turns)) => Arc::clone(turns).acquire_owned().await.ok(),
+            (None, None) => None,
         }
     }
 
-    /// Waits for the turn of the next request, which then does not wait.
-    pub(crate) async fn reserve(&self) {
-        let permit = Arc::clone(&self.turns).acquire_owned().await;
-        *self.lock() = permit.ok();
+    /// Waits for the place of one append, unless a batch has brought one.
+    pub(crate) async fn pace(&self) {
+        if let Some(paced) = &self.paced
+            && !paced.take_placed()
+            && let Some(place) = paced.book()
+        {
+            sleep_until(place).await;
+        }
     }
 
-    /// Whether the next request does not wait.
+    /// Gives the place that was reserved to a batch.
+    pub(crate) fn place(&self) {
+        if let Some(paced) = &self.paced
+            && paced.booked.locked().take().is_some()
+        {
+            paced.placed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for the turn and the place of the next append, which then does not wait.
+    pub(crate) async fn reserve(&self) {
+        if let Some(paced) = &self.paced {
+            let place = match &mut *paced.booked.locked() {
+                Some(place) => Some(*place),
+                none => {
+                    *none = paced.book();
+                    *none
+                }
+            };
+            if let Some(place) = place {
+                sleep_until(place).await;
+            }
+        }
+        if let Some(turns) = self.turns.as_ref().filter(|_| !self.has_turn()) {
+            let turn = Arc::clone(turns).acquire_owned().await;
+            *self.lock() = turn.ok();
+        }
+    }
+
+    /// Whether the next append does not wait.
     pub(crate) fn is_reserved(&self) -> bool {
-        self.lock().is_some() || self.turns.is_closed()
+        self.has_place() && self.has_turn()
+    }
+
+    fn has_place(&self) -> bool {
+        let booked = |paced: &Paced| *paced.booked.locked();
+        let paced = self.paced.as_deref();
+        paced.is_none_or(|paced| booked(paced).is_some_and(|place| place <= Instant::now()))
+    }
+
+    fn has_turn(&self) -> bool {
+        let turns = self.turns.as_ref();
+        turns.is_none_or(|turns| turns.is_closed()) || self.lock().is_some()
     }
 
     /// Lets others have the turn that was reserved, if there is one.
@@ -58,6 +155,22 @@ impl Gate {
 
     fn lock(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
         self.reserved.locked()
+    }
+}
+
+impl Paced {
+    fn take_placed(&self) -> bool {
+        let less = |placed: u32| placed.checked_sub(1);
+        let taken = self
+            .placed
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        taken.is_ok()
+    }
+
+    /// Takes a place among those of each limit.
+    fn book(&self) -> Option<Instant> {
+        let limits = self.own.iter().chain(&self.common);
+        limits.map(AppendLimit::book).max()
     }
 }
 

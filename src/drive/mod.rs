@@ -8,6 +8,7 @@ pub(crate) mod driver;
 pub(crate) mod gate;
 mod open;
 pub(crate) mod options;
+pub(crate) mod rate;
 mod run;
 pub(crate) mod stats;
 pub(crate) mod wait;

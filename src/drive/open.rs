@@ -65,7 +65,7 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
     /// # Cancel safety
     /// Safe; with [`create_new`](Self::create_new) the empty object may have been created.
     pub async fn open(self) -> Result<ObjectAppender<S>> {
-        let counters = Arc::new(Counters::new(self.object.bucket()));
+        let counters = Arc::new(Counters::new(&self.object));
         let driver = self.open_driver(counters).await?;
         Ok(ObjectAppender::new(driver))
     }

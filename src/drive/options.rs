@@ -25,7 +25,7 @@ pub(crate) struct AppenderOptions {
     pub(crate) rules: Rules,
     pub(crate) create: Arc<ObjectOptions>,
     pub(crate) request: RequestOptions,
-    /// Each request waits for its turn.
+    /// Each request waits for its turn, and each append for its place.
     pub(crate) gate: Option<Arc<Gate>>,
     /// Mark the objects that are created.
     pub(crate) mark_creator: bool,
@@ -139,6 +139,25 @@ macro_rules! appender_option_setters {
         /// The end of the writer (`shutdown`, a dropped log guard) ends such a wait.
         pub fn backoff(mut self, backoff: $crate::values::backoff::Backoff) -> Self {
             ::std::sync::Arc::make_mut(&mut self.$($field).+).rules.backoff = backoff;
+            self
+        }
+
+        /// Sends at most so many append requests a second, at least 1, evenly spaced: OSS bills
+        /// each. Where that binds, more gathers for the next one, up to
+        /// [`max_append_size`](crate::OssAppendWriterBuilder::max_append_size). Writers that come
+        /// from one builder share the limit. Default: no limit.
+        pub fn max_appends_per_second(mut self, appends: u32) -> Self {
+            let limit = $crate::drive::rate::AppendLimit::per_second(appends);
+            let gate = &mut ::std::sync::Arc::make_mut(&mut self.$($field).+).gate;
+            *gate = Some($crate::drive::gate::Gate::limited(gate.as_deref(), true, limit));
+            self
+        }
+
+        /// Keeps a limit on appends a second that other writers may share, such as all of a
+        /// process, beside [`max_appends_per_second`](Self::max_appends_per_second). Default: none.
+        pub fn append_limit(mut self, limit: &$crate::drive::rate::AppendLimit) -> Self {
+            let gate = &mut ::std::sync::Arc::make_mut(&mut self.$($field).+).gate;
+            *gate = Some($crate::drive::gate::Gate::limited(gate.as_deref(), false, limit.clone()));
             self
         }
 

@@ -68,6 +68,7 @@ impl<S: AppendStore> Driver<S> {
                     body,
                     creates,
                 } => {
+                    runner.pace().await;
                     if lane.is_none() && self.options.rules.max_in_flight > 1 {
                         lane = store.lane(&object);
                         runner.counters.note_lane(lane.is_some());
@@ -215,6 +216,15 @@ impl<W: WindowAccess> Runner<'_, W> {
         }
         let end = wait(own, asked, &self.options.ending).await;
         Event::Waited(end.saturating_duration_since(self.options.origin))
+    }
+
+    /// Waits until the limits on appends a second let one more be sent.
+    async fn pace(&mut self) {
+        if let Some(gate) = &self.options.gate {
+            let began = Instant::now();
+            gate.pace().await;
+            self.queued(began.elapsed());
+        }
     }
 
     async fn append(

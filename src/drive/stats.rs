@@ -1,13 +1,14 @@
 //! Counters of an appender, readable while it works and told to the metrics.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use crate::engine::action::Told;
 use crate::error::Error;
 use crate::metrics;
 use crate::values::locks::MutexExt as _;
+use crate::values::path::ObjectPath;
 
 /// What an appender has done so far.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +30,7 @@ pub struct AppendStats {
 
 #[derive(Debug)]
 pub(crate) struct Counters {
-    bucket: String,
+    bucket: Arc<str>,
     durable: AtomicU64,
     appends: AtomicU64,
     retries: AtomicU64,
@@ -46,10 +47,10 @@ struct Last {
 }
 
 impl Counters {
-    pub(crate) fn new(bucket: &str) -> Self {
+    pub(crate) fn new(object: &ObjectPath) -> Self {
         metrics::describe();
         Self {
-            bucket: bucket.to_owned(),
+            bucket: object.shared_bucket(),
             durable: AtomicU64::default(),
             appends: AtomicU64::default(),
             retries: AtomicU64::default(),

@@ -117,7 +117,7 @@ pub(super) fn start<S: AppendStore>(
     appender.options.check().map_err(context)?;
     options.observer = Some(observer);
     options.keep_memory = Duration::ZERO;
-    let counters = Arc::new(Counters::new(object.bucket()));
+    let counters = Arc::new(Counters::new(&object));
     let stage = KeyObject {
         counters: Arc::clone(&counters),
         state: State::Closed(appender),

@@ -230,11 +230,12 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
             Error::invalid_input("a writer needs a tokio runtime").with_source(error)
         })?;
-        let mut options = self.writer.options()?;
+        let writer = self.writer.apart();
+        let mut options = writer.options()?;
         options.seal = self.seal_last;
-        let compression = self.writer.compression_used();
-        let sequence = self.writer.object().clone();
-        let mut appender = self.writer.appender();
+        let compression = writer.compression_used();
+        let sequence = writer.object().clone();
+        let mut appender = writer.appender();
         let appender_options = Arc::make_mut(&mut appender.options);
         appender_options.rules.settles_in_place = true;
         appender_options.ending = options.ending.clone();
@@ -264,7 +265,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         let template = KeyTemplate::new(&self.template)?;
         template.check(periods.as_ref(), self.roll_size.is_some(), self.utc_offset)?;
         let by_size = template.is_numbered() || template.is_unique();
-        let counters = Arc::new(Counters::new(&self.bucket));
+        let counters = Arc::new(Counters::new(&sequence));
         let standing = Arc::new(Standing::default());
         let plan = Plan {
             store: self.store,

@@ -75,6 +75,11 @@ impl ObjectPath {
         &self.bucket
     }
 
+    /// The bucket's name, not copied.
+    pub(crate) fn shared_bucket(&self) -> Arc<str> {
+        Arc::clone(&self.bucket)
+    }
+
     /// The object's key.
     pub fn key(&self) -> &str {
         &self.key

@@ -182,7 +182,18 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
     /// Each request waits for one of `turns`.
     #[cfg(feature = "keyed")]
     pub(crate) fn pass_through(mut self, turns: Arc<tokio::sync::Semaphore>) -> Self {
-        Arc::make_mut(&mut self.appender.options).gate = Some(Arc::new(Gate::new(turns)));
+        let options = Arc::make_mut(&mut self.appender.options);
+        options.gate = Gate::of_writer(options.gate.as_deref(), Some(turns));
+        self
+    }
+
+    /// Has limits of its own on the way to what others share.
+    pub(crate) fn apart(mut self) -> Self {
+        let options = &self.appender.options;
+        if options.gate.is_some() {
+            let gate = Gate::of_writer(options.gate.as_deref(), None);
+            Arc::make_mut(&mut self.appender.options).gate = gate;
+        }
         self
     }
 
@@ -319,7 +330,8 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     ///
     /// # Cancel safety
     /// Safe; with [`create_new`](Self::create_new) the empty object may have been created.
-    pub async fn open(self) -> Result<OssAppendWriter> {
+    pub async fn open(mut self) -> Result<OssAppendWriter> {
+        self = self.apart();
         let object = self.object().clone();
         let context = |error: Error| error.with_operation("open").with_object(&object);
         let options = self.options().map_err(context)?;
@@ -348,7 +360,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         if compression.is_some() {
             appender_options.rules.max_in_flight = 1;
         }
-        let counters = Arc::new(Counters::new(object.bucket()));
+        let counters = Arc::new(Counters::new(&object));
         let driver = appender.open_driver(Arc::clone(&counters)).await?;
         let start = match compression {
             Some(_) => 0,

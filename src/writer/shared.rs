@@ -263,6 +263,7 @@ impl Shared {
             compared: of_open(window.settled() - durable),
             failed: (window.accepted() - durable) - of_open(window.accepted() - durable),
             oldest: since.map(|since| now.saturating_sub(since)),
+            age: now,
             appends: append.appends,
             retries: append.retries,
             reconciles: append.reconciles,

@@ -26,6 +26,8 @@ pub struct WriterStats {
     /// How long ago the oldest byte was accepted that is neither durable nor compared; `None` if
     /// there is none. Grows during an outage.
     pub oldest: Option<Duration>,
+    /// How long ago the writer was set up.
+    pub age: Duration,
     /// Appends that are proven to be in the object.
     pub appends: u64,
     /// Append requests beyond the first of each batch.
@@ -40,4 +42,20 @@ pub struct WriterStats {
     pub last_error: Option<Error>,
     /// When an append was last proven.
     pub last_success: Option<SystemTime>,
+}
+
+impl WriterStats {
+    /// Append requests a second since the writer was set up, each of which OSS bills: those of
+    /// [`appends`](Self::appends) and [`retries`](Self::retries).
+    pub fn appends_per_second(&self) -> f64 {
+        match self.age.as_secs_f64() {
+            0.0 => 0.0,
+            seconds => (self.appends + self.retries) as f64 / seconds,
+        }
+    }
+
+    /// What these come to in 30 days.
+    pub fn appends_per_month(&self) -> f64 {
+        self.appends_per_second() * 30.0 * 86_400.0
+    }
 }

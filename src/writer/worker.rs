@@ -198,8 +198,17 @@ async fn ahead<T>(
     settling: impl Future<Output = T>,
 ) -> T {
     let mut settling = pin!(settling);
+    // The place of the next flight, while that is waited for.
+    let mut reserving = None;
     loop {
-        let (flights, wake) = issue_ahead(shared);
+        let Ahead {
+            flights,
+            wake,
+            reserves,
+        } = issue_ahead(shared);
+        if let Some(gate) = shared.options.gate.as_ref().filter(|_| reserves) {
+            reserving.get_or_insert_with(|| Box::pin(gate.reserve()));
+        }
         // One that has left makes room for the next.
         let settled = poll_fn(|cx| match settling.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -213,6 +222,7 @@ async fn ahead<T>(
                     return output;
                 }
             }
+            () = reserved(&mut reserving) => reserving = None,
             () = shared.work.notified() => {}
             () = sleep_until(shared, wake) => {}
         }
@@ -221,23 +231,50 @@ async fn ahead<T>(
     }
 }
 
-/// Issues what is due while other flights are in the window. How many there are then, and when to
-/// ask again at the latest.
-fn issue_ahead(shared: &Shared) -> (usize, Time) {
+async fn reserved(reserving: &mut Option<impl Future<Output = ()> + Unpin>) {
+    match reserving {
+        Some(reserving) => reserving.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What is to be done while flights are in the window.
+struct Ahead {
+    flights: usize,
+    /// When to ask again at the latest.
+    wake: Time,
+    /// One more is due, and waits for its place.
+    reserves: bool,
+}
+
+/// Issues what is due while other flights are in the window.
+fn issue_ahead(shared: &Shared) -> Ahead {
     let mut state = shared.lock();
     let now = shared.now();
     let most = shared.counters.in_flight(shared.options.max_in_flight);
+    let shown = Buffered::INTERVAL.map(|interval| now.saturating_add(interval));
+    let (mut wake, mut reserves) = (shown.unwrap_or(Time::MAX), false);
     while state.window.flights() < usize::from(most) {
         // Only one object has several flights.
         match decide(shared, &state, Some(Space::UNLIMITED), None, now) {
-            Next::Issue(portion) => issue(&mut state, portion, now),
-            Next::WaitUntil(time) => return (state.window.flights(), time),
+            Next::Issue(portion) => issue(shared, &mut state, portion, now),
+            Next::WaitUntil(time) => {
+                wake = time;
+                break;
+            }
+            Next::Reserve => {
+                reserves = true;
+                break;
+            }
             // Not before all flights are settled.
             _ => break,
         }
     }
-    let shown = Buffered::INTERVAL.map(|interval| now.saturating_add(interval));
-    (state.window.flights(), shown.unwrap_or(Time::MAX))
+    Ahead {
+        flights: state.window.flights(),
+        wake,
+        reserves,
+    }
 }
 
 /// Makes the cut if the period has ended at `wall`, and tells when to ask again.
@@ -277,7 +314,7 @@ fn next_job(
     });
     let next = decide(shared, &state, space, period_ends, now);
     match next {
-        Next::Issue(portion) => issue(&mut state, portion, now),
+        Next::Issue(portion) => issue(shared, &mut state, portion, now),
         Next::Cut(_) => drop(state.cuts.pop_front()),
         Next::GiveBack => give_back(&mut state),
         _ => {}
@@ -289,7 +326,10 @@ fn next_job(
 }
 
 /// Makes a flight of `portion`.
-fn issue(state: &mut State, portion: Portion, now: Time) {
+fn issue(shared: &Shared, state: &mut State, portion: Portion, now: Time) {
+    if let Some(gate) = &shared.options.gate {
+        gate.place();
+    }
     let since = state.buffer.since().unwrap_or(now);
     let chunks = match portion {
         Portion::Records { most, .. } => state.buffer.take(most),

@@ -31,6 +31,7 @@ mod in_order;
 mod keyed;
 mod lane;
 mod layers;
+mod limits;
 mod log;
 mod log_exit;
 mod log_outage;

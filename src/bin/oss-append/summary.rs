@@ -10,6 +10,9 @@ use serde::Serialize;
 use crate::finished::{Entry, Finished};
 use crate::writer::Writer;
 
+/// Before, the number of appends a second says little.
+const RATE_AFTER: Duration = Duration::from_secs(10);
+
 /// The JSON object of `--json`, and as [`Display`](fmt::Display) the line without it.
 #[derive(Serialize)]
 pub(crate) struct Summary {
@@ -34,6 +37,10 @@ pub(crate) struct Summary {
     /// The CRC-64 of the object up to `end`: more than a JSON number can hold.
     crc64: Option<String>,
     elapsed_ms: u64,
+    /// Of requests, with those that were repeated. `None`: it did not run for long enough to tell.
+    appends_per_second: Option<f64>,
+    /// In 30 days.
+    appends_per_month: Option<u64>,
     /// The input was ended early by a signal.
     interrupted: bool,
     /// Bytes that were read and are not proven to be in the object.
@@ -65,6 +72,7 @@ impl Summary {
         };
         let single = matches!(writer, Writer::Object(_));
         let landed = stats.last_error.as_ref().and_then(Error::landed);
+        let is_long = stats.age >= RATE_AFTER;
         let settled = stats.failed > 0 && landed != Some(Landed::InDoubt);
         Self {
             bucket: target.bucket().into(),
@@ -79,6 +87,8 @@ impl Summary {
             reconciles: stats.reconciles,
             crc64: open.and_then(|open| open.crc64).map(|crc| crc.to_string()),
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            appends_per_second: is_long.then(|| (stats.appends_per_second() * 1e3).round() / 1e3),
+            appends_per_month: is_long.then(|| stats.appends_per_month() as u64),
             interrupted: false,
             missing: stats.accepted - stats.durable,
             error: None,
@@ -168,7 +178,34 @@ impl fmt::Display for Summary {
             Counted(self.reconciles, "reconcile"),
             self.crc64.as_deref().unwrap_or("unknown"),
             self.elapsed_ms as f64 / 1000.0,
-        )
+        )?;
+        match (self.appends_per_second, self.appends_per_month) {
+            (Some(second), Some(month)) => {
+                write!(
+                    f,
+                    "; {second} append requests a second, {} a month",
+                    Rounded(month)
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A large number, to three digits.
+pub(crate) struct Rounded(pub(crate) u64);
+
+impl fmt::Display for Rounded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, name) = match self.0 {
+            ..10_000 => return self.0.fmt(f),
+            10_000..1_000_000 => (1e3, "thousand"),
+            1_000_000..1_000_000_000 => (1e6, "million"),
+            _ => (1e9, "billion"),
+        };
+        let number = self.0 as f64 / unit;
+        let digits = 2_usize.saturating_sub(number.log10() as usize);
+        write!(f, "{number:.digits$} {name}")
     }
 }
 

@@ -26,6 +26,8 @@ async fn standard_input_is_appended_and_summed_up_in_one_json_object() {
             "reconciles": 0,
             "crc64": crc64::checksum(b"before after").to_string(),
             "elapsed_ms": elapsed,
+            "appends_per_second": null,
+            "appends_per_month": null,
             "interrupted": false,
             "missing": 0,
             "error": null,
@@ -219,4 +221,23 @@ async fn a_stalled_server_costs_the_buffer_and_not_much_more() {
     let peak = peak.unwrap().trim().strip_suffix(" kB").unwrap();
     let peak = peak.parse::<usize>().unwrap() * 1024;
     assert!(peak < (16 + 32) * MIB, "{peak}");
+}
+
+#[tokio::test]
+async fn max_appends_limits_the_requests_a_second_and_the_summary_tells_how_many_there_were() {
+    let emulator = emulator().await;
+    let limited = [
+        "append",
+        "--batch-size=1",
+        "--max-append-size=100",
+        "--max-appends=2",
+    ];
+    let command = command(&emulator, [&limited[..], &["-", TARGET]].concat());
+    // By 21 appends, the first of which is at once.
+    let input = "x".repeat(2100);
+    let ended = run(command, &input).await.expect(0);
+    assert_eq!(emulator.count(Operation::AppendObject), 21);
+    let told = ended.stderr.trim_end();
+    assert!(told.contains(" append requests a second, "), "{told}");
+    assert!(told.ends_with(" a month"), "{told}");
 }

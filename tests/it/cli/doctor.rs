@@ -87,6 +87,8 @@ async fn without_write_nothing_is_written() {
             "round_trip_ms": null,
             "upload_bytes_per_second": null,
             "recommended_batch_size": null,
+            "appends": null,
+            "pipelining": null,
             "problems": [],
         })
     );
@@ -112,6 +114,14 @@ async fn with_write_everything_is_found_out_and_nothing_is_left() {
     let batch = report["recommended_batch_size"].as_u64().unwrap();
     assert!((256 << 10..=64 << 20).contains(&batch), "{batch}");
     assert!(batch.is_power_of_two(), "{batch}");
+    let appends = &report["appends"];
+    assert!(appends["per_second"].as_f64().unwrap() > 0.0);
+    assert!(appends["per_month"].as_u64().unwrap() > 0);
+    let pipelining = &report["pipelining"];
+    assert_eq!(pipelining["taken"], true);
+    let most = pipelining["recommended_max_in_flight"].as_u64().unwrap();
+    assert!((3..=8).contains(&most), "{pipelining}");
+    assert!(pipelining["gain"].as_f64().unwrap() > 1.5, "{pipelining}");
     assert!(wrote(&emulator));
     assert_clean(&emulator);
 
@@ -123,6 +133,8 @@ async fn with_write_everything_is_found_out_and_nothing_is_left() {
         "round trip",
         "upload",
         "advice",
+        "requests",
+        "several appends at a time are taken; max_in_flight ",
         "problems    none",
     ] {
         assert!(told.contains(part), "{part:?} in {told}");

@@ -67,6 +67,8 @@ async fn objects_have_exactly_their_size_and_are_summed_up() {
             "reconciles": 0,
             "crc64": crc64::checksum(b"efg").to_string(),
             "elapsed_ms": summary["elapsed_ms"],
+            "appends_per_second": null,
+            "appends_per_month": null,
             "interrupted": false,
             "missing": 0,
             "error": null,

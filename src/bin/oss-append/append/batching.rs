@@ -17,6 +17,10 @@ pub(super) struct Batching {
     /// Only into one object that is neither shared nor compressed [default: 1]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=100), conflicts_with_all = ["shared", "compress", "roll", "roll_size"])]
     max_in_flight: Option<u16>,
+    /// The most append requests a second: OSS bills each. Where it binds more gathers for each, up
+    /// to --max-append-size [default: no limit]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    max_appends: Option<u32>,
     /// The longest time that a byte waits for its append to start
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     linger: humantime::Duration,
@@ -56,6 +60,9 @@ impl Batching {
             .max_append_size(self.max_append_size())
             .linger(*self.linger)
             .delivery_timeout(*self.delivery_timeout);
+        if let Some(appends) = self.max_appends {
+            builder = builder.max_appends_per_second(appends);
+        }
         if let Some(size) = self.batch_size {
             builder = builder.batch_size(size.as_u64());
         }

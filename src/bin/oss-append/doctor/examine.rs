@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::future::join_all;
 use oss_append::credentials::CredentialsProvider;
-use oss_append::{Error, ErrorKind, ObjectOptions, ObjectPath, OssClient, Refusal};
+use oss_append::{
+    AppendRequest, AppendStore, Error, ErrorKind, ObjectOptions, ObjectPath, OssClient, Refusal,
+    defaults,
+};
 
 use super::Prefix;
-use super::report::{Clock, Endpoint, Permission, Report, RoundTrip};
+use super::report::{Appends, Clock, Endpoint, Permission, Pipelining, Report, RoundTrip};
 use crate::connection::Connection;
 use crate::failure::Failure;
 
@@ -22,6 +26,15 @@ const ROUND_TRIPS: usize = 5;
 /// beyond a round trip, or has this length.
 const LONG_APPEND: Duration = Duration::from_millis(500);
 const LONGEST_APPEND: usize = 16 << 20;
+
+/// How often two appends are sent together.
+const PIPELINES: usize = 3;
+
+/// Servers and proxies end connections after 100 requests.
+const MOST_IN_FLIGHT: u64 = 64;
+
+/// In seconds.
+const MONTH: f64 = 30.0 * 86_400.0;
 
 /// A clock that is less wrong than this is right: the header `Date` has no fractions.
 const CLOCK_TOLERANCE: u64 = 2;
@@ -154,6 +167,7 @@ impl Examination {
         }
         self.report.permissions.tag = self.judge(tagged.map(drop), "oss:PutObjectTagging");
         let length = self.measure_upload().await;
+        let length = self.try_two_in_flight(length).await;
         let sealed = self.client.seal_append_object(&self.probe, length).send();
         let sealed = sealed.await.map(drop);
         self.report.permissions.seal = self.judge(sealed, "oss:SealAppendObject");
@@ -203,6 +217,48 @@ impl Examination {
         }
     }
 
+    /// Sends an append before the one before it is answered, several times, and gives the object's
+    /// length.
+    async fn try_two_in_flight(&mut self, mut length: u64) -> u64 {
+        let Some(mut lane) = self.client.lane(&self.probe) else {
+            self.pipelining(Some("this client cannot send more".into()));
+            return length;
+        };
+        for _ in 0..PIPELINES {
+            let ends = [1, 2].map(|number| length + number * PROBE.len() as u64);
+            let sent = ends.map(|end| {
+                let start = end - PROBE.len() as u64;
+                lane.append(AppendRequest::new(self.probe.clone(), start, PROBE))
+            });
+            let answers = join_all(sent).await;
+            let refused = answers
+                .iter()
+                .zip(ends)
+                .find_map(|(answer, end)| match answer {
+                    Ok(answer) if answer.next_position == Some(end) => None,
+                    Ok(_) => Some("the answers are in another order".into()),
+                    Err(error) => Some(error.to_string()),
+                });
+            if let Some(reason) = refused {
+                self.pipelining(Some(reason));
+                let looked = self.client.head(&self.probe).await;
+                return looked.ok().flatten().map_or(length, |found| found.length);
+            }
+            length = ends[1];
+        }
+        self.pipelining(None);
+        length
+    }
+
+    fn pipelining(&mut self, reason: Option<String>) {
+        self.report.pipelining = Some(Pipelining {
+            taken: reason.is_none(),
+            reason,
+            recommended_max_in_flight: None,
+            gain: None,
+        });
+    }
+
     /// While a batch is on its way the next gathers, so that what a round trip costs is small
     /// beside the batch if that takes ten times as long.
     fn recommend(&mut self) {
@@ -217,6 +273,19 @@ impl Examination {
         let bytes = 10.0 * round_trip.median / 1e3 * rate as f64;
         let batch = (bytes as u64).clamp(SMALLEST, LARGEST).next_power_of_two();
         self.report.recommended_batch_size = Some(batch);
+        let per_second = rate as f64 / batch as f64;
+        self.report.appends = Some(Appends {
+            per_second: (per_second * 1e3).round() / 1e3,
+            per_month: (per_second * MONTH) as u64,
+        });
+        // As many as are on their way in a round trip, and half as many more for those that are late.
+        let on_the_way = round_trip.median / 1e3 * rate as f64 / defaults::BATCH_SIZE as f64;
+        if let Some(pipelining) = self.report.pipelining.as_mut().filter(|tried| tried.taken) {
+            let most = (1.5 * (1.0 + on_the_way)).ceil() as u64;
+            pipelining.recommended_max_in_flight = Some(most.clamp(2, MOST_IN_FLIGHT));
+            let gain = (1.0 + on_the_way).min(MOST_IN_FLIGHT as f64);
+            pipelining.gain = Some((gain * 100.0).round() / 100.0);
+        }
     }
 
     /// Deletes what was made. Says so if it stays.

@@ -4,10 +4,11 @@ use std::fmt;
 
 use bytesize::ByteSize;
 use jiff::{Timestamp, Unit};
-use oss_append::credentials;
+use oss_append::{credentials, defaults};
 use serde::Serialize;
 
 use crate::output::one_line;
+use crate::summary::Rounded;
 
 /// One JSON object, and as [`Display`](fmt::Display) the lines without `--json`.
 #[derive(Serialize)]
@@ -20,6 +21,8 @@ pub(super) struct Report {
     pub(super) round_trip_ms: Option<RoundTrip>,
     pub(super) upload_bytes_per_second: Option<u64>,
     pub(super) recommended_batch_size: Option<u64>,
+    pub(super) appends: Option<Appends>,
+    pub(super) pipelining: Option<Pipelining>,
     pub(super) problems: Vec<String>,
 }
 
@@ -103,6 +106,25 @@ pub(super) struct RoundTrip {
     pub(super) max: f64,
 }
 
+/// What the recommended batch size comes to at full speed: requests that are billed.
+#[derive(Serialize)]
+pub(super) struct Appends {
+    pub(super) per_second: f64,
+    pub(super) per_month: u64,
+}
+
+/// Whether the endpoint takes an append before it has answered the one before.
+#[derive(Serialize)]
+pub(super) struct Pipelining {
+    pub(super) taken: bool,
+    /// Why it is not.
+    pub(super) reason: Option<String>,
+    /// With the default batch size.
+    pub(super) recommended_max_in_flight: Option<u64>,
+    /// How many times as fast that would be as one at a time.
+    pub(super) gain: Option<f64>,
+}
+
 impl Report {
     pub(super) fn new(target: String, provider: &'static str) -> Self {
         Self {
@@ -120,6 +142,8 @@ impl Report {
             round_trip_ms: None,
             upload_bytes_per_second: None,
             recommended_batch_size: None,
+            appends: None,
+            pipelining: None,
             problems: Vec::new(),
         }
     }
@@ -174,6 +198,23 @@ impl fmt::Display for Report {
                 "as batch_size; max_append_size the same or more, buffer_capacity twice that";
             line("advice", &format_args!("{} {advice}", ByteSize(batch)))?;
         }
+        if let Some(Appends {
+            per_second,
+            per_month,
+        }) = self.appends
+        {
+            let month = Rounded(per_month);
+            line(
+                "requests",
+                &format_args!(
+                    "{per_second:.1} appends a second then at full speed, {month} a month; a \
+                     trickle with a linger of 1 s makes 1, 2.59 million a month"
+                ),
+            )?;
+        }
+        if let Some(pipelining) = &self.pipelining {
+            line("in flight", pipelining)?;
+        }
         for problem in &self.problems {
             line("PROBLEM", problem)?;
         }
@@ -181,6 +222,24 @@ impl fmt::Display for Report {
             line("problems", &"none")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Pipelining {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(reason) = &self.reason {
+            return write!(f, "one append at a time only: {reason}");
+        }
+        f.write_str("several appends at a time are taken")?;
+        match (self.recommended_max_in_flight, self.gain) {
+            (Some(most), Some(gain)) => write!(
+                f,
+                "; max_in_flight {most} with batch_size {} would be {gain:.1} times as fast as one \
+                 at a time",
+                ByteSize(defaults::BATCH_SIZE)
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
