@@ -40,6 +40,7 @@ struct Life {
     more_capacity: u64,
     linger: u16,
     flush_mode: FlushMode,
+    max_in_flight: u16,
     steps: Vec<Step>,
     /// Ends by being dropped in place of a shutdown.
     dropped: bool,
@@ -92,20 +93,23 @@ fn life() -> impl Strategy<Value = Life> {
     (
         any::<bool>(),
         (1..50u64, 0..100u64, 0..100u64, 0..100u16),
-        flush_mode,
+        (flush_mode, prop_oneof![Just(1), 2..9u16]),
         vec(step(), 0..20),
         prop::bool::weighted(0.1),
     )
-        .prop_map(|(replay, sizes, flush_mode, steps, dropped)| Life {
-            replay,
-            batch_size: sizes.0,
-            more_append_size: sizes.1,
-            more_capacity: sizes.2,
-            linger: sizes.3,
-            flush_mode,
-            steps,
-            dropped,
-        })
+        .prop_map(
+            |(replay, sizes, (flush_mode, max_in_flight), steps, dropped)| Life {
+                replay,
+                batch_size: sizes.0,
+                more_append_size: sizes.1,
+                more_capacity: sizes.2,
+                linger: sizes.3,
+                flush_mode,
+                max_in_flight,
+                steps,
+                dropped,
+            },
+        )
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
@@ -222,7 +226,8 @@ async fn live_once(
         .backoff(Backoff::new(MS, 50 * MS))
         .attempt_timeout(SEC)
         .delivery_timeout(BUDGET)
-        .flush_mode(life.flush_mode);
+        .flush_mode(life.flush_mode)
+        .max_in_flight(life.max_in_flight);
     if replay {
         builder = builder.replay(Checkpoint::start(crate::support::object()));
     }

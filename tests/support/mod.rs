@@ -3,6 +3,7 @@
 pub mod bucket;
 pub mod connect;
 pub mod emulated;
+pub mod lane;
 pub mod log;
 pub mod proxy;
 pub mod raw;

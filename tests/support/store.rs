@@ -11,10 +11,12 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use oss_append::{
-    AppendAnswer, AppendRequest, AppendStore, Error, ObjectInfo, ObjectKind, ObjectOptions,
+    AppendAnswer, AppendRequest, AppendStore, Error, Lane, ObjectInfo, ObjectKind, ObjectOptions,
     ObjectPath, Result, ServiceError, TransportCause, crc64,
 };
 use tokio::time::Instant;
+
+use super::lane::SimLane;
 
 #[derive(Clone, Default)]
 pub struct SimStore {
@@ -476,19 +478,22 @@ fn mismatch(length: u64) -> Error {
     Error::service(answer)
 }
 
-impl AppendStore for SimStore {
-    async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
+impl SimStore {
+    pub(super) fn log_append(&self, request: &AppendRequest) {
         self.log(Op::Append {
             position: request.position,
             len: request.body.len(),
             creates: request.create.is_some(),
         });
-        let latency = self.world().latency;
-        if !latency.is_zero() {
-            tokio::time::sleep(latency).await;
-        }
-        let Some(fault) = self.next_fault(&request) else {
-            return Err(self.world().down.clone().expect("a reason to be down"));
+    }
+
+    /// What becomes of an append, and whether that is ever answered.
+    pub(super) async fn carry_out(&self, request: &AppendRequest) -> (Result<AppendAnswer>, bool) {
+        let Some(fault) = self.next_fault(request) else {
+            return (
+                Err(self.world().down.clone().expect("a reason to be down")),
+                true,
+            );
         };
         if let Some((count, every)) = fault.moves {
             for _ in 0..count {
@@ -496,11 +501,26 @@ impl AppendStore for SimStore {
                 request.progress.advance(1);
             }
         }
-        let (result, answered) = self.world().append(&request, fault);
+        self.world().append(request, fault)
+    }
+}
+
+impl AppendStore for SimStore {
+    async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
+        self.log_append(&request);
+        let latency = self.world().latency;
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+        let (result, answered) = self.carry_out(&request).await;
         if !answered {
             std::future::pending::<()>().await;
         }
         result
+    }
+
+    fn lane(&self, _: &ObjectPath) -> Option<Box<dyn Lane>> {
+        Some(Box::new(SimLane::new(self.clone())))
     }
 
     async fn head(&self, _: &ObjectPath) -> Result<Option<ObjectInfo>> {
