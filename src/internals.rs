@@ -29,7 +29,7 @@ pub fn sign_append(secret: &str) -> String {
         method: "POST",
         uri: "/bucket/logs/2023/12/16/app.log",
         query: "append&position=1048576",
-        headers: &headers.map(|(name, value)| (name.to_owned(), value.to_owned())),
+        headers: &headers.map(|(name, value)| (name.into(), value.into())),
         additional: &[],
         payload: UNSIGNED_PAYLOAD,
     })

@@ -14,6 +14,7 @@
 //! Units and descriptions are given to the recorder whenever a writer is opened, so install it
 //! before.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{ErrorKind, TransportCause};
@@ -76,45 +77,45 @@ table! {
 
 pub(crate) use facade::describe;
 
-pub(crate) fn durable_bytes(bucket: &str, bytes: u64) {
+pub(crate) fn durable_bytes(bucket: &Arc<str>, bytes: u64) {
     facade::count(DURABLE_BYTES, bucket, None, bytes);
 }
 
-pub(crate) fn append(bucket: &str, took: Duration) {
+pub(crate) fn append(bucket: &Arc<str>, took: Duration) {
     facade::count(APPENDS, bucket, None, 1);
     facade::record(APPEND_DURATION, bucket, took);
 }
 
-pub(crate) fn retry(bucket: &str) {
+pub(crate) fn retry(bucket: &Arc<str>) {
     facade::count(RETRIES, bucket, None, 1);
 }
 
-pub(crate) fn reconcile(bucket: &str) {
+pub(crate) fn reconcile(bucket: &Arc<str>) {
     facade::count(RECONCILES, bucket, None, 1);
 }
 
-pub(crate) fn failed_request(bucket: &str, error: &ErrorKind) {
+pub(crate) fn failed_request(bucket: &Arc<str>, error: &ErrorKind) {
     facade::count(FAILED_REQUESTS, bucket, Some(label(error)), 1);
 }
 
-pub(crate) fn failed_writer(bucket: &str, error: &ErrorKind) {
+pub(crate) fn failed_writer(bucket: &Arc<str>, error: &ErrorKind) {
     facade::count(FAILED_WRITERS, bucket, Some(label(error)), 1);
 }
 
 #[cfg(feature = "rolling")]
-pub(crate) fn finished_object(bucket: &str) {
+pub(crate) fn finished_object(bucket: &Arc<str>) {
     facade::count(FINISHED_OBJECTS, bucket, None, 1);
 }
 
 #[cfg(any(feature = "tracing", test))]
-pub(crate) fn dropped_records(bucket: &str, records: u64) {
+pub(crate) fn dropped_records(bucket: &Arc<str>, records: u64) {
     facade::count(DROPPED_RECORDS, bucket, None, records);
 }
 
 /// The part of one writer in the gauge of buffered bytes. It leaves the gauge when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Buffered {
-    bucket: String,
+    bucket: Arc<str>,
     shown: u64,
 }
 
@@ -126,11 +127,8 @@ impl Buffered {
         None
     };
 
-    pub(crate) fn new(bucket: &str) -> Self {
-        Self {
-            bucket: bucket.to_owned(),
-            shown: 0,
-        }
+    pub(crate) fn new(bucket: Arc<str>) -> Self {
+        Self { bucket, shown: 0 }
     }
 
     pub(crate) fn show(&mut self, bytes: u64) {
@@ -179,9 +177,10 @@ fn label(error: &ErrorKind) -> &'static str {
 /// writer.
 #[cfg(feature = "metrics")]
 mod facade {
+    use std::sync::Arc;
     use std::time::Duration;
 
-    use metrics::{Label, counter, gauge, histogram};
+    use metrics::{Label, SharedString, counter, gauge, histogram};
 
     use super::describe_all;
     use crate::callback::caught;
@@ -190,21 +189,26 @@ mod facade {
         caught(describe_all);
     }
 
-    fn labels(bucket: &str, kind: Option<&'static str>) -> Vec<Label> {
-        let bucket = Label::new("bucket", bucket.to_owned());
+    fn labels(bucket: &Arc<str>, kind: Option<&'static str>) -> Vec<Label> {
+        let bucket = Label::new("bucket", SharedString::from_shared(Arc::clone(bucket)));
         let kind = kind.map(|kind| Label::from_static_parts("kind", kind));
         std::iter::once(bucket).chain(kind).collect()
     }
 
-    pub(super) fn count(name: &'static str, bucket: &str, kind: Option<&'static str>, by: u64) {
+    pub(super) fn count(
+        name: &'static str,
+        bucket: &Arc<str>,
+        kind: Option<&'static str>,
+        by: u64,
+    ) {
         caught(|| counter!(name, labels(bucket, kind)).increment(by));
     }
 
-    pub(super) fn record(name: &'static str, bucket: &str, took: Duration) {
+    pub(super) fn record(name: &'static str, bucket: &Arc<str>, took: Duration) {
         caught(|| histogram!(name, labels(bucket, None)).record(took));
     }
 
-    pub(super) fn shift(name: &'static str, bucket: &str, from: u64, to: u64) {
+    pub(super) fn shift(name: &'static str, bucket: &Arc<str>, from: u64, to: u64) {
         caught(|| {
             let gauge = gauge!(name, labels(bucket, None));
             if to > from {
@@ -218,19 +222,20 @@ mod facade {
 
 #[cfg(not(feature = "metrics"))]
 mod facade {
+    use std::sync::Arc;
     use std::time::Duration;
 
     #[inline(always)]
     pub(crate) fn describe() {}
 
     #[inline(always)]
-    pub(super) fn count(_: &'static str, _: &str, _: Option<&'static str>, _: u64) {}
+    pub(super) fn count(_: &'static str, _: &Arc<str>, _: Option<&'static str>, _: u64) {}
 
     #[inline(always)]
-    pub(super) fn record(_: &'static str, _: &str, _: Duration) {}
+    pub(super) fn record(_: &'static str, _: &Arc<str>, _: Duration) {}
 
     #[inline(always)]
-    pub(super) fn shift(_: &'static str, _: &str, _: u64, _: u64) {}
+    pub(super) fn shift(_: &'static str, _: &Arc<str>, _: u64, _: u64) {}
 }
 
 #[cfg(all(test, feature = "metrics"))]
@@ -270,8 +275,8 @@ mod tests {
     fn a_panic_in_the_recorder_ends_nothing() {
         ::metrics::with_local_recorder(&Panics, || {
             describe();
-            append("logs", Duration::ZERO);
-            Buffered::new("logs").show(1);
+            append(&"logs".into(), Duration::ZERO);
+            Buffered::new("logs".into()).show(1);
         });
     }
 
@@ -280,8 +285,8 @@ mod tests {
         let recorder = DebuggingRecorder::new();
         let snapshots = recorder.snapshotter();
         ::metrics::with_local_recorder(&recorder, || {
-            dropped_records("logs", 2);
-            dropped_records("logs", 3);
+            dropped_records(&"logs".into(), 2);
+            dropped_records(&"logs".into(), 3);
         });
         let [(key, .., value)] = &snapshots.snapshot().into_vec()[..] else {
             panic!("one metric");

@@ -117,8 +117,12 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
 
 /// How long OSS wants a throttled client to wait, at most [`MAX_WAIT`].
 pub(super) fn qos_delay(headers: &HeaderMap) -> Option<Duration> {
-    let millis = decimal(&header_text(headers, "x-oss-qos-delay-time")?)?;
-    Some(Duration::from_millis(millis).min(MAX_WAIT))
+    decimal(&header_text(headers, "x-oss-qos-delay-time")?).map(qos_wait)
+}
+
+/// The same, as it was given.
+pub(super) fn qos_wait(millis: u64) -> Duration {
+    Duration::from_millis(millis).min(MAX_WAIT)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use md5::{Digest as _, Md5};
 
+use super::sign::Header;
 use crate::error::{Error, Result};
 use crate::store::options::{ObjectOptions, RequestOptions};
 use crate::values::batch::Batch;
@@ -14,30 +15,34 @@ use crate::wire::encoding::encode_strict;
 
 pub(super) const AUTHORIZATION: &str = "authorization";
 pub(super) const CONTENT_TYPE: &str = "content-type";
+pub(super) const DATE: &str = "x-oss-date";
 pub(super) const SECURITY_TOKEN: &str = "x-oss-security-token";
 const CONTENT_MD5: &str = "content-md5";
 const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
 /// Header names and values in the order in which they were added.
 #[derive(Default)]
-pub(super) struct Headers {
-    list: Vec<(Cow<'static, str>, String)>,
+pub(super) struct Headers<'a> {
+    list: Vec<Header<'a>>,
 }
 
-impl Headers {
-    pub(super) fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+impl<'a> Headers<'a> {
+    pub(super) fn set(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
+        if self.list.is_empty() {
+            self.list.reserve(12);
+        }
         self.list.push((name.into(), value.into()));
     }
 
     /// Adds a header that the options give; an empty value is no value.
-    fn set_given(&mut self, name: &'static str, value: Option<&str>) {
+    fn set_given(&mut self, name: &'static str, value: Option<&'a str>) {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             self.set(name, value);
         }
     }
 
     /// Adds the properties of a new object.
-    pub(super) fn set_creation(&mut self, key: &str, options: &ObjectOptions) {
+    pub(super) fn set_creation(&mut self, key: &str, options: &'a ObjectOptions) {
         match options.content_type.as_deref().unwrap_or_default() {
             "" => self.set_guessed_type(key),
             given => self.set(CONTENT_TYPE, given),
@@ -59,14 +64,16 @@ impl Headers {
             options.encryption.map(|encryption| encryption.as_str()),
         );
         for (name, value) in &options.meta {
-            self.set(format!("x-oss-meta-{name}"), value);
+            self.set(format!("x-oss-meta-{name}"), value.as_str());
         }
         let tags: Vec<String> = options
             .tags
             .iter()
             .map(|(key, value)| format!("{}={}", encode_strict(key), encode_strict(value)))
             .collect();
-        self.set_given("x-oss-tagging", Some(&tags.join("&")));
+        if !tags.is_empty() {
+            self.set("x-oss-tagging", tags.join("&"));
+        }
     }
 
     /// Adds the content type that goes with the key's extension.
@@ -100,43 +107,67 @@ impl Headers {
         }
     }
 
-    /// The headers as the signature takes them.
-    pub(super) fn to_sign(&self) -> Vec<(String, String)> {
-        self.list
-            .iter()
-            .map(|(name, value)| (name.clone().into_owned(), value.clone()))
-            .collect()
+    /// The value that was set, or nothing.
+    pub(super) fn get(&self, name: &str) -> &str {
+        let mut list = self.list.iter();
+        list.find(|(own, _)| own == name)
+            .map_or("", |(_, value)| value)
     }
 
-    /// The headers as they are sent. Those that hold a secret are marked sensitive.
+    /// The headers as the signature takes them.
+    pub(super) fn list(&self) -> &[Header<'a>] {
+        &self.list
+    }
+
+    /// Whether they can be sent.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a value with a control character; of
     /// the headers with secrets [`Credentials`](crate::ErrorKind::Credentials).
+    pub(super) fn check(&self) -> Result<()> {
+        for (name, value) in &self.list {
+            if value.chars().any(char::is_control) {
+                return Err(match is_secret(name) {
+                    true => Error::credentials(
+                        "the access key id or session token has a character that cannot be sent, \
+                         such as a line break",
+                    ),
+                    false => Error::invalid_input(format!(
+                        "the value of header {name} has a control character"
+                    )),
+                });
+            }
+            // Only those of metadata are given.
+            if let Cow::Owned(name) = name {
+                header_name(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The headers as they are sent, after [`check`](Self::check). Those that hold a secret are
+    /// marked sensitive.
     pub(super) fn into_map(self) -> Result<HeaderMap> {
+        self.check()?;
         let mut map = HeaderMap::with_capacity(self.list.len());
         for (name, value) in self.list {
-            let secret = matches!(&*name, AUTHORIZATION | SECURITY_TOKEN);
-            let refused = || match secret {
-                true => Error::credentials(
-                    "the access key id or session token has a character that cannot be sent, \
-                     such as a line break",
-                ),
-                false => Error::invalid_input(format!(
-                    "the value of header {name} has a control character"
-                )),
-            };
-            if value.chars().any(char::is_control) {
-                return Err(refused());
-            }
-            let mut value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| refused())?;
-            value.set_sensitive(secret);
-            let name = HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| Error::invalid_input(format!("{name:?} is no header name")))?;
-            map.append(name, value);
+            let mut sent = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
+                Error::invalid_input(format!("the value of header {name} cannot be sent"))
+            })?;
+            sent.set_sensitive(is_secret(&name));
+            map.append(header_name(&name)?, sent);
         }
         Ok(map)
     }
+}
+
+fn is_secret(name: &str) -> bool {
+    matches!(name, AUTHORIZATION | SECURITY_TOKEN)
+}
+
+fn header_name(name: &str) -> Result<HeaderName> {
+    HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Error::invalid_input(format!("{name:?} is no header name")))
 }
 
 #[cfg(test)]
@@ -206,7 +237,8 @@ mod tests {
             "a\0",
         ] {
             let mut headers = Headers::default();
-            headers.set_creation("a", &ObjectOptions::new().cache_control(value));
+            let options = ObjectOptions::new().cache_control(value);
+            headers.set_creation("a", &options);
             let error = headers.into_map().unwrap_err();
             assert!(error.to_string().contains("cache-control"), "{error}");
         }

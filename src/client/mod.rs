@@ -204,6 +204,7 @@ impl OssClient {
         let call = operations::append::append_call(request);
         Ok(call
             .into_request(self, credentials, signed)?
+            .0
             .headers()
             .len())
     }

@@ -36,14 +36,20 @@ struct Seen {
 
 impl Observations {
     pub(super) fn answer(&self, response: &reqwest::Response, now: Timestamp) {
+        let date = response.headers().get(DATE).cloned();
+        self.note(response.remote_addr(), date, now);
+    }
+
+    /// The same of an answer on a lane, which does not tell where it came from.
+    pub(super) fn date(&self, date: Option<HeaderValue>, now: Timestamp) {
+        self.note(None, date, now);
+    }
+
+    fn note(&self, address: Option<SocketAddr>, date: Option<HeaderValue>, at: Timestamp) {
         let mut last = self.lock();
-        // Lanes do not tell.
         let before = last.as_ref().and_then(|seen| seen.address);
-        *last = Some(Seen {
-            address: response.remote_addr().or(before),
-            date: response.headers().get(DATE).cloned(),
-            at: now,
-        });
+        let address = address.or(before);
+        *last = Some(Seen { address, date, at });
     }
 
     pub(super) fn last(&self) -> Observed {

@@ -1,23 +1,23 @@
 //! One signed request: from its parts to the answer or the error.
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 
 use futures::FutureExt as _;
 use http::Method;
 use jiff::Timestamp;
-use reqwest::Url;
 
 use super::OssClient;
 use super::body::BatchBody;
-use super::failure;
+use super::failure::{self, qos_wait};
 use super::headers::{self, Headers};
-use super::pace::Pace;
+use super::lane::{Route, Success, Target, write_head};
 use super::renewal::renew;
 use super::response::{Answer, read_bounded};
-use super::sign::{self, CanonicalRequest, Signer};
+use super::sign::{self, CanonicalRequest, Query, Signer};
 use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::request::AppendAnswer;
 use crate::values::batch::Batch;
 use crate::values::path::ObjectPath;
 use crate::values::progress::Progress;
@@ -73,10 +73,11 @@ pub(super) struct Call<'a> {
     method: Method,
     bucket: &'a str,
     key: Option<&'a str>,
-    query: Vec<(&'static str, String)>,
-    pub(super) headers: Headers,
+    query: Query,
+    pub(super) headers: Headers<'a>,
     body: Option<Batch>,
-    progress: Progress,
+    /// Of the body.
+    progress: Option<Progress>,
 }
 
 impl<'a> Call<'a> {
@@ -93,26 +94,26 @@ impl<'a> Call<'a> {
             method,
             bucket,
             key: None,
-            query: Vec::new(),
+            query: Query::default(),
             headers: Headers::default(),
             body: None,
-            progress: Progress::new(),
+            progress: None,
         }
     }
 
-    pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.query.push((name, value.into()));
+    pub(super) fn query(mut self, name: &str, value: &str) -> Self {
+        self.query.add(name, value);
         self
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<Cow<'a, str>>) -> Self {
         self.headers.set(name, value);
         self
     }
 
     pub(super) fn body(mut self, body: Batch, progress: Progress) -> Self {
         self.body = Some(body);
-        self.progress = progress;
+        self.progress = Some(progress);
         self
     }
 
@@ -120,8 +121,8 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// Every status but success is an error, redirects included.
-    pub(super) async fn send(self, client: &OssClient) -> Result<Answer> {
-        let progress = self.progress.clone();
+    pub(super) async fn send(mut self, client: &OssClient) -> Result<Answer> {
+        let progress = self.progress.get_or_insert_default().clone();
         let (request, signed) = self.prepare(client).await?;
         let url = request.url().clone();
         let idle = client.inner.attempt_timeout;
@@ -141,84 +142,147 @@ impl<'a> Call<'a> {
     }
 
     /// Signs the request.
-    pub(super) async fn prepare(self, client: &OssClient) -> Result<(reqwest::Request, Signed)> {
+    async fn prepare(self, client: &OssClient) -> Result<(reqwest::Request, Signed)> {
         let operation = self.operation;
         let credentials = credentials(client).await?;
         let time = client.inner.clock.signing_time(Timestamp::now());
-        let request = self.into_request(client, &credentials, time)?;
+        let (request, signature) = self.into_request(client, &credentials, time)?;
         let signed = Signed {
             operation,
-            signature: signature(&request),
+            signature,
             credentials,
             time,
         };
         Ok((request, signed))
     }
 
-    pub(super) fn into_request(
+    /// Signs the request, which goes over a lane.
+    pub(super) async fn prepare_head(
         mut self,
+        client: &OssClient,
+        target: &Target,
+        route: &Route,
+    ) -> Result<(Vec<u8>, Signed)> {
+        let credentials = credentials(client).await?;
+        let time = client.inner.clock.signing_time(Timestamp::now());
+        let signature = self.sign(client, &credentials, time);
+        self.headers.check()?;
+        let agent = &client.inner.user_agent;
+        let headers = self.headers.list();
+        let head = write_head(
+            self.method.as_str(),
+            target,
+            self.query.as_str(),
+            agent,
+            headers,
+            route,
+        );
+        let signed = Signed {
+            operation: self.operation,
+            signature,
+            credentials,
+            time,
+        };
+        Ok((head, signed))
+    }
+
+    /// Adds what is left of the headers. Gives the signature.
+    fn sign(
+        &mut self,
         client: &OssClient,
         credentials: &Credentials,
         signed: SigningTime,
-    ) -> Result<reqwest::Request> {
+    ) -> String {
         let inner = &*client.inner;
-        let datetime = dates::iso8601_basic(signed.time);
         if inner.requester_pays {
             self.headers.set_requester_pays();
         }
-        self.headers.set("x-oss-date", &*datetime);
+        let datetime = dates::iso8601_basic(signed.time);
+        self.headers.set(headers::DATE, datetime);
         self.headers
             .set("x-oss-content-sha256", sign::UNSIGNED_PAYLOAD);
         if let Some(token) = credentials.session_token() {
-            self.headers.set(headers::SECURITY_TOKEN, token);
+            self.headers.set(headers::SECURITY_TOKEN, token.to_owned());
         }
-        let query = sign::canonical_query(self.query.iter().map(|(n, v)| (*n, v.as_str())));
-        let url = inner.endpoint.url(self.bucket, self.key, &query)?;
         let signer = Signer {
             access_key_id: credentials.access_key_id(),
             access_key_secret: credentials.access_key_secret(),
             region: &inner.endpoint.region,
             product: inner.endpoint.product,
-            datetime: &datetime,
+            datetime: self.headers.get(headers::DATE),
         };
-        let authorization = signer.authorization(&CanonicalRequest {
+        let (authorization, signature) = signer.authorize(&CanonicalRequest {
             method: self.method.as_str(),
             uri: &sign::canonical_uri(Some(self.bucket), self.key),
-            query: &query,
-            headers: &self.headers.to_sign(),
+            query: self.query.as_str(),
+            headers: self.headers.list(),
             additional: &[],
             payload: sign::UNSIGNED_PAYLOAD,
         });
         self.headers.set(headers::AUTHORIZATION, authorization);
-        self.headers.set("user-agent", &*inner.user_agent);
-        self.finish(url, inner.pace.clone())
-    }
-
-    fn finish(mut self, url: Url, pace: Option<Arc<Pace>>) -> Result<reqwest::Request> {
-        let has_body = matches!(self.method, Method::POST | Method::PUT);
-        if has_body {
+        if matches!(self.method, Method::POST | Method::PUT) {
             let length = self.body.as_ref().map_or(0, Batch::len);
             self.headers.set("content-length", length.to_string());
         }
+        signature
+    }
+
+    /// The request, and its signature.
+    pub(super) fn into_request(
+        mut self,
+        client: &OssClient,
+        credentials: &Credentials,
+        signed: SigningTime,
+    ) -> Result<(reqwest::Request, String)> {
+        let inner = &*client.inner;
+        let signature = self.sign(client, credentials, signed);
+        let url = (inner.endpoint).url(self.bucket, self.key, self.query.as_str())?;
+        self.headers.set("user-agent", inner.user_agent.clone());
         let mut request = reqwest::Request::new(self.method, url);
         *request.headers_mut() = self.headers.into_map()?;
         if let Some(body) = self.body {
-            let body = BatchBody::new(body, self.progress, pace);
+            let progress = self.progress.unwrap_or_default();
+            let body = BatchBody::new(body, progress, inner.pace.clone());
             *request.body_mut() = Some(reqwest::Body::wrap(body));
         }
-        Ok(request)
+        Ok((request, signature))
     }
 }
 
 /// How a request was signed, which tells what its answer means.
 pub(super) struct Signed {
     operation: &'static str,
-    credentials: Credentials,
-    signature: String,
+    pub(super) credentials: Credentials,
+    pub(super) signature: String,
     time: SigningTime,
 }
 
 impl Signed {
+    /// What a success on a lane says of the append.
+    pub(super) fn applied(self, client: &OssClient, success: Success) -> AppendAnswer {
+        let Success {
+            status,
+            next_position,
+            crc64,
+            etag,
+            version_id,
+            request_id,
+            delay,
+            date,
+        } = success;
+        client.inner.observations.date(date, Timestamp::now());
+        tracing::trace!(operation = self.operation, status, "answered");
+        let hidden = self.credentials.hidden(&self.signature);
+        AppendAnswer {
+            next_position,
+            crc64,
+            etag,
+            version_id,
+            request_id: request_id.map(|id| hidden.fit(id)),
+            delay: delay.map(qos_wait),
+        }
+    }
+
     /// Every status but success is an error, redirects included.
     pub(super) async fn judge(
         self,
@@ -263,13 +327,6 @@ pub(super) async fn credentials(client: &OssClient) -> Result<Credentials> {
     Ok(credentials)
 }
 
-/// The signature of a signed request.
-fn signature(request: &reqwest::Request) -> String {
-    let header = request.headers().get(headers::AUTHORIZATION);
-    let text = header.map_or("".into(), |value| String::from_utf8_lossy(value.as_bytes()));
-    text.rsplit('=').next().unwrap_or_default().to_owned()
-}
-
 async fn refused(client: &OssClient, response: reqwest::Response, signed: &Signed) -> Error {
     let credentials = &signed.credentials;
     let hidden = credentials.hidden(&signed.signature);
@@ -309,7 +366,8 @@ mod tests {
             .header("content-type", "text/plain")
             .body(Batch::from("abc"), Progress::new())
             .into_request(&client, &Credentials::new("ak", "sk"), signed)
-            .unwrap();
+            .unwrap()
+            .0;
         assert_eq!(
             request.url().as_str(),
             "https://bucket.oss-cn-hangzhou.aliyuncs.com/object?append&position=0"

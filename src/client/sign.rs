@@ -3,13 +3,14 @@
 //!
 //! Source: <https://www.alibabacloud.com/help/en/oss/developer-reference/recommend-to-use-signature-version-4>
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::wire::encoding::{encode_path, encode_strict};
+use crate::wire::encoding;
 
 /// The algorithm's name, as it stands in `Authorization` and in the string to sign.
 pub(crate) const ALGORITHM: &str = "OSS4-HMAC-SHA256";
@@ -19,34 +20,72 @@ pub(crate) const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 
 /// The canonical URI of a service (`/`), a bucket (`/bucket/`) or an object, from the decoded names.
 pub(crate) fn canonical_uri(bucket: Option<&str>, key: Option<&str>) -> String {
-    let mut uri = String::from("/");
+    let mut uri = String::with_capacity(64);
+    uri.push('/');
     if let Some(bucket) = bucket {
-        uri.push_str(&encode_path(bucket));
+        uri.push_str(&encoding::path(bucket));
         uri.push('/');
-        uri.push_str(&encode_path(key.unwrap_or_default()));
+        uri.push_str(&encoding::path(key.unwrap_or_default()));
     }
     uri
 }
 
 /// The canonical query of decoded name-value pairs: escaped, sorted, no `=` before an empty value.
 pub(crate) fn canonical_query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let mut pairs: Vec<(String, String)> = pairs
+    let mut pairs: Vec<_> = pairs
         .into_iter()
-        .map(|(name, value)| (encode_strict(name), encode_strict(value)))
+        .map(|(name, value)| (encoding::strict(name), encoding::strict(value)))
         .collect();
     pairs.sort();
-    let mut query = String::new();
+    let mut query = String::with_capacity(64);
     for (name, value) in pairs {
-        if !query.is_empty() {
-            query.push('&');
-        }
-        query.push_str(&name);
-        if !value.is_empty() {
-            query.push('=');
-            query.push_str(&value);
-        }
+        push_pair(&mut query, &name, &value);
     }
     query
+}
+
+fn push_pair(query: &mut String, name: &str, value: &str) {
+    if !query.is_empty() {
+        query.push('&');
+    }
+    query.push_str(name);
+    if !value.is_empty() {
+        query.push('=');
+        query.push_str(value);
+    }
+}
+
+/// A canonical query that few pairs are added to, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Query(String);
+
+impl Query {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Adds a decoded pair.
+    pub(crate) fn add(&mut self, name: &str, value: &str) {
+        let (name, value) = (encoding::strict(name), encoding::strict(value));
+        if self.0.is_empty() {
+            self.0.reserve(64);
+        }
+        let last = self.0.rsplit('&').next().unwrap_or_default();
+        if last.split_once('=').unwrap_or((last, "")) <= (&*name, &*value) {
+            return push_pair(&mut self.0, &name, &value);
+        }
+        // Before others.
+        let before = std::mem::take(&mut self.0);
+        let pairs = before.split('&');
+        let mut pairs: Vec<_> = pairs
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .collect();
+        pairs.push((&name, &value));
+        pairs.sort_unstable();
+        for (name, value) in pairs {
+            push_pair(&mut self.0, name, value);
+        }
+    }
 }
 
 /// The day, region and product that a signature is good for.
@@ -60,15 +99,20 @@ pub(crate) struct Scope<'a> {
     pub(crate) product: &'a str,
 }
 
-impl Scope<'_> {
-    /// `DATE/REGION/PRODUCT/aliyun_v4_request`
-    pub(crate) fn text(&self) -> String {
-        format!(
-            "{}/{}/{}/aliyun_v4_request",
-            self.date, self.region, self.product
-        )
+/// `DATE/REGION/PRODUCT/aliyun_v4_request`
+impl fmt::Display for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            date,
+            region,
+            product,
+        } = self;
+        write!(f, "{date}/{region}/{product}/aliyun_v4_request")
     }
 }
+
+/// A header's name and value.
+pub(crate) type Header<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// The parts of a request that are signed.
 #[derive(Clone, Debug)]
@@ -80,7 +124,7 @@ pub(crate) struct CanonicalRequest<'a> {
     pub(crate) query: &'a str,
     /// All headers of the request, names in any case. Those that V4 does not sign are left out
     /// here.
-    pub(crate) headers: &'a [(String, String)],
+    pub(crate) headers: &'a [Header<'a>],
     /// Names of headers to sign beyond V4's own, in any case and order.
     pub(crate) additional: &'a [String],
     /// The value of `x-oss-content-sha256`, or [`UNSIGNED_PAYLOAD`] in a presigned URL.
@@ -114,21 +158,35 @@ impl CanonicalRequest<'_> {
     /// The string whose hash is signed.
     pub(crate) fn text(&self) -> String {
         let additional = self.additional_names();
-        let mut headers: Vec<(String, &str)> = self
-            .headers
-            .iter()
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim()))
-            .filter(|(name, _)| signed_by_default(name) || additional.contains(name))
+        let is_signed = |name: &str| {
+            signed_by_default(name) || additional.iter().any(|additional| additional == name)
+        };
+        let headers = self.headers.iter();
+        let mut headers: Vec<(Cow<'_, str>, &str)> = headers
+            .map(|(name, value)| (lower(name), value.trim()))
+            .filter(|(name, _)| is_signed(name))
             .collect();
         // Stable: the values of one name keep their order.
         headers.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut text = format!("{}\n{}\n{}\n", self.method, self.uri, self.query);
+        let mut text = String::with_capacity(512);
+        let _ = write!(text, "{}\n{}\n{}\n", self.method, self.uri, self.query);
         for same_name in headers.chunk_by(|a, b| a.0 == b.0) {
-            let values: Vec<&str> = same_name.iter().map(|(_, value)| *value).collect();
-            let _ = writeln!(text, "{}:{}", same_name[0].0, values.join(","));
+            text.push_str(&same_name[0].0);
+            for (number, (_, value)) in same_name.iter().enumerate() {
+                text.push(if number == 0 { ':' } else { ',' });
+                text.push_str(value);
+            }
+            text.push('\n');
         }
         let _ = write!(text, "\n{}\n{}", additional.join(";"), self.payload);
         text
+    }
+}
+
+fn lower(name: &str) -> Cow<'_, str> {
+    match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => name.to_ascii_lowercase().into(),
+        false => name.into(),
     }
 }
 
@@ -138,11 +196,13 @@ fn signed_by_default(lower_name: &str) -> bool {
 
 /// The string to sign. `datetime` is `YYYYMMDDTHHMMSSZ`, the value of `x-oss-date`.
 pub(crate) fn string_to_sign(datetime: &str, scope: Scope<'_>, canonical_request: &str) -> String {
-    format!(
-        "{ALGORITHM}\n{datetime}\n{}\n{}",
-        scope.text(),
-        hex::encode(Sha256::digest(canonical_request))
-    )
+    let mut digest = [0; 64];
+    // It has room for it.
+    let _ = hex::encode_to_slice(Sha256::digest(canonical_request), &mut digest);
+    let digest = str::from_utf8(&digest).unwrap_or_default();
+    let mut text = String::with_capacity(192);
+    let _ = write!(text, "{ALGORITHM}\n{datetime}\n{scope}\n{digest}");
+    text
 }
 
 /// The signature of a string to sign, in lower-case hex.
@@ -150,19 +210,20 @@ pub(crate) fn signature(secret: &str, scope: Scope<'_>, string_to_sign: &str) ->
     const PREFIX: &[u8] = b"aliyun_v4";
     // Of its final size at once, so that growing leaves no copy of the secret behind; and each key
     // replaces the wrapper of the one before it, which is wiped with it.
-    let mut key = Zeroizing::new(Vec::with_capacity(PREFIX.len() + secret.len()));
-    key.extend_from_slice(PREFIX);
-    key.extend_from_slice(secret.as_bytes());
-    for part in [scope.date, scope.region, scope.product, "aliyun_v4_request"] {
-        key = Zeroizing::new(hmac_sha256(&key, part.as_bytes()));
+    let mut first = Zeroizing::new(Vec::with_capacity(PREFIX.len() + secret.len()));
+    first.extend_from_slice(PREFIX);
+    first.extend_from_slice(secret.as_bytes());
+    let mut key = Zeroizing::new(hmac_sha256(&first, scope.date.as_bytes()));
+    for part in [scope.region, scope.product, "aliyun_v4_request"] {
+        key = Zeroizing::new(hmac_sha256(&*key, part.as_bytes()));
     }
-    hex::encode(hmac_sha256(&key, string_to_sign.as_bytes()))
+    hex::encode(hmac_sha256(&*key, string_to_sign.as_bytes()))
 }
 
-fn hmac_sha256(key: &[u8], data: &[u8]) -> Vec<u8> {
+fn hmac_sha256(key: &[u8], data: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(data);
-    mac.finalize().into_bytes().to_vec()
+    mac.finalize().into_bytes().into()
 }
 
 /// What a client signs with: the key, and the region and product that it is used for.
@@ -180,19 +241,28 @@ pub(crate) struct Signer<'a> {
 
 impl Signer<'_> {
     /// The value of the `Authorization` header.
+    #[cfg(any(test, feature = "emulator", feature = "internals"))]
     pub(crate) fn authorization(&self, request: &CanonicalRequest<'_>) -> String {
-        let mut value = format!("{ALGORITHM} Credential={}", self.credential());
+        self.authorize(request).0
+    }
+
+    /// The value of the `Authorization` header, and the signature in it.
+    pub(crate) fn authorize(&self, request: &CanonicalRequest<'_>) -> (String, String) {
+        let mut value = String::with_capacity(256);
+        let (id, scope) = (self.access_key_id, self.scope());
+        let _ = write!(value, "{ALGORITHM} Credential={id}/{scope}");
         let additional = request.additional_headers();
         if !additional.is_empty() {
             let _ = write!(value, ",AdditionalHeaders={additional}");
         }
-        let _ = write!(value, ",Signature={}", self.sign(request));
-        value
+        let signature = self.sign(request);
+        let _ = write!(value, ",Signature={signature}");
+        (value, signature)
     }
 
     /// The value of `x-oss-credential`.
     pub(crate) fn credential(&self) -> String {
-        format!("{}/{}", self.access_key_id, self.scope().text())
+        format!("{}/{}", self.access_key_id, self.scope())
     }
 
     /// The signature in lower-case hex: the value of `x-oss-signature`.

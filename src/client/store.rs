@@ -1,6 +1,7 @@
 //! The client as an [`AppendStore`]: the same requests as the public operations.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -31,11 +32,11 @@ impl AppendStore for OssClient {
     /// platform's library or through a SOCKS proxy.
     fn lane(&self, object: &ObjectPath) -> Option<Box<dyn Lane>> {
         let connections = self.inner.connections.as_ref()?;
-        let server = self.inner.endpoint.url(object.bucket(), None, "").ok()?;
-        if !connections.reach(&server) {
+        if !connections.reach(&self.inner.endpoint, object.bucket()) {
             return None;
         }
-        Some(Box::new(HttpLane::new(self, connections, object.bucket())))
+        let bucket = Arc::clone(object.shared_bucket());
+        Some(Box::new(HttpLane::new(self, connections, bucket)))
     }
 
     async fn head(&self, object: &ObjectPath) -> Result<Option<ObjectInfo>> {

@@ -76,7 +76,7 @@ impl<S: AppendStore> Driver<S> {
                     match &mut lane {
                         Some(lane) => {
                             let sent = runner.send(lane, position, body, creates);
-                            (flying.get_or_insert_with(FuturesOrdered::new)).push_back(sent);
+                            (flying.get_or_insert_with(FuturesOrdered::new)).push_back(sent.end());
                             action = runner.go_on();
                             continue;
                         }
@@ -248,25 +248,30 @@ impl<W: WindowAccess> Runner<'_, W> {
         position: ObjectPosition,
         body: Batch,
         creates: bool,
-    ) -> BoxFuture<'static, Flown> {
+    ) -> Sending {
         // One for all, since those behind do not move before the first.
         let progress = self.progress.get_or_insert_default().clone();
         let answer = lane.append(self.request(position, &body, creates, &progress));
-        let mut keeper = Apart {
+        let keeper = Apart {
             origin: self.options.origin,
             patience: self.decide(|moment| moment.patience()),
             trip: None,
         };
-        let (options, counters) = (Arc::clone(self.options), Arc::clone(self.counters));
-        Box::pin(async move {
-            let append = pin!(answer_and_sum(answer, &body));
-            let answer = attempt(&mut keeper, &options, &counters, &progress, append).await;
-            (answer, keeper.trip)
-        })
+        Sending {
+            answer,
+            body,
+            keeper,
+            options: Arc::clone(self.options),
+            counters: Arc::clone(self.counters),
+            progress,
+        }
     }
 
     /// The answer to the first append that is under way. `None`: one more can be sent before.
-    async fn answer(&mut self, flying: &mut Option<Flying>) -> Option<Flown> {
+    async fn answer<F>(&mut self, flying: &mut Option<FuturesOrdered<F>>) -> Option<Flown>
+    where
+        F: Future<Output = Flown>,
+    {
         poll_fn(|cx| {
             if self.decide(|moment| moment.may_send_on()) {
                 return Poll::Ready(None);
@@ -321,8 +326,24 @@ impl<W: WindowAccess> Runner<'_, W> {
 /// An append that was sent behind others has come to its end.
 type Flown = (Result<AppendAnswer>, Option<Trip>);
 
-/// Those that are under way, in the order in which they were sent.
-type Flying = FuturesOrdered<BoxFuture<'static, Flown>>;
+/// An append that is sent behind others.
+struct Sending {
+    answer: BoxFuture<'static, Result<AppendAnswer>>,
+    body: Batch,
+    keeper: Apart,
+    options: Arc<AppenderOptions>,
+    counters: Arc<Counters>,
+    progress: Progress,
+}
+
+impl Sending {
+    async fn end(mut self) -> Flown {
+        let append = pin!(answer_and_sum(self.answer, &self.body));
+        let (options, counters) = (&self.options, &self.counters);
+        let answer = attempt(&mut self.keeper, options, counters, &self.progress, append).await;
+        (answer, self.keeper.trip)
+    }
+}
 
 /// Keeps the time of one of several appends that are under way.
 struct Apart {

@@ -50,7 +50,7 @@ impl Counters {
     pub(crate) fn new(object: &ObjectPath) -> Self {
         metrics::describe();
         Self {
-            bucket: object.shared_bucket(),
+            bucket: Arc::clone(object.shared_bucket()),
             durable: AtomicU64::default(),
             appends: AtomicU64::default(),
             retries: AtomicU64::default(),

@@ -295,7 +295,7 @@ impl Shared {
             return;
         }
         self.dropped.locked().add(len);
-        metrics::dropped_records(self.rolling.handle().object().bucket(), 1);
+        metrics::dropped_records(self.rolling.handle().object().shared_bucket(), 1);
         let mut untold = self.untold.locked();
         untold.dropped.add(len);
         self.unannounced.store(true, Ordering::Relaxed);

@@ -268,7 +268,7 @@ impl<S: AppendStore> Roller<S> {
             return;
         }
         self.standing.finished();
-        metrics::finished_object(&self.plan.bucket);
+        metrics::finished_object(current.driver.object().shared_bucket());
         if let Some(on_finished) = &self.plan.on_finished {
             let told = on_finished.call(FinishedObject {
                 object: current.driver.object().clone(),

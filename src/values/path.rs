@@ -76,8 +76,8 @@ impl ObjectPath {
     }
 
     /// The bucket's name, not copied.
-    pub(crate) fn shared_bucket(&self) -> Arc<str> {
-        Arc::clone(&self.bucket)
+    pub(crate) fn shared_bucket(&self) -> &Arc<str> {
+        &self.bucket
     }
 
     /// The object's key.

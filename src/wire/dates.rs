@@ -1,5 +1,6 @@
 //! The forms that times have on the wire.
 
+use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -7,7 +8,9 @@ use jiff::fmt::rfc2822::DateTimeParser;
 
 /// `YYYYMMDDTHHMMSSZ`, the form of `x-oss-date`.
 pub(crate) fn iso8601_basic(time: Timestamp) -> String {
-    time.strftime("%Y%m%dT%H%M%SZ").to_string()
+    let mut text = String::with_capacity(16);
+    let _ = write!(text, "{}", time.strftime("%Y%m%dT%H%M%SZ"));
+    text
 }
 
 /// Reads an HTTP date, such as `Sun, 06 Nov 1994 08:49:37 GMT`.

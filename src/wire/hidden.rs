@@ -5,21 +5,45 @@ pub(crate) const MAX_FIELD: usize = 1024;
 
 /// Secrets that an answer may repeat, and that no error shows.
 #[derive(Default)]
-pub(crate) struct Hidden<'a>(Vec<&'a str>);
+pub(crate) struct Hidden<'a> {
+    secrets: [&'a str; 3],
+    more: Vec<&'a str>,
+}
 
 impl<'a> Hidden<'a> {
     pub(crate) fn new(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        Self(secrets.into_iter().filter(|s| !s.is_empty()).collect())
+        let mut hidden = Self::default();
+        let mut secrets = secrets.into_iter().filter(|secret| !secret.is_empty());
+        for (place, secret) in hidden.secrets.iter_mut().zip(&mut secrets) {
+            *place = secret;
+        }
+        hidden.more.extend(secrets);
+        hidden
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'a str> {
+        let first = self.secrets.iter().filter(|secret| !secret.is_empty());
+        first.chain(&self.more).copied()
+    }
+
+    /// The same as [`show`](Self::show), without a copy where nothing changes.
+    pub(crate) fn fit(&self, text: String) -> String {
+        let is_clean = text.trim().len() == text.len()
+            && text.len() <= MAX_FIELD
+            && !text.chars().any(breaks_a_line);
+        match is_clean && !self.all().any(|secret| text.contains(secret)) {
+            true => text,
+            false => self.show(&text),
+        }
     }
 
     /// [`clean`] text without the secrets.
     pub(crate) fn show(&self, text: &str) -> String {
         // Before the text is cut, which could leave the beginning of a secret.
-        match self.0.iter().any(|secret| text.contains(secret)) {
+        match self.all().any(|secret| text.contains(secret)) {
             true => clean(
                 &self
-                    .0
-                    .iter()
+                    .all()
                     .fold(text.to_owned(), |text, secret| text.replace(secret, "***")),
             ),
             false => clean(text),
@@ -56,5 +80,8 @@ mod tests {
         assert!(!hidden.show(&long).contains("hush"));
         assert_eq!(hidden.show("a hush-hush\nb hush-hush"), "a *** b ***");
         assert_eq!(hidden.show("nothing"), "nothing");
+        for text in ["nothing", "a hush-hush", " b\n", &long] {
+            assert_eq!(hidden.fit(text.into()), hidden.show(text));
+        }
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn run<D: Stage>(
     };
     async move {
         let shared = Arc::clone(&lost.shared);
-        let buffered = Buffered::new(shared.object.bucket());
+        let buffered = Buffered::new(Arc::clone(shared.object.shared_bucket()));
         // Not by a variable, or the worker would keep room for it twice.
         let worked =
             AssertUnwindSafe(work(&shared, &mut stage, &mut clock, buffered)).catch_unwind();
@@ -358,7 +358,7 @@ fn cut_made(shared: &Shared) {
 
 fn end(shared: &Shared, stage: impl Stage, result: Result<()>) {
     if let Err(error) = &result {
-        metrics::failed_writer(shared.object.bucket(), error.kind());
+        metrics::failed_writer(shared.object.shared_bucket(), error.kind());
     }
     drop(stage);
     let mut state = shared.lock();
@@ -431,7 +431,7 @@ impl Drop for LostGuard {
         }
         state.phase = Phase::Failed(error);
         ended(shared, state);
-        metrics::failed_writer(shared.object.bucket(), &ErrorKind::WorkerLost);
+        metrics::failed_writer(shared.object.shared_bucket(), &ErrorKind::WorkerLost);
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::connect::Reading;
 use crate::client::failure::MAX_DOCUMENT;
-use crate::client::response::{decimal, header_text};
+use crate::client::response::{MAX_LENGTH, decimal};
 use crate::client::transport::MAX_HEADERS;
 use crate::error::{Error, ErrorKind, Result, TransportCause};
 
@@ -21,7 +21,24 @@ pub(super) struct Answers {
 }
 
 /// An answer, with its whole body.
-pub(super) type Answer = http::Response<Bytes>;
+pub(super) enum Answer {
+    Success(Success),
+    /// Any that is not a success, or that has something else in it than those have.
+    Other(http::Response<Bytes>),
+}
+
+/// What the headers of a success say.
+#[derive(Default)]
+pub(in crate::client) struct Success {
+    pub(in crate::client) status: u16,
+    pub(in crate::client) next_position: Option<u64>,
+    pub(in crate::client) crc64: Option<u64>,
+    pub(in crate::client) etag: Option<String>,
+    pub(in crate::client) version_id: Option<String>,
+    pub(in crate::client) request_id: Option<String>,
+    pub(in crate::client) delay: Option<u64>,
+    pub(in crate::client) date: Option<HeaderValue>,
+}
 
 /// How long the body of an answer is.
 enum Length {
@@ -32,9 +49,16 @@ enum Length {
 
 struct Head {
     status: u16,
-    headers: HeaderMap,
+    content: Content,
+    /// `None`: the headers contradict each other.
+    length: Option<Length>,
     /// The server closes the connection behind this answer.
     ends: bool,
+}
+
+enum Content {
+    Success(Success),
+    Other(HeaderMap),
 }
 
 impl Answers {
@@ -62,21 +86,26 @@ impl Answers {
                 break head;
             }
         };
-        let length = match length(&head) {
-            Some(length) => length,
-            None => return Err(bad(head.status, "its length is none that can be read")),
-        };
+        let length = head
+            .length
+            .ok_or_else(|| bad(head.status, "its length is none that can be read"))?;
         let (body, mut ends) = match length {
             Length::Known(length) => self.known(length).await?,
             Length::Chunked => self.chunked(head.status).await?,
             Length::ToTheEnd => (self.until_the_end().await?, true),
         };
         ends |= head.ends;
-        let mut response = Answer::new(body);
-        *response.status_mut() = http::StatusCode::from_u16(head.status)
-            .map_err(|_| bad(head.status, "its status is none"))?;
-        *response.headers_mut() = head.headers;
-        Ok((response, ends))
+        let answer = match head.content {
+            Content::Success(success) => Answer::Success(success),
+            Content::Other(headers) => {
+                let mut response = http::Response::new(body);
+                *response.status_mut() = http::StatusCode::from_u16(head.status)
+                    .map_err(|_| bad(head.status, "its status is none"))?;
+                *response.headers_mut() = headers;
+                Answer::Other(response)
+            }
+        };
+        Ok((answer, ends))
     }
 
     async fn head(&mut self) -> Result<Head> {
@@ -101,6 +130,9 @@ impl Answers {
     /// A body of known length. Of one that is too long the beginning is read, and the connection
     /// given up.
     async fn known(&mut self, length: usize) -> Result<(Bytes, bool)> {
+        if length == 0 {
+            return Ok((Bytes::new(), false));
+        }
         let wanted = length.min(MAX_DOCUMENT);
         while self.rest.len() < wanted {
             self.more().await?;
@@ -172,10 +204,30 @@ impl Answers {
 
 /// The head that `bytes` begin with, and its length; `None` if it has not come whole.
 fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut answer = httparse::Response::new(&mut headers);
-    match answer.parse(bytes) {
-        Ok(httparse::Status::Complete(len)) => Ok(Some((own(&answer)?, len))),
+    // Few have many, and room for those takes time to make.
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    match parse_into(&mut headers, bytes) {
+        Err(httparse::Error::TooManyHeaders) => {
+            let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+            judge(parse_into(&mut headers, bytes), bytes)
+        }
+        parsed => judge(parsed, bytes),
+    }
+}
+
+type Parsed<'h, 'b> = httparse::Result<(httparse::Response<'h, 'b>, usize)>;
+
+fn parse_into<'h, 'b>(headers: &'h mut [httparse::Header<'b>], bytes: &'b [u8]) -> Parsed<'h, 'b> {
+    let mut answer = httparse::Response::new(headers);
+    Ok(match answer.parse(bytes)? {
+        httparse::Status::Complete(len) => httparse::Status::Complete((answer, len)),
+        httparse::Status::Partial => httparse::Status::Partial,
+    })
+}
+
+fn judge(parsed: Parsed<'_, '_>, bytes: &[u8]) -> Result<Option<(Head, usize)>> {
+    match parsed {
+        Ok(httparse::Status::Complete((answer, len))) => Ok(Some((own(&answer)?, len))),
         Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => Ok(None),
         Ok(httparse::Status::Partial) => Err(bad(0, "its headers do not end")),
         Err(error) => Err(bad(0, &format!("it is not HTTP: {error}"))),
@@ -185,47 +237,100 @@ fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>> {
 /// The head with values of its own.
 fn own(answer: &httparse::Response<'_, '_>) -> Result<Head> {
     let status = answer.code.unwrap_or_default();
-    let mut headers = HeaderMap::with_capacity(answer.headers.len());
-    for header in answer.headers.iter() {
-        let name = HeaderName::from_bytes(header.name.as_bytes());
-        let value = HeaderValue::from_bytes(header.value);
-        let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(bad(status, "it has a header that is none"));
-        };
-        headers.append(name, value);
-    }
-    let connection = header_text(&headers, "connection").unwrap_or_default();
     let has = |token: &str| {
-        let mut tokens = connection.split(',');
-        tokens.any(|found| found.trim().eq_ignore_ascii_case(token))
+        let connection = value(answer, "connection").unwrap_or_default();
+        let mut tokens = connection.split(|byte| *byte == b',');
+        tokens.any(|found| found.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     };
     let ends = match answer.version {
         Some(1) => has("close"),
         _ => !has("keep-alive"),
     };
+    let content = match success(answer) {
+        Some(success) => Content::Success(success),
+        None => Content::Other(headers(answer)?),
+    };
     Ok(Head {
         status,
-        headers,
+        content,
+        length: length(answer),
         ends,
     })
 }
 
+fn headers(answer: &httparse::Response<'_, '_>) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(answer.headers.len());
+    for header in answer.headers.iter() {
+        let name = HeaderName::from_bytes(header.name.as_bytes());
+        let value = HeaderValue::from_bytes(header.value);
+        let (Ok(name), Ok(value)) = (name, value) else {
+            let status = answer.code.unwrap_or_default();
+            return Err(bad(status, "it has a header that is none"));
+        };
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+/// The values of a header.
+fn values<'a>(
+    answer: &'a httparse::Response<'_, '_>,
+    name: &'static str,
+) -> impl Iterator<Item = &'a [u8]> {
+    let headers = answer.headers.iter();
+    let found = headers.filter(move |header| header.name.eq_ignore_ascii_case(name));
+    found.map(|header| header.value.trim_ascii())
+}
+
+fn value<'a>(answer: &'a httparse::Response<'_, '_>, name: &'static str) -> Option<&'a [u8]> {
+    values(answer, name).next()
+}
+
+/// What a success says, without a copy of all its headers. `None`: it is none, or a header in it is
+/// not as it should be.
+fn success(answer: &httparse::Response<'_, '_>) -> Option<Success> {
+    let status = answer.code.filter(|status| (200..300).contains(status))?;
+    let text = |name| match value(answer, name) {
+        Some(value) => str::from_utf8(value).ok().map(|text| Some(text.to_owned())),
+        None => Some(None),
+    };
+    let number = |name| match value(answer, name) {
+        Some(value) => decimal(str::from_utf8(value).ok()?).map(Some),
+        None => Some(None),
+    };
+    Some(Success {
+        status,
+        next_position: number("x-oss-next-append-position")?.map_or(Some(None), |next| {
+            (next <= MAX_LENGTH).then_some(Some(next))
+        })?,
+        crc64: number("x-oss-hash-crc64ecma")?,
+        etag: text("etag")?,
+        version_id: text("x-oss-version-id")?,
+        request_id: text("x-oss-request-id")?,
+        delay: number("x-oss-qos-delay-time")?,
+        date: match value(answer, "date") {
+            Some(date) => Some(HeaderValue::from_bytes(date).ok()?),
+            None => None,
+        },
+    })
+}
+
 /// The length of the body (RFC 9112, section 6.3); `None` if the headers contradict each other.
-fn length(head: &Head) -> Option<Length> {
-    if matches!(head.status, 204 | 304) {
+fn length(answer: &httparse::Response<'_, '_>) -> Option<Length> {
+    if matches!(answer.code, Some(204 | 304)) {
         return Some(Length::Known(0));
     }
-    if let Some(coding) = header_text(&head.headers, "transfer-encoding") {
+    if let Some(coding) = value(answer, "transfer-encoding") {
         return coding
-            .eq_ignore_ascii_case("chunked")
+            .eq_ignore_ascii_case(b"chunked")
             .then_some(Length::Chunked);
     }
-    let mut lengths = head.headers.get_all("content-length").iter();
+    let mut lengths = values(answer, "content-length");
     let Some(first) = lengths.next() else {
         return Some(Length::ToTheEnd);
     };
     let same = lengths.all(|other| other == first);
-    let length = decimal(first.to_str().ok()?.trim())?;
+    let length = decimal(str::from_utf8(first).ok()?)?;
     same.then(|| Length::Known(usize::try_from(length).unwrap_or(usize::MAX)))
 }
 

@@ -43,7 +43,7 @@ pub(super) struct Connection {
 }
 
 /// Who reads the head of a request.
-pub(super) enum Route {
+pub(in crate::client) enum Route {
     /// The server.
     Straight,
     /// A proxy without a tunnel, which may want to know who asks.
@@ -83,13 +83,22 @@ impl Connector {
         }
     }
 
+    /// There is no proxy to any server.
+    pub(super) fn is_direct(&self) -> bool {
+        self.proxies.is_none()
+    }
+
+    pub(super) fn speaks(&self, scheme: &str) -> bool {
+        match scheme {
+            "http" => true,
+            "https" => self.tls.is_for_lanes(),
+            _ => false,
+        }
+    }
+
     /// Whether it knows how to connect there.
     pub(super) fn reaches(&self, server: &Uri) -> bool {
-        let speaks = |uri: &Uri| match uri.scheme_str() {
-            Some("http") => true,
-            Some("https") => self.tls.is_for_lanes(),
-            _ => false,
-        };
+        let speaks = |uri: &Uri| uri.scheme_str().is_some_and(|scheme| self.speaks(scheme));
         let proxy = self.proxies.as_ref().and_then(|all| all.intercept(server));
         speaks(server) && proxy.is_none_or(|proxy| speaks(proxy.uri()))
     }

@@ -1,19 +1,28 @@
 //! The connections of lanes: how they are kept, and written to.
 
+use std::future::poll_fn;
 use std::io;
-use std::sync::Mutex;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Buf;
 use http::Uri;
 use http_body::Body as _;
+use reqwest::Url;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 use super::Link;
 use super::connect::{Connector, Route, Writing};
 use super::pipelining::Pipelining;
+use crate::client::OssClient;
+use crate::client::body::BatchBody;
+use crate::client::endpoint::Endpoint;
+use crate::client::sign::Header;
+use crate::error::{Error, Result};
 use crate::values::locks::MutexExt as _;
+use crate::values::path::ObjectPath;
 
 /// The most connections that are kept.
 const MAX_IDLE: usize = 64;
@@ -27,7 +36,7 @@ pub(in crate::client) struct Connections {
 }
 
 struct Idle {
-    bucket: String,
+    bucket: Arc<str>,
     since: Instant,
     link: Link,
 }
@@ -42,18 +51,22 @@ impl Connections {
         }
     }
 
-    /// Whether a lane to this server, of the form `https://HOST:PORT/`, can be had now.
-    pub(in crate::client) fn reach(&self, server: &reqwest::Url) -> bool {
-        uri(server).is_some_and(|server| self.connector.reaches(&server))
-            && !self.pipelining.rests()
+    /// Whether a lane to an object in `bucket` can be had now.
+    pub(in crate::client) fn reach(&self, endpoint: &Endpoint, bucket: &str) -> bool {
+        let reaches = match self.connector.is_direct() {
+            true => self.connector.speaks(&endpoint.scheme),
+            false => (endpoint.url(bucket, None, "").and_then(|url| uri(&url)))
+                .is_ok_and(|server| self.connector.reaches(&server)),
+        };
+        reaches && !self.pipelining.rests()
     }
 
     /// Keeps a connection on which everything was answered.
-    pub(super) fn keep(&self, bucket: &str, link: Link) {
+    pub(super) fn keep(&self, bucket: &Arc<str>, link: Link) {
         let mut idle = self.idle.locked();
         if idle.len() < MAX_IDLE && link.is_usable() {
             idle.push(Idle {
-                bucket: bucket.to_owned(),
+                bucket: Arc::clone(bucket),
                 since: Instant::now(),
                 link,
             });
@@ -64,55 +77,83 @@ impl Connections {
     pub(super) fn take(&self, bucket: &str) -> Option<Link> {
         let mut idle = self.idle.locked();
         idle.retain(|idle| idle.since.elapsed() < self.idle_timeout && idle.link.is_usable());
-        let place = idle.iter().rposition(|idle| idle.bucket == bucket)?;
+        let place = idle.iter().rposition(|idle| *idle.bucket == *bucket)?;
         Some(idle.remove(place).link)
     }
 }
 
-pub(super) fn uri(url: &reqwest::Url) -> Option<Uri> {
-    url.as_str().parse().ok()
+pub(super) fn uri(url: &Url) -> Result<Uri> {
+    let uri = url.as_str().parse();
+    uri.map_err(|error| Error::invalid_input(format!("the URL of the endpoint: {error}")))
+}
+
+/// The object that requests are for.
+pub(in crate::client) struct Target {
+    pub(super) object: ObjectPath,
+    pub(super) url: Url,
+    /// With the port, where the URL has one.
+    host: String,
+}
+
+impl Target {
+    pub(super) fn new(client: &OssClient, object: &ObjectPath) -> Result<Self> {
+        let endpoint = &client.inner.endpoint;
+        let url = endpoint.url(object.bucket(), Some(object.key()), "")?;
+        let mut host = url.host_str().unwrap_or_default().to_owned();
+        if let Some(port) = url.port() {
+            host += &format!(":{port}");
+        }
+        Ok(Self {
+            object: object.clone(),
+            url,
+            host,
+        })
+    }
 }
 
 /// The first line of a request, and its headers (RFC 9112, section 3.2).
-pub(super) fn head(request: &reqwest::Request, route: &Route) -> Bytes {
-    let url = request.url();
-    let mut head = BytesMut::with_capacity(1024);
-    let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
-    let host = url.host_str().unwrap_or_default().as_bytes();
-    let port = url.port().map(|port| format!(":{port}"));
-    let port = port.as_deref().unwrap_or_default().as_bytes();
-    put(&[request.method().as_str().as_bytes(), b" "]);
+pub(in crate::client) fn write_head(
+    method: &str,
+    target: &Target,
+    query: &str,
+    user_agent: &str,
+    headers: &[Header<'_>],
+    route: &Route,
+) -> Vec<u8> {
+    let mut head = Vec::with_capacity(1024);
+    let mut put = |parts: &[&str]| {
+        parts
+            .iter()
+            .for_each(|part| head.extend_from_slice(part.as_bytes()));
+    };
+    let Target { url, host, .. } = target;
+    put(&[method, " "]);
     if let Route::Forwarded(_) = route {
-        put(&[b"http://", host, port]);
+        put(&["http://", host]);
     }
-    put(&[url.path().as_bytes()]);
-    if let Some(query) = url.query() {
-        put(&[b"?", query.as_bytes()]);
-    }
-    put(&[b" HTTP/1.1\r\nhost: ", host, port, b"\r\naccept: */*\r\n"]);
-    for (name, value) in request.headers() {
-        put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    put(&[url.path(), "?", query, " HTTP/1.1\r\nhost: ", host]);
+    put(&["\r\naccept: */*\r\nuser-agent: ", user_agent, "\r\n"]);
+    for (name, value) in headers {
+        put(&[name, ": ", value, "\r\n"]);
     }
     if let Route::Forwarded(Some(authorization)) = route {
-        put(&[b"proxy-authorization: ", authorization.as_bytes(), b"\r\n"]);
+        put(&["proxy-authorization: "]);
+        head.extend_from_slice(authorization.as_bytes());
+        head.extend_from_slice(b"\r\n");
     }
-    put(&[b"\r\n"]);
-    head.freeze()
+    head.extend_from_slice(b"\r\n");
+    head
 }
 
 /// Writes a request, its first bytes together.
 pub(super) async fn write(
     write: &mut Writing,
-    head: Bytes,
-    body: Option<reqwest::Body>,
+    head: Vec<u8>,
+    mut body: BatchBody,
 ) -> io::Result<()> {
-    let mut body = body.map(Box::pin);
-    let mut begin = head;
+    let mut begin = &head[..];
     loop {
-        let frame = match &mut body {
-            Some(body) => std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await,
-            None => None,
-        };
+        let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
         let data = match frame {
             Some(frame) => frame.map_err(io::Error::other)?.into_data().ok(),
             None if begin.is_empty() => return write.flush().await,

@@ -24,12 +24,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::instrument::WithSubscriber as _;
 
-use self::answer::Answers;
-use self::connect::{Connection, Route, Writing};
-pub(super) use self::connect::{Connector, Stream};
-pub(super) use self::connection::Connections;
+pub(super) use self::answer::Success;
+use self::answer::{Answer, Answers};
+use self::connect::{Connection, Writing};
+pub(super) use self::connect::{Connector, Route, Stream};
+pub(super) use self::connection::{Connections, Target, write_head};
 use self::reader::Reader;
 use super::OssClient;
+use super::body::BatchBody;
 use super::operations::append::{append_answer, append_call};
 use super::request::{Context, Signed};
 use crate::error::{Error, Result, TransportCause};
@@ -38,7 +40,7 @@ use crate::store::request::{AppendAnswer, AppendRequest};
 use crate::wire::failure::stalled;
 
 /// What a task of the lane has told of one append.
-type Answered = Result<(reqwest::Response, Signed)>;
+type Answered = Result<(Answer, Signed)>;
 
 /// An append that is to be sent.
 struct Job {
@@ -48,7 +50,8 @@ struct Job {
 
 /// An append that is signed.
 struct Ready {
-    request: reqwest::Request,
+    head: Vec<u8>,
+    body: BatchBody,
     sent: Sent,
 }
 
@@ -65,7 +68,7 @@ struct Sent {
 pub(super) struct HttpLane {
     client: OssClient,
     connections: Arc<Connections>,
-    bucket: String,
+    bucket: Arc<str>,
     /// There is none before the first append.
     link: Option<Link>,
     /// How many appends have been sent whose futures are not done.
@@ -126,11 +129,15 @@ impl Drop for Open {
 
 impl HttpLane {
     /// A lane to an object in `bucket`.
-    pub(super) fn new(client: &OssClient, connections: &Arc<Connections>, bucket: &str) -> Self {
+    pub(super) fn new(
+        client: &OssClient,
+        connections: &Arc<Connections>,
+        bucket: Arc<str>,
+    ) -> Self {
         Self {
             client: client.clone(),
             connections: Arc::clone(connections),
-            bucket: bucket.to_owned(),
+            bucket,
             link: None,
             open: Arc::default(),
         }
@@ -182,8 +189,12 @@ impl Lane for HttpLane {
                     }
                     return Err(stalled(idle));
                 };
-                let (response, signed) = answered.map_err(|_| ended())??;
-                append_answer(signed.judge(&client, response).await?).await
+                match answered.map_err(|_| ended())?? {
+                    (Answer::Success(success), signed) => Ok(signed.applied(&client, success)),
+                    (Answer::Other(other), signed) => {
+                        append_answer(signed.judge(&client, other.into()).await?).await
+                    }
+                }
             };
             let answer = answer.await.map_err(|error| context.wrap(error));
             drop(open);
@@ -216,20 +227,23 @@ struct Worker {
 impl Worker {
     /// Works until the lane is dropped and all that was sent is answered, or the connection ends.
     async fn run(mut self) {
-        let Some(first) = self.next().await else {
+        let Some(first) = self.job().await else {
             return;
         };
-        let Some(server) = connection::uri(first.request.url()) else {
-            return;
+        let connected = async {
+            let target = Target::new(&self.client, &first.request.object)?;
+            let connector = &self.connections.connector;
+            let connection = connector.connect(&connection::uri(&target.url)?).await?;
+            Ok((target, connection))
         };
-        let connection = self.connections.connector.connect(&server).await;
-        let Connection { read, write, route } = match connection {
-            Ok(connection) => connection,
+        let (target, connection) = match connected.await {
+            Ok(connected) => connected,
             Err(error) => {
-                let _ = first.sent.answer.send(Err(error));
+                let _ = first.answer.send(Err(error));
                 return;
             }
         };
+        let Connection { read, write, route } = connection;
         let (sent, waiting) = mpsc::unbounded_channel();
         let reader = Reader {
             answers: Answers::new(read),
@@ -239,28 +253,44 @@ impl Worker {
             connections: Arc::clone(&self.connections),
         };
         tokio::spawn(reader.run().with_current_subscriber());
-        self.write_all(first, write, &route, sent).await;
+        let way = Way { target, route };
+        self.write_all(first, way, write, sent).await;
     }
 
-    /// The next append, signed. One that cannot be is answered at once, and ends the lane: what comes
-    /// behind it has another position.
-    async fn next(&mut self) -> Option<Ready> {
-        let job = tokio::select! {
+    async fn job(&mut self) -> Option<Job> {
+        tokio::select! {
             biased;
-            () = self.dropped.cancelled() => return None,
-            job = self.queue.recv() => job?,
-        };
+            () = self.dropped.cancelled() => None,
+            job = self.queue.recv() => job,
+        }
+    }
+
+    /// Signs an append. One that cannot be is answered at once, and ends the lane: what comes behind
+    /// it has another position.
+    async fn sign(&self, job: Job, way: &mut Way) -> Option<Ready> {
         let Job { request, answer } = job;
-        let end = request.position.saturating_add(request.body.len());
-        match append_call(&request).prepare(&self.client).await {
-            Ok((request, signed)) => Some(Ready {
-                request,
+        let signed = async {
+            if way.target.object != request.object {
+                way.target = Target::new(&self.client, &request.object)?;
+            }
+            let call = append_call(&request);
+            call.prepare_head(&self.client, &way.target, &way.route)
+                .await
+        };
+        match signed.await {
+            Ok((head, signed)) => Some(Ready {
+                head,
                 sent: Sent {
                     signed,
-                    end,
+                    end: request.position.saturating_add(request.body.len()),
                     is_behind: false,
                     answer,
                 },
+                body: BatchBody::new(
+                    request.body,
+                    request.progress,
+                    self.client.inner.pace.clone(),
+                ),
             }),
             Err(error) => {
                 let _ = answer.send(Err(error));
@@ -272,22 +302,23 @@ impl Worker {
     /// Writes requests as they come.
     async fn write_all(
         &mut self,
-        first: Ready,
+        first: Job,
+        mut way: Way,
         mut write: Writing,
-        route: &Route,
         sent: mpsc::UnboundedSender<Sent>,
     ) {
         let mut next = Some(first);
-        while let Some(mut ready) = next {
-            let head = connection::head(&ready.request, route);
-            let body = ready.request.body_mut().take();
+        while let Some(job) = next {
+            let Some(mut ready) = self.sign(job, &mut way).await else {
+                return;
+            };
             ready.sent.is_behind = self.unanswered.fetch_add(1, Ordering::Relaxed) > 0;
             // Known to the reader first: its answer may come before it is written whole.
             if sent.send(ready.sent).is_err() {
                 return;
             }
             let written = tokio::select! {
-                written = connection::write(&mut write, head, body) => written.is_ok(),
+                written = connection::write(&mut write, ready.head, ready.body) => written.is_ok(),
                 // Nothing more is read, so nothing can be answered.
                 () = sent.closed() => return,
                 () = self.dropped.cancelled() => false,
@@ -300,8 +331,14 @@ impl Worker {
             next = tokio::select! {
                 biased;
                 () = sent.closed() => return,
-                next = self.next() => next,
+                next = self.job() => next,
             };
         }
     }
+}
+
+/// Where requests go.
+struct Way {
+    target: Target,
+    route: Route,
 }

@@ -9,7 +9,6 @@ use super::Sent;
 use super::answer::{Answer, Answers};
 use super::connection::Connections;
 use super::pipelining::{MANY_ANSWERS, Pipelining};
-use crate::client::response::{decimal, header_text};
 
 const MISMATCH: &[u8] = b"<Code>PositionNotEqualToLength</Code>";
 
@@ -46,7 +45,7 @@ impl Reader {
             let (answered, ends) = match read {
                 Ok((answer, ends)) => {
                     seen.answer(&answer, &sent, &self.connections.pipelining);
-                    (Ok((answer.into(), sent.signed)), ends)
+                    (Ok((answer, sent.signed)), ends)
                 }
                 Err(error) => (Err(error), true),
             };
@@ -79,22 +78,23 @@ struct Seen {
 
 impl Seen {
     fn answer(&mut self, answer: &Answer, sent: &Sent, pipelining: &Pipelining) {
-        let (status, headers) = (answer.status(), answer.headers());
-        let next =
-            header_text(headers, "x-oss-next-append-position").and_then(|next| decimal(&next));
-        let is_success = status.is_success();
+        let (status, next, body) = match answer {
+            Answer::Success(success) => (success.status, success.next_position, &[][..]),
+            Answer::Other(other) => (other.status().as_u16(), None, &other.body()[..]),
+        };
+        let is_success = (200..300).contains(&status);
         if is_success && next.is_some_and(|next| next != sent.end) {
             pipelining.failed("an answer belongs to another append");
         } else if is_success && sent.is_behind {
             pipelining.worked();
         } else if is_success {
             pipelining.worked_alone();
-        } else if sent.is_behind && self.succeeded && is_mismatch(answer.body()) {
+        } else if sent.is_behind && self.succeeded && is_mismatch(body) {
             pipelining.failed("an append was carried out before the one that was sent before it");
         }
         self.answers += 1;
         self.succeeded = is_success;
-        self.refused = status.is_client_error();
+        self.refused = (400..500).contains(&status);
     }
 
     /// The connection has ended without an answer to some that were sent behind others.

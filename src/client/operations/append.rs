@@ -114,7 +114,7 @@ pub(in crate::client) async fn append_answer(answer: Answer) -> Result<AppendAns
 pub(in crate::client) fn append_call(request: &AppendRequest) -> Call<'_> {
     let mut call = Call::object("append", Method::POST, &request.object)
         .query("append", "")
-        .query("position", request.position.to_string());
+        .query("position", &request.position.to_string());
     let create = request.create.as_ref().filter(|_| request.position == 0);
     match create {
         Some(create) => call.headers.set_creation(request.object.key(), create),
@@ -170,7 +170,7 @@ impl SealAppendObjectRequest {
     async fn send_seal(self) -> Result<SealAppendObjectResult> {
         let answer = Call::object("seal", Method::POST, &self.object)
             .query("seal", "")
-            .query("position", self.position.to_string())
+            .query("position", &self.position.to_string())
             .header("content-type", "application/xml")
             .send(&self.client)
             .await?;

@@ -158,14 +158,14 @@ impl ListObjectsRequest {
             ("delimiter", self.delimiter),
         ] {
             if !value.is_empty() {
-                call = call.query(name, value);
+                call = call.query(name, &value);
             }
         }
         if let Some(max_keys) = self.max_keys {
-            call = call.query("max-keys", max_keys.to_string());
+            call = call.query("max-keys", &max_keys.to_string());
         }
         if let Some(token) = self.continuation_token {
-            call = call.query("continuation-token", token);
+            call = call.query("continuation-token", &token);
         }
         let answer = call.send(&self.client).await?;
         listing::read(answer, self.client.inner.attempt_timeout).await

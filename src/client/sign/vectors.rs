@@ -45,7 +45,7 @@ const PRESIGNED: Vector = Vector {
 };
 
 impl Vector {
-    fn headers(&self) -> Vec<(String, String)> {
+    fn headers(&self) -> Vec<Header<'static>> {
         let mut headers = vec![("content-type", self.content_type)];
         if self.more_headers {
             let more = ["x-oss-head1", "abc", "ZAbc", "XYZ"];
@@ -66,7 +66,7 @@ impl Vector {
 
     fn canonical<T>(
         &self,
-        headers: &[(String, String)],
+        headers: &[Header<'_>],
         query: &[(&str, &str)],
         then: impl FnOnce(&CanonicalRequest<'_>) -> T,
     ) -> T {
@@ -123,10 +123,10 @@ impl Vector {
     }
 }
 
-fn owned(headers: &[(&str, &str)]) -> Vec<(String, String)> {
+fn owned(headers: &[(&str, &str)]) -> Vec<Header<'static>> {
     headers
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned().into()))
         .collect()
 }
 
@@ -368,5 +368,28 @@ fn canonical_uris_name_service_bucket_and_object() {
     assert_eq!(
         canonical_uri(Some("bucket"), Some("a b/ü")),
         "/bucket/a%20b/%C3%BC"
+    );
+}
+
+#[test]
+fn pairs_come_in_order_however_they_are_added() {
+    let pairs = [
+        ("b", ""),
+        ("a=", "1"),
+        ("a", "2&"),
+        ("a", ""),
+        ("c d", "é"),
+        ("b", "0"),
+        ("a", "1"),
+    ];
+    for start in 0..pairs.len() {
+        let mut query = Query::default();
+        let turned = pairs[start..].iter().chain(&pairs[..start]);
+        turned.for_each(|(name, value)| query.add(name, value));
+        assert_eq!(query.as_str(), canonical_query(pairs));
+    }
+    assert_eq!(
+        canonical_query(pairs),
+        "a&a=1&a=2%26&a%3D=1&b&b=0&c%20d=%C3%A9"
     );
 }

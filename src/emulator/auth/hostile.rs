@@ -12,7 +12,7 @@ use sha1::Sha1;
 
 use super::keys::{Key, Keys};
 use super::{Sender, Signed};
-use crate::client::sign::{self, CanonicalRequest, Signer};
+use crate::client::sign::{self, CanonicalRequest, Header, Signer};
 use crate::emulator::target::{Query, Target};
 
 const NOW: i64 = 1_702_743_657;
@@ -87,7 +87,7 @@ fn signer() -> Signer<'static> {
     }
 }
 
-fn canonical<'a>(query: &'a str, headers: &'a [(String, String)]) -> CanonicalRequest<'a> {
+fn canonical<'a>(query: &'a str, headers: &'a [Header<'a>]) -> CanonicalRequest<'a> {
     CanonicalRequest {
         method: "POST",
         uri: "/bucket/object",
@@ -117,7 +117,7 @@ fn v4_header() -> Request {
     let headers: Vec<_> = request
         .headers
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), text(value)))
+        .map(|(name, value)| ((*name).into(), text(value).into()))
         .collect();
     let authorization = signer().authorization(&canonical("append&position=0", &headers));
     request.authorization = Some(authorization.into());
@@ -140,7 +140,7 @@ fn v4_query() -> Request {
         ("x-oss-expires", "60"),
         ("x-oss-credential", CREDENTIAL),
     ];
-    let headers = [("content-type".to_owned(), "text/plain".to_owned())];
+    let headers = [("content-type".into(), "text/plain".into())];
     let text = sign::canonical_query(query.iter().copied());
     let signature = signer().sign(&canonical(&text, &headers));
     query.push(("x-oss-signature", &signature));

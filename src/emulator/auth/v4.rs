@@ -218,6 +218,10 @@ fn check(
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
     let headers = signed.joined_headers()?;
+    let headers = headers.into_iter();
+    let headers: Vec<_> = headers
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
     let canonical = CanonicalRequest {
         method,
         uri: &sign::canonical_uri(target.bucket.as_deref(), target.key.as_deref()),
