@@ -13,6 +13,7 @@ use super::auth::keys::{Key, Keys};
 use super::clock::Clock;
 use super::fault::{Fault, Faults};
 use super::log::Log;
+use super::pipelining::Pipelining;
 use super::server::Server;
 use super::shared::{Gate, Shared, Tasks};
 use super::storage::Storage;
@@ -33,6 +34,8 @@ pub struct EmulatorBuilder {
     latency: Duration,
     bandwidth: Option<u64>,
     clock_offset: i64,
+    max_requests_per_connection: Option<u64>,
+    pipelining: Pipelining,
     faults: Vec<Fault>,
 }
 
@@ -48,6 +51,8 @@ impl EmulatorBuilder {
             latency: Duration::ZERO,
             bandwidth: None,
             clock_offset: 0,
+            max_requests_per_connection: None,
+            pipelining: Pipelining::default(),
             faults: Vec::new(),
         }
     }
@@ -132,6 +137,37 @@ impl EmulatorBuilder {
         self
     }
 
+    /// The most requests that are answered on one connection, at least 1. The last answer has
+    /// `Connection: close`, and what was sent behind its request is not carried out. nginx calls
+    /// it `keepalive_requests`. Default: no limit.
+    pub fn max_requests_per_connection(mut self, requests: u64) -> Self {
+        self.max_requests_per_connection = Some(requests.max(1));
+        self
+    }
+
+    /// What becomes of requests that come on a connection before the one ahead of them is
+    /// answered. Default: [`Pipelining::InOrder`].
+    ///
+    /// ```
+    /// use oss_append::emulator::{Emulator, Pipelining};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> oss_append::Result<()> {
+    /// // The second append on a connection is carried out first.
+    /// let emulator = Emulator::builder()
+    ///     .bucket("logs")
+    ///     .pipelining(Pipelining::AtOnce)
+    ///     .fault("append:delay=50ms".parse()?)
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pipelining(mut self, pipelining: Pipelining) -> Self {
+        self.pipelining = pipelining;
+        self
+    }
+
     /// Adds a fault. Default: none.
     pub fn fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
@@ -189,6 +225,8 @@ impl EmulatorBuilder {
             faults,
             log: Log::new(),
             max_object_size: self.max_object_size,
+            max_requests: self.max_requests_per_connection.unwrap_or(u64::MAX),
+            pipelining: self.pipelining,
             latency: Mutex::new(self.latency),
             bandwidth: self.bandwidth.map(|rate| Arc::new(Bandwidth::new(rate))),
             gate: Gate::new(),
@@ -214,6 +252,11 @@ impl fmt::Debug for EmulatorBuilder {
             .field("latency", &self.latency)
             .field("bandwidth", &self.bandwidth)
             .field("clock_offset", &self.clock_offset)
+            .field(
+                "max_requests_per_connection",
+                &self.max_requests_per_connection,
+            )
+            .field("pipelining", &self.pipelining)
             .field("faults", &self.faults)
             .finish()
     }

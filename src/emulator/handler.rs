@@ -17,14 +17,14 @@ use super::answer::{Answer, Body};
 use super::auth::{Sender, Signed};
 use super::body::{Broken, Received, discard};
 use super::clock;
-use super::fault::{Action, ErrorAnswer, Late};
+use super::fault::{Action, ErrorAnswer, Late, Rest};
 use super::log::{Entry, RequestRecord};
 use super::operation::Operation;
 use super::operations::{Arguments, Call};
 use super::refusal::Refusal;
 use super::shared::Shared;
 use super::target::{Query, Target};
-use super::wire::Link;
+use super::wire::{Ending, Link};
 
 use crate::values::locks::RwLockExt;
 
@@ -34,6 +34,10 @@ pub(super) async fn serve(
     link: Arc<Link>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
+    if !link.takes_requests() {
+        return close(&link).await;
+    }
+    let last = link.count_request();
     let arrived = Instant::now();
     let (parts, mut body) = request.into_parts();
     let head = parts.method == Method::HEAD;
@@ -42,15 +46,21 @@ pub(super) async fn serve(
     let continues = parts.headers.contains_key("expect");
 
     let (entry, call) = read(&shared, parts, &host);
+    let mut ending = last.then_some(Ending::Announced(Rest::Drop));
     let outcome = match call {
         Ok(call) => match run(&shared, &link, &entry, call, &mut body).await {
             Fate::Answered(outcome) => outcome,
+            Fate::Last(outcome, struck) => {
+                ending = Some(struck);
+                outcome
+            }
             Fate::Closed => return close(&link).await,
             Fate::Stalled => return link.stall().await,
         },
         Err(refusal) => Err(refusal),
     };
-    if outcome.is_err() && !continues {
+    let unread = matches!(ending, Some(Ending::Silent | Ending::Overtaking));
+    if outcome.is_err() && !continues && !unread {
         discard(&mut body).await;
     }
     let latency = shared.latency();
@@ -84,6 +94,15 @@ pub(super) async fn serve(
         .header("date", clock::http_date(shared.clock.now()))
         .header("x-oss-request-id", request_id)
         .header("x-oss-server-time", arrived.elapsed().as_millis());
+    if let Some(ending) = ending {
+        link.end(ending);
+    }
+    if matches!(
+        link.ending(),
+        Some(Ending::Announced(_) | Ending::Overtaking)
+    ) {
+        answer = answer.header("connection", "close");
+    }
     Ok(answer.into_response(head))
 }
 
@@ -208,6 +227,8 @@ fn invalid_digest(ec: &'static str) -> Refusal {
 #[derive(Debug)]
 enum Fate {
     Answered(Result<Answer, Refusal>),
+    /// Answered, and the connection ends behind it.
+    Last(Result<Answer, Refusal>, Ending),
     /// The connection is closed without an answer.
     Closed,
     /// There is never an answer.
@@ -229,8 +250,16 @@ async fn run(
         entry.update(|record| record.fault = Some(action.name()));
         tracing::debug!(fault = action.name(), operation = %call.operation, "fault strikes");
     }
-    if let Some(Action::ResetBody(bytes)) = action {
-        return reset_body(link, body, bytes).await;
+    match &action {
+        Some(Action::ResetBody(bytes)) => return reset_body(link, body, *bytes).await,
+        Some(Action::RefuseEarly(error)) => {
+            return Fate::Last(Err(error_refusal(error)), Ending::Silent);
+        }
+        Some(Action::RequestTimeout) => {
+            let timeout = Answer::empty(StatusCode::REQUEST_TIMEOUT);
+            return Fate::Last(Ok(timeout), Ending::Overtaking);
+        }
+        _ => {}
     }
     let received = match receive(shared, &call, body).await {
         Ok(received) => received,
@@ -260,6 +289,10 @@ async fn strike(
         Action::Delay(delay) => tokio::time::sleep(*delay).await,
         Action::Error(error) => return Fate::Answered(Err(error_refusal(error))),
         Action::BadGateway => return Fate::Answered(Ok(bad_gateway())),
+        Action::GatewayTimeout(late) => {
+            apply_late(&shared, *late, call, received);
+            return Fate::Answered(Ok(gateway_timeout()));
+        }
         Action::Redirect(location) => return Fate::Answered(Err(redirect(location))),
         Action::ApplyLate(late) => {
             apply_late(&shared, *late, call, received);
@@ -283,6 +316,7 @@ async fn strike(
         // A request that is refused anyway says so: the fault is about what was applied.
         Action::ErrorAfter(error) if outcome.is_ok() => outcome = Err(error_refusal(error)),
         Action::BadGatewayAfter => outcome = Ok(bad_gateway()),
+        Action::Close(rest) => return Fate::Last(outcome, Ending::Announced(*rest)),
         Action::Truncate(bytes) => link.truncate(*bytes),
         action => {
             if let Ok(answer) = &mut outcome {
@@ -446,12 +480,18 @@ fn redirect(location: &str) -> Refusal {
 }
 
 fn bad_gateway() -> Answer {
-    Answer::with_body(
-        StatusCode::BAD_GATEWAY,
-        "text/html",
-        "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body>\
-         </html>",
-    )
+    page(StatusCode::BAD_GATEWAY, "502 Bad Gateway")
+}
+
+fn gateway_timeout() -> Answer {
+    page(StatusCode::GATEWAY_TIMEOUT, "504 Gateway Time-out")
+}
+
+/// What a proxy says.
+fn page(status: StatusCode, title: &str) -> Answer {
+    let page =
+        format!("<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>");
+    Answer::with_body(status, "text/html", page)
 }
 
 /// The HTTP form of an error. A HEAD has the document in a header instead of a body.

@@ -7,6 +7,9 @@
 //! PutBucket, DeleteBucket, GetBucketInfo and ListBuckets answer as OSS does, errors included.
 //! Objects live in memory, or in a directory and then survive restarts.
 //!
+//! It fails where a [`Fault`] says so, and as other servers and proxies do when requests are
+//! pipelined, see [`Pipelining`].
+//!
 //! ```
 //! use oss_append::emulator::{Action, Emulator, Fault, Operation};
 //!
@@ -47,12 +50,15 @@ mod body;
 mod builder;
 mod clock;
 mod conditions;
+mod connection;
 mod fault;
+mod front;
 mod handler;
 mod log;
 mod object;
 mod operation;
 mod operations;
+mod pipelining;
 mod refusal;
 mod server;
 mod shared;
@@ -71,9 +77,10 @@ use base64::Engine as _;
 use bytes::Bytes;
 
 pub use self::builder::EmulatorBuilder;
-pub use self::fault::{Action, ErrorAnswer, Fault, Faults, Late};
+pub use self::fault::{Action, ErrorAnswer, Fault, Faults, Late, Rest};
 pub use self::log::RequestRecord;
 pub use self::operation::Operation;
+pub use self::pipelining::Pipelining;
 
 use self::auth::keys::Key;
 use self::body::Received;

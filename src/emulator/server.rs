@@ -6,24 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::handler;
+use super::connection;
 use super::shared::Shared;
-use super::wire::{Link, Wire};
 
 use crate::values::locks::MutexExt;
 
 /// How long requests under way have to end in a shutdown.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// Of one request. User metadata alone may be hundreds of headers.
-const MAX_HEADERS: usize = 1024;
 
 /// The server's socket and its connections.
 #[derive(Debug)]
@@ -41,9 +34,24 @@ struct Running {
 
 /// How the connections are told to end.
 #[derive(Clone, Debug, Default)]
-struct Stop {
-    token: CancellationToken,
+pub(super) struct Stop {
+    pub(super) token: CancellationToken,
     abrupt: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// Whether connections are to end at once.
+    pub(super) fn is_abrupt(&self) -> bool {
+        self.abrupt.load(Ordering::Relaxed)
+    }
+
+    /// Waits until connections must have ended.
+    pub(super) async fn expired(&self) {
+        self.token.cancelled().await;
+        if !self.is_abrupt() {
+            tokio::time::sleep(GRACE).await;
+        }
+    }
 }
 
 impl Server {
@@ -123,7 +131,8 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, stop: Stop) {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(Arc::clone(&shared), stream, stop.clone()));
+                    let shared = Arc::clone(&shared);
+                    connections.spawn(connection::accepted(shared, stream, stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no connection accepted");
@@ -134,38 +143,4 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, stop: Stop) {
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
-}
-
-async fn connection(shared: Arc<Shared>, stream: TcpStream, stop: Stop) {
-    // Without it the answers would only be later.
-    let _ = stream.set_nodelay(true);
-    let link = Arc::new(Link::new(stop.token.clone()));
-    let wire = Wire::new(stream, Arc::clone(&link), shared.bandwidth.clone());
-    let service =
-        service_fn(|request| handler::serve(Arc::clone(&shared), Arc::clone(&link), request));
-    let serving = http1::Builder::new()
-        .auto_date_header(false)
-        .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(wire), service);
-    let mut serving = std::pin::pin!(serving);
-    tokio::select! {
-        ended = serving.as_mut() => {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "connection broke");
-            }
-            return;
-        }
-        // Leaving drops the connection, and with it the socket.
-        () = link.ended() => return,
-        () = stop.token.cancelled() => {}
-    }
-    if stop.abrupt.load(Ordering::Relaxed) {
-        return;
-    }
-    serving.as_mut().graceful_shutdown();
-    tokio::select! {
-        _ = serving => {}
-        () = link.ended() => {}
-        () = tokio::time::sleep(GRACE) => {}
-    }
 }

@@ -16,6 +16,7 @@ use super::fault::Faults;
 use super::log::Log;
 use super::object::Properties;
 use super::operations::append;
+use super::pipelining::Pipelining;
 use super::refusal::Refusal;
 use super::storage::Storage;
 use super::wire::Bandwidth;
@@ -32,6 +33,9 @@ pub(super) struct Shared {
     pub(super) faults: Faults,
     pub(super) log: Log,
     pub(super) max_object_size: u64,
+    /// Of one connection.
+    pub(super) max_requests: u64,
+    pub(super) pipelining: Pipelining,
     pub(super) latency: Mutex<Duration>,
     pub(super) bandwidth: Option<Arc<Bandwidth>>,
     pub(super) gate: Gate,

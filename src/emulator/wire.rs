@@ -1,5 +1,5 @@
-//! The socket under a connection: where answers are cut off, connections are reset, and the
-//! bandwidth is limited.
+//! The socket under a connection: where answers are cut off, connections are closed or reset, and
+//! the bandwidth is limited.
 
 use std::io;
 use std::pin::Pin;
@@ -8,10 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+
+use super::fault::Rest;
 
 use crate::values::locks::MutexExt;
 
@@ -22,17 +25,80 @@ pub(super) struct Link {
     /// The server's wish that the connection end.
     stop: CancellationToken,
     reset: AtomicBool,
+    /// Nothing more is written, whatever is answered.
+    muted: AtomicBool,
     /// How many bytes may still be written.
     budget: AtomicU64,
+    /// How many requests may still come.
+    requests: AtomicU64,
+    ending: Mutex<Option<Ending>>,
+}
+
+/// How a connection ends behind an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The answer announces it. This becomes of what is behind.
+    Announced(Rest),
+    /// The answer announces it, and goes ahead of those that are owed.
+    Overtaking,
+    /// The answer does not announce it.
+    Silent,
 }
 
 impl Link {
-    pub(super) fn new(stop: CancellationToken) -> Self {
+    /// The control of a connection that ends behind so many requests.
+    pub(super) fn new(stop: CancellationToken, requests: u64) -> Self {
         Self {
             ended: CancellationToken::new(),
             stop,
             reset: AtomicBool::new(false),
+            muted: AtomicBool::new(false),
             budget: AtomicU64::new(u64::MAX),
+            requests: AtomicU64::new(requests),
+            ending: Mutex::new(None),
+        }
+    }
+
+    /// Counts a request, and says whether it is the last one.
+    pub(super) fn count_request(&self) -> bool {
+        self.requests.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+
+    /// Whether requests are carried out that come now.
+    pub(super) fn takes_requests(&self) -> bool {
+        !self.ended.is_cancelled() && self.ending() != Some(Ending::Silent)
+    }
+
+    /// Ends the connection behind the next answer, which is to be given right now.
+    pub(super) fn end(&self, ending: Ending) {
+        *self.ending.locked() = Some(ending);
+    }
+
+    /// How the connection ends, if it does.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        *self.ending.locked()
+    }
+
+    /// Goes on with the connection, whose end was announced, but sends nothing more.
+    pub(super) fn mute(&self) {
+        self.muted.store(true, Ordering::Relaxed);
+        *self.ending.locked() = None;
+    }
+
+    /// Does to this connection what was done to that of one of its requests.
+    pub(super) fn follow(&self, request: &Self) {
+        if request.reset.load(Ordering::Relaxed) {
+            self.reset();
+        } else if request.ended.is_cancelled() {
+            self.close();
+        }
+    }
+
+    /// Cuts this connection off where that of one of its requests is to be.
+    pub(super) fn follow_budget(&self, request: &Self) {
+        let budget = request.budget.swap(u64::MAX, Ordering::Relaxed);
+        if budget != u64::MAX {
+            self.truncate(budget);
         }
     }
 
@@ -110,6 +176,8 @@ pub(super) struct Wire {
     link: Arc<Link>,
     bandwidth: Option<Arc<Bandwidth>>,
     waits: [Option<Pin<Box<Sleep>>>; 2],
+    /// What was read before and is to be read again.
+    ahead: Bytes,
 }
 
 impl Wire {
@@ -123,7 +191,24 @@ impl Wire {
             link,
             bandwidth,
             waits: [None, None],
+            ahead: Bytes::new(),
         }
+    }
+
+    /// Puts back what was read of requests that were not carried out.
+    pub(super) fn put_back(&mut self, ahead: Bytes) {
+        self.ahead = ahead;
+    }
+
+    /// Whether there is something to read right now.
+    pub(super) fn has_more(&mut self) -> bool {
+        if self.ahead.is_empty() {
+            let mut byte = [0];
+            if let Ok(1) = self.stream.try_read(&mut byte) {
+                self.ahead = Bytes::copy_from_slice(&byte);
+            }
+        }
+        !self.ahead.is_empty()
     }
 
     /// Waits until the bytes moved before are through.
@@ -178,6 +263,11 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.ahead.is_empty() {
+            let length = this.ahead.len().min(buf.remaining());
+            buf.put_slice(&this.ahead.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         let Some(bandwidth) = &this.bandwidth else {
             return Pin::new(&mut this.stream).poll_read(cx, buf);
         };
@@ -199,6 +289,9 @@ impl AsyncWrite for Wire {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.link.muted.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(buf.len()));
+        }
         let allowed = ready!(this.poll_allowance(cx)).min(buf.len());
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, &buf[..allowed]))?;
         this.wrote(written);
@@ -211,8 +304,11 @@ impl AsyncWrite for Wire {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let allowed = ready!(this.poll_allowance(cx));
         let total: usize = bufs.iter().map(|buf| buf.len()).sum();
+        if this.link.muted.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(total));
+        }
+        let allowed = ready!(this.poll_allowance(cx));
         let written = if allowed >= total {
             ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?
         } else {
@@ -232,11 +328,22 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        // The answer is out: it was given right behind the end's being said.
+        if this.link.ending() == Some(Ending::Silent) {
+            this.link.close();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        // Answers follow, in spite of the end's being announced.
+        if this.link.ending() == Some(Ending::Announced(Rest::Answer)) {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut this.stream).poll_shutdown(cx)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Action, ErrorAnswer, Fault, Late};
+use super::{Action, ErrorAnswer, Fault, Late, Rest};
 use crate::emulator::operation::Operation;
 use crate::error::Error;
 
@@ -39,6 +39,16 @@ ACTION is one of
                          answer 502 with an HTML page; apply nothing, or apply
   redirect=URL           answer 307 with this Location, apply nothing
   delay=DURATION         wait before applying
+  gateway-timeout=DURATION
+                         answer 504 with an HTML page at once, apply after DURATION
+  close, close=drop      apply, answer with Connection: close; drop the requests behind
+  close=apply            the same; apply the requests behind, never answer them
+  close=answer           the same; apply and answer the requests behind that have come
+  refuse-early=STATUS[/CODE]
+                         answer with this error before the body is read, apply nothing, close
+                         the connection without announcing it
+  request-timeout        answer 408 ahead of the answers that are owed, apply nothing, close the
+                         connection
 
 SETTING is one of
   key=KEY                only requests for this key count
@@ -46,9 +56,9 @@ SETTING is one of
   times=N, times=forever how often to strike (1, or forever with probability)
   probability=P          strike each with this probability, 0 to 1
   seed=N                 of the random numbers for probability (0)
-  code=CODE              of error and error-after
-  retry-after=DURATION   of error and error-after: the Retry-After header
-  qos-delay=DURATION     of error and error-after: the x-oss-qos-delay-time header
+  code=CODE              of error, error-after and refuse-early
+  retry-after=DURATION   of the same: the Retry-After header
+  qos-delay=DURATION     of the same: the x-oss-qos-delay-time header
 
 DURATION is like 200ms or 2s. In KEY, TEXT and URL a comma is written %2C, and % as %25.
 
@@ -93,6 +103,10 @@ impl Action {
             Self::BadGatewayAfter => "bad-gateway-after",
             Self::Redirect(_) => "redirect",
             Self::Delay(_) => "delay",
+            Self::GatewayTimeout(_) => "gateway-timeout",
+            Self::Close(_) => "close",
+            Self::RefuseEarly(_) => "refuse-early",
+            Self::RequestTimeout => "request-timeout",
         }
     }
 }
@@ -178,6 +192,9 @@ fn action(name: &str, value: Option<&str>) -> Result<Action, String> {
         "truncate" => Action::Truncate(bytes()?),
         "redirect" => Action::Redirect(text(needed()?)?),
         "delay" => Action::Delay(duration(needed()?)?),
+        "gateway-timeout" => Action::GatewayTimeout(Late::After(duration(needed()?)?)),
+        "close" => Action::Close(value.map_or(Ok(Rest::Drop), rest)?),
+        "refuse-early" => Action::RefuseEarly(error_answer(needed()?)?),
         _ => {
             let action = match name {
                 "drop" => Action::Drop,
@@ -191,6 +208,7 @@ fn action(name: &str, value: Option<&str>) -> Result<Action, String> {
                 "stall-answer" => Action::StallAnswer,
                 "bad-gateway" => Action::BadGateway,
                 "bad-gateway-after" => Action::BadGatewayAfter,
+                "request-timeout" => Action::RequestTimeout,
                 _ => return Err(format!("{name:?} is no action")),
             };
             if value.is_some() {
@@ -200,6 +218,15 @@ fn action(name: &str, value: Option<&str>) -> Result<Action, String> {
         }
     };
     Ok(action)
+}
+
+fn rest(value: &str) -> Result<Rest, String> {
+    match value {
+        "drop" => Ok(Rest::Drop),
+        "apply" => Ok(Rest::Apply),
+        "answer" => Ok(Rest::Answer),
+        _ => Err(format!("close={value} is none; use drop, apply or answer")),
+    }
 }
 
 fn error_answer(value: &str) -> Result<ErrorAnswer, String> {
@@ -220,9 +247,11 @@ fn error_answer(value: &str) -> Result<ErrorAnswer, String> {
 
 fn error<'a>(action: &'a mut Action, setting: &str) -> Result<&'a mut ErrorAnswer, String> {
     match action {
-        Action::Error(answer) | Action::ErrorAfter(answer) => Ok(answer),
+        Action::Error(answer) | Action::ErrorAfter(answer) | Action::RefuseEarly(answer) => {
+            Ok(answer)
+        }
         _ => Err(format!(
-            "the setting {setting} belongs to error and error-after"
+            "the setting {setting} belongs to error, error-after and refuse-early"
         )),
     }
 }
@@ -287,6 +316,19 @@ mod tests {
                 "append:stall,probability=0.25,seed=9,times=4",
                 append(Action::Stall).probability(0.25, 9).times(4),
             ),
+            (
+                "append:gateway-timeout=1s",
+                append(Action::GatewayTimeout(Late::After(Duration::from_secs(1)))),
+            ),
+            ("append:close", append(Action::Close(Rest::Drop))),
+            ("append:close=drop", append(Action::Close(Rest::Drop))),
+            ("append:close=apply", append(Action::Close(Rest::Apply))),
+            ("append:close=answer", append(Action::Close(Rest::Answer))),
+            (
+                "append:refuse-early=409,code=X",
+                append(Action::RefuseEarly(ErrorAnswer::new(409).code("X"))),
+            ),
+            ("append:request-timeout", append(Action::RequestTimeout)),
         ] {
             assert_eq!(spec.parse::<Fault>().unwrap(), fault, "{spec}");
         }
@@ -309,6 +351,11 @@ mod tests {
             ("append:drop,probability=2", "0 and 1"),
             ("append:drop,seed=2", "needs probability"),
             ("append:delay=fast", "duration"),
+            ("append:gateway-timeout", "needs a value"),
+            ("append:close=all", "drop, apply or answer"),
+            ("append:refuse-early", "needs a value"),
+            ("append:refuse-early=200", "300 and 599"),
+            ("append:request-timeout=1s", "takes no value"),
         ] {
             let error = spec.parse::<Fault>().unwrap_err().to_string();
             assert!(error.contains(hint), "{error}");
@@ -332,7 +379,7 @@ mod tests {
                 "append", "any", ":", "drop", "error", "delay", "torn", "redirect", "=", "503", "/X",
                 ",", "key", "times", "forever", "probability", "NaN", "-0", "inf", "1e-400", "seed",
                 "retry-after", "18446744073709551615s", "18446744073709551616", "%ff", "%", "%00",
-                "999999999999y", "1ns", " ", "日",
+                "999999999999y", "1ns", " ", "日", "close", "answer", "refuse-early",
             ]), 0..12),
         ) {
             for spec in [any.clone(), pieces.concat(), format!("append:{any}"), format!("any:drop,{any}")] {

@@ -99,13 +99,43 @@ pub enum Action {
     Redirect(String),
     /// Wait this long before the request is applied.
     Delay(Duration),
+    /// Answer 504 with an HTML page at once, as a proxy does that waits no longer; keep the
+    /// connection, and apply the request later. Requests behind it may be applied before it.
+    GatewayTimeout(Late),
+    /// Apply the request, and answer with `Connection: close`.
+    Close(Rest),
+    /// Answer with an error before the body is read, and close the connection without announcing
+    /// it; apply nothing, neither of this request nor of those behind it. A server that works
+    /// [at once](super::Pipelining::AtOnce) may have begun these if the body is small.
+    RefuseEarly(ErrorAnswer),
+    /// Answer 408 and close the connection, as for a body that does not come; apply nothing. The
+    /// answer goes ahead of those that are still owed, which are then lost, while their requests
+    /// are applied. A server owes some only if it works
+    /// [at once](super::Pipelining::AtOnce).
+    RequestTimeout,
 }
 
-/// When a request is applied whose answer was dropped.
+/// What becomes of the requests that were sent behind one whose answer announces that the
+/// connection is [closed](Action::Close).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rest {
+    /// They are dropped: the connection is closed behind the answer. A server that works
+    /// [at once](super::Pipelining::AtOnce) has started some already, and these are applied.
+    Drop,
+    /// They are applied and never answered: the connection is closed behind the answer for one
+    /// direction only, and read to its end.
+    Apply,
+    /// Those that have come by then are applied and answered on the same connection, which is
+    /// closed behind the last of them.
+    Answer,
+}
+
+/// When a request is applied that the server did not wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Late {
-    /// This long after its connection was closed.
+    /// This long after it was received.
     After(Duration),
     /// In the next [`release`](super::Emulator::release).
     Release,

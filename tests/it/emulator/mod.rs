@@ -8,4 +8,5 @@ mod command;
 mod faults;
 mod limits;
 mod objects;
+mod pipelining;
 mod storage;
