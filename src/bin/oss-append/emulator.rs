@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use bytesize::ByteSize;
 use clap::Args;
-use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, Fault, REGION};
+use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, Fault, Pipelining, REGION};
 
 use crate::failure::Failure;
 use crate::signals::Signals;
@@ -52,6 +52,13 @@ pub(crate) struct Arguments {
     /// A limit of bytes per second in each direction, such as 10MiB.
     #[arg(long, value_name = "SIZE")]
     bandwidth: Option<ByteSize>,
+    /// The most requests on one connection, as nginx's keepalive_requests; no limit if not given.
+    #[arg(long, value_name = "N")]
+    max_requests_per_connection: Option<u64>,
+    /// What becomes of requests that come before the one ahead of them is answered: in-order,
+    /// at-once (as Node.js), swapped (answered in the wrong order) or unanswered (as Bun).
+    #[arg(long, value_name = "HOW", default_value = "in-order")]
+    pipelining: Pipelining,
     /// A fault, such as append:drop-answer,skip=3,times=2; --help has the grammar. Repeatable.
     #[arg(long, value_name = "SPEC")]
     fault: Vec<Fault>,
@@ -77,6 +84,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let mut builder = Emulator::builder()
         .listen(arguments.listen)
         .region(arguments.region)
+        .pipelining(arguments.pipelining)
         .credentials(arguments.access_key_id, arguments.access_key_secret);
     for bucket in arguments.bucket {
         builder = builder.bucket(bucket);
@@ -100,6 +108,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     if let Some(bandwidth) = arguments.bandwidth {
         builder = builder.bandwidth(bandwidth.as_u64());
+    }
+    if let Some(requests) = arguments.max_requests_per_connection {
+        builder = builder.max_requests_per_connection(requests);
     }
     for fault in arguments.fault {
         builder = builder.fault(fault);

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::raw::{BUCKET, Client, append};
@@ -98,25 +99,46 @@ async fn options_reach_the_server() {
         "sts:secret:to:ken",
         "--fault",
         "append:drop,skip=1",
+        "--max-requests-per-connection",
+        "1",
     ])
     .await;
     let client = Client::new(running.address);
     let sts = client.key("sts", "secret", Some("to:ken"));
-    assert_eq!(sts.append("k", 0, b"x").await.status, 200);
+    let first = sts.append("k", 0, b"x").await;
+    assert_eq!(first.status, 200);
+    assert_eq!(first.header("connection"), Some("close"));
     assert!(client.try_send(append("k", 1, b"x")).await.is_err());
     assert_eq!(client.append("k", 1, &[0; 1024]).await.status, 400);
+
+    let running = run(&["--pipelining", "unanswered"]).await;
+    let client = Client::new(running.address);
+    let requests = [append("k", 0, b"1"), append("k", 1, b"2")];
+    let requests = requests.map(|request| client.render(request)).concat();
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(&requests).await.unwrap();
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
 }
 
 #[tokio::test]
-async fn a_malformed_fault_is_explained() {
-    let output = Command::new(env!("CARGO_BIN_EXE_oss-append"))
-        .args(["emulator", "--fault", "append:dorp"])
-        .output()
-        .await
-        .unwrap();
-    assert!(!output.status.success());
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.contains("no action"), "{message}");
+async fn a_malformed_option_is_explained() {
+    for (option, value, hint) in [
+        ("--fault", "append:dorp", "no action"),
+        (
+            "--pipelining",
+            "random",
+            "use in-order, at-once, swapped or unanswered",
+        ),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_oss-append"))
+            .args(["emulator", option, value])
+            .output()
+            .await
+            .unwrap();
+        assert!(!output.status.success());
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains(hint), "{message}");
+    }
 }
 
 #[tokio::test]
