@@ -22,7 +22,7 @@ use crate::values::locks::MutexExt;
 #[derive(Debug)]
 pub(super) struct Link {
     ended: CancellationToken,
-    /// The server's wish that the connection end.
+    /// Somebody's wish that the connection end.
     stop: CancellationToken,
     reset: AtomicBool,
     /// Nothing more is written, whatever is answered.
@@ -66,7 +66,7 @@ impl Link {
 
     /// Whether requests are carried out that come now.
     pub(super) fn takes_requests(&self) -> bool {
-        !self.ended.is_cancelled() && self.ending() != Some(Ending::Silent)
+        !self.is_ended() && self.ending() != Some(Ending::Silent)
     }
 
     /// Ends the connection behind the next answer, which is to be given right now.
@@ -89,7 +89,7 @@ impl Link {
     pub(super) fn follow(&self, request: &Self) {
         if request.reset.load(Ordering::Relaxed) {
             self.reset();
-        } else if request.ended.is_cancelled() {
+        } else if request.is_ended() {
             self.close();
         }
     }
@@ -118,12 +118,17 @@ impl Link {
         self.budget.store(bytes, Ordering::Relaxed);
     }
 
+    /// Whether the connection is to be closed.
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     /// Waits until the connection is to be closed.
     pub(super) async fn ended(&self) {
         self.ended.cancelled().await;
     }
 
-    /// Keeps the request waiting until the server stops.
+    /// Keeps the request waiting until the connection is wished to end.
     pub(super) async fn stall<T>(&self) -> T {
         self.stop.cancelled().await;
         self.close();

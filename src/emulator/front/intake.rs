@@ -8,6 +8,7 @@ use httparse::Status;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::framing::{self, Body, Head, MAX_PART};
 use super::{Due, MOST, PIPE};
@@ -26,6 +27,8 @@ pub(super) struct Intake {
     /// A request has one until its answer is being sent.
     slots: Arc<Semaphore>,
     stop: Stop,
+    /// Cancelled when nobody waits any more, so that stalled requests end.
+    over: CancellationToken,
 }
 
 /// What the client sends.
@@ -42,7 +45,8 @@ impl Intake {
         link: Arc<Link>,
         due: mpsc::Sender<Due>,
         slots: Arc<Semaphore>,
-        stop: Stop,
+        stop: &Stop,
+        over: &CancellationToken,
     ) -> Self {
         let bytes = BytesMut::new();
         Self {
@@ -51,12 +55,30 @@ impl Intake {
             link,
             due,
             slots,
-            stop,
+            stop: stop.clone(),
+            over: over.clone(),
         }
     }
 
-    /// Takes requests until there are no more. Those that it takes are at work in `requests`.
+    /// Takes requests until there are no more, and returns when the client has ended. What it
+    /// takes is at work in `requests`.
     pub(super) async fn run(mut self, requests: &mut JoinSet<()>) {
+        self.take_requests(requests).await;
+        let Self {
+            due,
+            mut stream,
+            over,
+            ..
+        } = self;
+        // The connection ends behind the last answer.
+        drop(due);
+        while stream.more().await.is_ok() {
+            stream.bytes.clear();
+        }
+        over.cancel();
+    }
+
+    async fn take_requests(&mut self, requests: &mut JoinSet<()>) {
         let mut number = 0;
         loop {
             let head = tokio::select! {
@@ -96,7 +118,7 @@ impl Intake {
         let (near, far) = duplex(PIPE);
         let (mut answer, pipe) = tokio::io::split(near);
         let allowed = if last { 1 } else { u64::MAX };
-        let link = Arc::new(Link::new(self.stop.token.clone(), allowed));
+        let link = Arc::new(Link::new(self.over.clone(), allowed));
         requests.spawn({
             let (shared, link, stop) = (
                 Arc::clone(&self.shared),

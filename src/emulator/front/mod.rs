@@ -52,7 +52,8 @@ pub(super) async fn serve(shared: Arc<Shared>, link: Arc<Link>, wire: Wire, stop
     let (due, dues) = mpsc::channel(MOST);
     let slots = Arc::new(Semaphore::new(MOST));
     let outlet = Outlet::new(write, Arc::clone(&link), dues, &slots, shared.pipelining);
-    let intake = Intake::new(shared, read, Arc::clone(&link), due, slots, stop.clone());
+    let over = stop.token.child_token();
+    let intake = Intake::new(shared, read, Arc::clone(&link), due, slots, &stop, &over);
     // They go on when the connection is gone: a request that was taken is carried out.
     let mut requests = JoinSet::new();
     tokio::select! {
@@ -62,9 +63,10 @@ pub(super) async fn serve(shared: Arc<Shared>, link: Arc<Link>, wire: Wire, stop
         () = outlet.run() => {}
         () = async {
             intake.run(&mut requests).await;
-            // The outlet ends behind the last answer.
+            // There may be answers still.
             std::future::pending().await
         } => {}
     }
+    over.cancel();
     while requests.join_next().await.is_some() {}
 }

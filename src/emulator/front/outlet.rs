@@ -52,8 +52,10 @@ impl Outlet {
         if let Err(error) = self.send_all().await {
             tracing::debug!(%error, "connection broke");
         }
-        // It ends anyway when it is dropped.
-        let _ = self.write.shutdown().await;
+        if !self.link.is_ended() {
+            // It ends anyway when it is dropped.
+            let _ = self.write.shutdown().await;
+        }
     }
 
     async fn send_all(&mut self) -> io::Result<()> {

@@ -1,6 +1,8 @@
 //! Requests on one connection that do not wait for the answers of those ahead, and what servers and
 //! proxies do to them.
 
+use std::io::ErrorKind;
+
 use oss_append::emulator::{
     Action, Emulator, EmulatorBuilder, ErrorAnswer, Fault, Late, Operation, Pipelining, Rest,
 };
@@ -260,6 +262,22 @@ async fn a_refusal_ahead_of_the_body_ends_the_connection_without_a_word() {
 }
 
 #[tokio::test]
+async fn an_early_refusal_waits_for_nothing() {
+    for pipelining in [Pipelining::InOrder, Pipelining::AtOnce] {
+        // Neither for the body, nor for what could be behind it.
+        for sent in [0, 1] {
+            let refuse = strike(Action::RefuseEarly(ErrorAnswer::new(409)), 0);
+            let (_emulator, client) = start(refuse.pipelining(pipelining)).await;
+            let mut connection = Connection::open(&client).await;
+            let mut request = client.render(append("k", 0, b"1"));
+            request.truncate(request.len() - 1 + sent);
+            connection.stream.write_all(&request).await.unwrap();
+            assert_eq!(connection.answers().await, ["409"]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_request_timeout_overtakes_the_answers_that_are_owed() {
     let hold = strike(Action::Hold, 0).pipelining(Pipelining::AtOnce);
     let timeout = Fault::new(Operation::AppendObject, Action::RequestTimeout);
@@ -378,6 +396,49 @@ async fn faults_strike_one_request_of_those_at_once() {
         connection.send(&client, others).await;
         assert_eq!(connection.all_answers().await, answers, "{action:?}");
         assert_eq!(emulator.length(BUCKET, "k"), Some(length), "{action:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_request_of_those_at_once_can_reset_the_connection() {
+    let reset = strike(Action::ResetBody(1), 1).pipelining(Pipelining::AtOnce);
+    let (_emulator, client) = start(reset).await;
+    let mut connection = send(&client, appends([0, 1])).await;
+    while connection.answer().await.is_some() {}
+    // The first reading has told of it already.
+    let broken = connection.stream.write_all(b"more").await.unwrap_err();
+    assert_eq!(broken.kind(), ErrorKind::BrokenPipe);
+}
+
+#[tokio::test]
+async fn a_request_at_once_is_told_to_send_its_body() {
+    let (emulator, client) = start(Emulator::builder().pipelining(Pipelining::AtOnce)).await;
+    let expecting = append("k", 0, b"1").header("expect", "100-continue");
+    let (head, body) = (client.render_head(expecting), b"1");
+    let mut connection = Connection::open(&client).await;
+    connection.stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(connection.answer().await.unwrap(), "100");
+    connection.stream.write_all(body).await.unwrap();
+    assert_eq!(connection.answer().await.unwrap(), "200 1");
+    assert_eq!(stored(&emulator, "k"), "1");
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_connection_that_its_client_gave_up() {
+    let alive = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let stall = strike(Action::Stall, 0).pipelining(Pipelining::AtOnce);
+    let (emulator, client) = start(stall).await;
+    let before = alive();
+    let connection = send(&client, appends([0])).await;
+    emulator.wait_for(|requests| requests.len() == 1).await;
+    assert!(alive() > before);
+    drop(connection);
+    while alive() > before {
+        tokio::task::yield_now().await;
     }
 }
 
