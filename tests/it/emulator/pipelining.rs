@@ -2,6 +2,7 @@
 //! proxies do to them.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use oss_append::emulator::{
     Action, Emulator, EmulatorBuilder, ErrorAnswer, Fault, Late, Operation, Pipelining, Rest,
@@ -65,7 +66,7 @@ impl Connection {
                 return Some(answer);
             }
             // An end or a reset.
-            if !matches!(self.stream.read_buf(&mut self.bytes).await, Ok(1..)) {
+            if !matches!(soon(self.stream.read_buf(&mut self.bytes)).await, Ok(1..)) {
                 return None;
             }
         }
@@ -120,18 +121,35 @@ fn carried_out(emulator: &Emulator) -> Vec<(Option<u64>, Option<u16>)> {
     requests.iter().map(|r| (r.position, r.status)).collect()
 }
 
+/// Waits for something, and fails where it would wait for ever.
+async fn soon<T>(something: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(Duration::from_secs(60), something);
+    waited.await.expect("it never comes")
+}
+
 /// Waits until the object has this length.
 async fn grown(emulator: &Emulator, length: u64) {
-    while emulator.length(BUCKET, "k") != Some(length) {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while emulator.length(BUCKET, "k") != Some(length) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 /// Releases what is held, when it is.
 async fn release(emulator: &Emulator) {
-    while emulator.release().await == 0 {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while emulator.release().await == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// Waits until requests have come.
+async fn received(emulator: &Emulator, requests: usize) {
+    soon(emulator.wait_for(|received| received.len() == requests)).await;
 }
 
 #[tokio::test]
@@ -338,7 +356,7 @@ async fn requests_at_once_overtake_a_slow_one_and_wait_for_its_answer() {
     let done = |requests: &[oss_append::emulator::RequestRecord]| {
         requests.iter().filter(|r| r.status == Some(200)).count() == 2
     };
-    emulator.wait_for(done).await;
+    soon(emulator.wait_for(done)).await;
     assert_eq!(stored(&emulator, "k"), "22");
     release(&emulator).await;
     assert_eq!(connection.all_answers().await, ["200 4", "200 2", "200 1"]);
@@ -434,12 +452,15 @@ async fn nothing_is_left_of_a_connection_that_its_client_gave_up() {
     let (emulator, client) = start(stall).await;
     let before = alive();
     let connection = send(&client, appends([0])).await;
-    emulator.wait_for(|requests| requests.len() == 1).await;
+    received(&emulator, 1).await;
     assert!(alive() > before);
     drop(connection);
-    while alive() > before {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while alive() > before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -490,7 +511,7 @@ async fn so_many_requests_are_at_work_at_once_and_the_others_wait() {
     let (emulator, client) = start(builder.fault(hold)).await;
     let requests = (0..MOST + 6).map(|number| append(&format!("k{number}"), 0, b"x"));
     let mut connection = send(&client, requests).await;
-    emulator.wait_for(|requests| requests.len() == MOST).await;
+    received(&emulator, MOST).await;
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }
@@ -520,7 +541,7 @@ async fn a_server_ends_with_requests_at_once_under_way() {
         let mut stalled = send(&client, appends([0])).await;
         assert_eq!(stalled.answer().await.unwrap(), "200 1");
         stalled.send(&client, appends([1])).await;
-        emulator.wait_for(|requests| requests.len() == 2).await;
+        received(&emulator, 2).await;
         emulator.shutdown().await;
         assert_eq!(idle.answers().await, [""; 0]);
         assert_eq!(stalled.answers().await, [""; 0]);
