@@ -23,8 +23,8 @@ pub enum Pipelining {
     /// that a fault [delays](super::Action::Delay) is carried out behind those that follow it.
     /// Node.js does this.
     AtOnce,
-    /// As [`AtOnce`](Self::AtOnce), but each is answered as soon as it is done. Nobody can tell
-    /// which answer belongs to which request.
+    /// As [`AtOnce`](Self::AtOnce), but each is answered as soon as it is done. A client that
+    /// counts the answers off takes some for those of other requests.
     Swapped,
     /// One at a time. When another one comes meanwhile, the connection is closed without an
     /// answer; the one at work is carried out, the other is not. Bun does this.

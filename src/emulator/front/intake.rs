@@ -119,31 +119,25 @@ impl Intake {
         let (mut answer, pipe) = tokio::io::split(near);
         let allowed = if last { 1 } else { u64::MAX };
         let link = Arc::new(Link::new(self.over.clone(), allowed));
-        requests.spawn({
-            let (shared, link, stop) = (
-                Arc::clone(&self.shared),
-                Arc::clone(&link),
-                self.stop.clone(),
-            );
-            async move {
-                connection::serve(&shared, &link, far, true, &stop).await;
-            }
+        let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
+        let control = Arc::clone(&link);
+        requests.spawn(async move {
+            connection::serve(&shared, &control, far, true, &stop).await;
         });
         let due = self.due.clone();
         requests.spawn(async move {
             let mut first = BytesMut::with_capacity(1024);
             // A pipe does not fail.
             let _ = answer.read_buf(&mut first).await;
+            let begun = Due {
+                number,
+                link,
+                first,
+                answer,
+                slot,
+            };
             // Nobody takes it when the connection is gone.
-            let _ = due
-                .send(Due {
-                    number,
-                    link,
-                    first,
-                    answer,
-                    slot,
-                })
-                .await;
+            let _ = due.send(begun).await;
         });
         pipe
     }
