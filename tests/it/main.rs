@@ -25,6 +25,7 @@ mod drop;
 mod emulator;
 mod end_to_end;
 mod failure;
+mod fallback;
 mod flush;
 mod holes;
 mod in_order;

@@ -15,8 +15,12 @@ use tokio::time::Instant;
 
 use crate::values::locks::MutexExt as _;
 
-/// How often it has to go wrong.
+/// How often it has to go wrong, without a success of requests that were sent together in between.
 const MOST_STRIKES: u32 = 3;
+
+/// How often another order has to be seen. Successes in between say nothing: the order is another only
+/// where one request takes longer than the next.
+const MOST_MISORDERED: u32 = 2;
 
 /// How long requests are sent one at a time then.
 pub(super) const REST: Duration = Duration::from_secs(300);
@@ -32,6 +36,7 @@ pub(super) struct Pipelining {
 #[derive(Debug, Default)]
 struct State {
     strikes: u32,
+    misordered: u32,
     /// Nothing has gone well since it last went wrong.
     is_down: bool,
     rests_until: Option<Instant>,
@@ -44,8 +49,11 @@ impl Pipelining {
         let now = Instant::now();
         if state.rests_until.is_some_and(|end| end <= now) {
             // Once more is enough to rest again.
-            state.rests_until = None;
-            state.strikes = MOST_STRIKES - 1;
+            *state = State {
+                strikes: MOST_STRIKES - 1,
+                misordered: MOST_MISORDERED - 1,
+                ..State::default()
+            };
         }
         state.rests_until.is_some()
     }
@@ -61,14 +69,23 @@ impl Pipelining {
         self.state.locked().is_down = false;
     }
 
-    /// Requests that were sent together have gone wrong, as `what` says.
+    /// Requests that were sent together got no answers, as `what` says.
     pub(super) fn failed(&self, what: &str) {
+        self.note(what, |state| state.strikes += 1);
+    }
+
+    /// Requests that were sent together were carried out or answered in another order.
+    pub(super) fn misordered(&self, what: &str) {
+        self.note(what, |state| state.misordered += 1);
+    }
+
+    fn note(&self, what: &str, count: impl FnOnce(&mut State)) {
         let mut state = self.state.locked();
         if std::mem::replace(&mut state.is_down, true) || state.rests_until.is_some() {
             return;
         }
-        state.strikes += 1;
-        if state.strikes < MOST_STRIKES {
+        count(&mut state);
+        if state.strikes < MOST_STRIKES && state.misordered < MOST_MISORDERED {
             return;
         }
         state.rests_until = Instant::now().checked_add(REST);
@@ -109,6 +126,16 @@ mod tests {
         fail(&pipelining);
         fail(&pipelining);
         assert!(!pipelining.rests());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_order_is_not_made_good_by_a_success() {
+        let pipelining = Pipelining::default();
+        pipelining.misordered("a test");
+        pipelining.worked();
+        assert!(!pipelining.rests());
+        pipelining.misordered("a test");
+        assert!(pipelining.rests());
     }
 
     #[tokio::test(start_paused = true)]

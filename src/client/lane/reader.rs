@@ -84,13 +84,14 @@ impl Seen {
         };
         let is_success = (200..300).contains(&status);
         if is_success && next.is_some_and(|next| next != sent.end) {
-            pipelining.failed("an answer belongs to another append");
+            pipelining.misordered("an answer belongs to another append");
         } else if is_success && sent.is_behind {
             pipelining.worked();
         } else if is_success {
             pipelining.worked_alone();
         } else if sent.is_behind && self.succeeded && is_mismatch(body) {
-            pipelining.failed("an append was carried out before the one that was sent before it");
+            pipelining
+                .misordered("an append was carried out before the one that was sent before it");
         }
         self.answers += 1;
         self.succeeded = is_success;

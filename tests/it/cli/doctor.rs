@@ -370,3 +370,29 @@ async fn a_target_that_cannot_be_is_2() {
         assert!(ended.stderr.contains(target), "{}", ended.stderr);
     }
 }
+
+#[tokio::test]
+async fn an_endpoint_that_takes_one_append_at_a_time_is_no_problem_and_told() {
+    let builder = Emulator::builder().bucket("bucket");
+    let delay = Fault::new(
+        Operation::AppendObject,
+        Action::Delay(Duration::from_millis(5)),
+    );
+    let builder = builder.pipelining(oss_append::emulator::Pipelining::Unanswered);
+    let emulator = builder.fault(delay.forever()).start().await.unwrap();
+    let report = doctor(&emulator, &["--write", "--json"]).await;
+    let report = report.expect(0).json();
+    let pipelining = &report["pipelining"];
+    assert_eq!(pipelining["taken"], false, "{pipelining}");
+    assert!(
+        pipelining["reason"]
+            .as_str()
+            .unwrap()
+            .contains("connection")
+    );
+    assert_eq!(pipelining["recommended_max_in_flight"], json!(null));
+    assert_eq!(report["permissions"]["seal"], "allowed");
+    assert_clean(&emulator);
+    let told = text(&emulator, &["--write"], 0).await;
+    assert!(told.contains("one append at a time only: "), "{told}");
+}
