@@ -52,7 +52,7 @@ impl<S: AppendStore> Driver<S> {
             window,
             options: &self.options,
             counters: &self.counters,
-            progress: None,
+            sent: Sent::default(),
             trip: None,
             is_over: false,
         };
@@ -72,6 +72,7 @@ impl<S: AppendStore> Driver<S> {
                     if lane.is_none() && self.options.rules.max_in_flight > 1 {
                         lane = store.lane(&object);
                         runner.counters.note_lane(lane.is_some());
+                        runner.sent = Sent::default();
                     }
                     match &mut lane {
                         Some(lane) => {
@@ -152,8 +153,8 @@ struct Runner<'a, W: WindowAccess> {
     window: &'a mut W,
     options: &'a Arc<AppenderOptions>,
     counters: &'a Arc<Counters>,
-    /// How far the appends have come that are under way together.
-    progress: Option<Progress>,
+    /// What was sent on the present lane.
+    sent: Sent,
     /// How the last request went by the clock, until the engine is told.
     trip: Option<Trip>,
     is_over: bool,
@@ -250,11 +251,14 @@ impl<W: WindowAccess> Runner<'_, W> {
         creates: bool,
     ) -> Sending {
         // One for all, since those behind do not move before the first.
-        let progress = self.progress.get_or_insert_default().clone();
+        let progress = self.sent.progress.get_or_insert_default().clone();
+        let before = self.sent.bytes;
+        self.sent.bytes += body.len();
         let answer = lane.append(self.request(position, &body, creates, &progress));
         let keeper = Apart {
             origin: self.options.origin,
             patience: self.decide(|moment| moment.patience()),
+            before,
             trip: None,
         };
         Sending {
@@ -349,7 +353,17 @@ impl Sending {
 struct Apart {
     origin: Instant,
     patience: Duration,
+    /// How many bytes were sent before it on its lane.
+    before: u64,
     trip: Option<Trip>,
+}
+
+/// What was sent on one lane.
+#[derive(Default)]
+struct Sent {
+    bytes: u64,
+    /// How far all of it has come.
+    progress: Option<Progress>,
 }
 
 impl Timekeeper for Apart {
@@ -364,7 +378,8 @@ impl Timekeeper for Apart {
     }
 
     fn ended(&mut self, trip: Trip) {
-        self.trip = Some(trip);
+        let moved = trip.moved.saturating_sub(self.before);
+        self.trip = Some(Trip { moved, ..trip });
     }
 }
 

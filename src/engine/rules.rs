@@ -41,7 +41,7 @@ impl Default for Rules {
             evidence: Evidence::default(),
             verify_creator: false,
             settles_in_place: false,
-            max_in_flight: defaults::MAX_IN_FLIGHT,
+            max_in_flight: defaults::max_in_flight(),
         }
     }
 }

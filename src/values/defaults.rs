@@ -80,3 +80,20 @@ pub const MAX_FAILED_KEYS: usize = 10_000;
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// [`MAX_IN_FLIGHT`], or what the tests of this package ask for, to run all of them with more.
+pub(crate) fn max_in_flight() -> u16 {
+    #[cfg(feature = "internals")]
+    {
+        static ASKED: std::sync::OnceLock<Option<u16>> = std::sync::OnceLock::new();
+        let asked = || {
+            std::env::var("OSS_APPEND_INTERNALS_MAX_IN_FLIGHT")
+                .ok()?
+                .parse()
+                .ok()
+        };
+        ASKED.get_or_init(asked).unwrap_or(MAX_IN_FLIGHT)
+    }
+    #[cfg(not(feature = "internals"))]
+    MAX_IN_FLIGHT
+}

@@ -273,7 +273,7 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
             buffer_capacity,
             flush_mode: self.flush_mode,
             seal: self.seal,
-            max_in_flight: defaults::MAX_IN_FLIGHT,
+            max_in_flight: 1,
             max_group: u64::MAX,
             keep_memory: KEEP_MEMORY,
             observer: None,

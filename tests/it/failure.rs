@@ -165,16 +165,19 @@ async fn a_transfer_that_moves_is_not_cut_and_counts_as_progress() {
 
 #[tokio::test(start_paused = true)]
 async fn moving_no_further_than_before_is_no_progress() {
-    let store = SimStore::new();
-    let mut writer = writer(&store).open().await.unwrap();
-    for _ in 0..100 {
-        store.fault(Fault::lost_request().moving(3, 5 * SEC));
+    for window in [1, 4] {
+        let store = SimStore::new();
+        let builder = writer(&store).max_in_flight(window);
+        let mut writer = builder.open().await.unwrap();
+        for _ in 0..100 {
+            store.fault(Fault::lost_request().moving(3, 5 * SEC));
+        }
+        writer.write_all(b"slow").await.unwrap();
+        let start = Instant::now();
+        let error = ours(writer.shutdown().await.unwrap_err());
+        assert!(matches!(error.kind(), ErrorKind::RetriesExhausted { .. }));
+        assert!(start.elapsed() <= 150 * SEC, "{:?}", start.elapsed());
     }
-    writer.write_all(b"slow").await.unwrap();
-    let start = Instant::now();
-    let error = ours(writer.shutdown().await.unwrap_err());
-    assert!(matches!(error.kind(), ErrorKind::RetriesExhausted { .. }));
-    assert!(start.elapsed() <= 150 * SEC, "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -168,8 +168,7 @@ impl Examination {
         self.report.permissions.tag = self.judge(tagged.map(drop), "oss:PutObjectTagging");
         let length = self.measure_upload().await;
         let length = self.try_two_in_flight(length).await;
-        let sealed = self.client.seal_append_object(&self.probe, length).send();
-        let sealed = sealed.await.map(drop);
+        let sealed = self.seal(length).await;
         self.report.permissions.seal = self.judge(sealed, "oss:SealAppendObject");
     }
 
@@ -248,6 +247,24 @@ impl Examination {
         }
         self.pipelining(None);
         length
+    }
+
+    /// An append that was not answered may land until now.
+    async fn seal(&self, mut length: u64) -> Result<(), Error> {
+        loop {
+            let sealed = self.client.seal_append_object(&self.probe, length).send();
+            let error = match sealed.await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            let is = error
+                .service_error()
+                .and_then(|answer| answer.next_append_position);
+            match is {
+                Some(is) if is > length => length = is,
+                _ => return Err(error),
+            }
+        }
     }
 
     fn pipelining(&mut self, reason: Option<String>) {
