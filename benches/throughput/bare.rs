@@ -1,6 +1,8 @@
 //! The floor: a loop of POSTs of bodies that are ready, by the same HTTP client, with nothing else:
 //! no signature, no checksum, no buffer, no second try.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use reqwest::Client;
 
@@ -91,4 +93,22 @@ pub(crate) async fn copy_to_nowhere(ground: Ground, bytes: u64) -> Measured {
         .await
         .unwrap();
     timer.stop(bytes)
+}
+
+/// Sends records one after the other. The time is that of one, of which so many percent take no
+/// longer.
+pub(crate) async fn latency(ground: Ground, record: usize, percent: usize) -> Measured {
+    let (client, url) = connected(&ground).await;
+    let records = ground.bytes(128 * record as u64).div_ceil(record as u64);
+    let data = Bytes::from(produce::piece(record));
+    let timer = Timer::start();
+    let mut took = Vec::new();
+    for number in 0..records {
+        let sent = Instant::now();
+        append(&client, &url, number * record as u64, data.clone()).await;
+        took.push(sent.elapsed());
+    }
+    timer
+        .stop(records * record as u64)
+        .instead(produce::percentile(took, percent))
 }

@@ -55,6 +55,11 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(objects());
     cases.extend(grid());
     cases.extend(ahead());
+    cases.extend(by_lane());
+    cases.push(slow_and_far());
+    cases.extend(latency());
+    #[cfg(unix)]
+    cases.extend(through_proxies());
     cases
 }
 
@@ -189,6 +194,82 @@ fn ahead() -> impl Iterator<Item = Case> {
     })
 }
 
+/// What the lane costs where the round trip does not count.
+fn by_lane() -> [Case; 3] {
+    let lane = |size: usize| ours::ahead(size as u64, 2);
+    let write = |bytes, size| {
+        Run::new("this crate, 2 at a time", move |ground| {
+            ours::write(ground, lane(size), Producer::Ready, bytes, PIECE)
+        })
+    };
+    [
+        Case::new(
+            "lane: 64 KiB writes, appends of 8 MiB",
+            Link::LOOPBACK,
+            write(GIB, APPEND),
+        )
+        .against(bare(GIB, APPEND).goal(1.10))
+        .against(bulk(GIB, APPEND)),
+        Case::new(
+            "lane: write_bytes of 1 MiB, appends of 8 MiB",
+            Link::LOOPBACK,
+            Run::new("this crate, 2 at a time", move |ground| {
+                ours::write_bytes(ground, lane(APPEND), GIB, MIB as usize)
+            }),
+        )
+        .against(bare(GIB, APPEND).goal(1.0))
+        .against(bulk_bytes(GIB, MIB as usize)),
+        Case::new(
+            "lane: appends of 64 KiB",
+            Link::LOOPBACK,
+            write(512 * MIB, PIECE),
+        )
+        .against(bare(512 * MIB, PIECE).goal(1.15))
+        .against(bulk(512 * MIB, PIECE)),
+    ]
+}
+
+/// The defaults but for the window.
+fn slow_and_far() -> Case {
+    const BYTES: u64 = 64 * MIB;
+    let link = Link::of_megabits(100, 100);
+    let run = |name: &str, appends| {
+        Run::new(name, move |ground| {
+            let options = ours::window(appends);
+            ours::write(ground, options, Producer::Ready, BYTES, PIECE)
+        })
+    };
+    Case::new(
+        format!("ahead: defaults, {link}"),
+        link,
+        run("this crate, 4 at a time", 4),
+    )
+    .against(run("one at a time", 1))
+    .against(Run::new("one POST of all", move |ground| {
+        bare::post(ground, BYTES, BYTES as usize)
+    }))
+}
+
+/// How long a record is on its way in a steady stream: the time is that of the median record, or of
+/// the slowest but one in a hundred.
+fn latency() -> [Case; 2] {
+    let link = Link::new(20, 1);
+    [("median", 50), ("99 %", 99)].map(|(name, percent)| {
+        let run = |name: &str, appends| {
+            Run::new(name, move |ground| ours::latency(ground, appends, percent))
+        };
+        Case::new(
+            format!("latency: records of 1 KiB each ms, no linger, {link}: {name}"),
+            link,
+            run("this crate, 32 at a time", 32),
+        )
+        .against(run("one at a time", 1))
+        .against(Run::new("a POST of one record", move |ground| {
+            bare::latency(ground, 1024, percent)
+        }))
+    })
+}
+
 /// The same appends to one object and to many, and records as they come with the defaults, where
 /// the same memory for more objects makes smaller appends.
 fn objects() -> [Case; 2] {
@@ -220,4 +301,35 @@ fn objects() -> [Case; 2] {
         .against(default(1))
         .against(default(1000)),
     ]
+}
+
+/// The link is between the contestant and the proxy.
+#[cfg(unix)]
+fn through_proxies() -> impl Iterator<Item = Case> {
+    use crate::proxies::{self, Proxy};
+
+    const BYTES: u64 = 128 * MIB;
+    let link = Link::new(50, 1);
+    let run = move |name: String, proxy: Option<Proxy>| {
+        Run::new(name, move |ground| {
+            let options = ours::ahead(MIB, 16);
+            proxies::write_through(ground, link, proxy, options, BYTES, PIECE)
+        })
+    };
+    let there = Proxy::ALL.into_iter().filter(|proxy| {
+        let found = proxy.program().is_some();
+        if !found {
+            eprintln!("skipped: {} is not installed", proxy.name());
+        }
+        found
+    });
+    there.map(move |proxy| {
+        let name = proxy.name();
+        Case::new(
+            format!("through {name}: appends of 1 MiB, 16 at a time, behind {link}"),
+            Link::LOOPBACK,
+            run(format!("through {name}"), Some(proxy)),
+        )
+        .against(run("direct".into(), None).goal(1.05))
+    })
 }

@@ -15,6 +15,8 @@ mod many;
 mod numbers;
 mod ours;
 mod produce;
+#[cfg(unix)]
+mod proxies;
 
 use std::process::ExitCode;
 

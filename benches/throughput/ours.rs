@@ -1,5 +1,7 @@
 //! This crate as a contestant.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use oss_append::credentials::StaticCredentials;
 use oss_append::{OssAppendWriter, OssAppendWriterBuilder, OssClient};
@@ -8,7 +10,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::contest::{BUCKET, Ground, Measured, Timer};
 use crate::produce::{self, Producer};
 
-type Builder = OssAppendWriterBuilder<OssClient>;
+pub(crate) type Builder = OssAppendWriterBuilder<OssClient>;
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -29,6 +31,11 @@ pub(crate) fn ahead(size: u64, appends: u16) -> impl Fn(Builder) -> Builder + Co
             .max_in_flight(appends)
             .buffer_capacity((u64::from(appends) + 1) * size.max(MIB))
     }
+}
+
+/// The defaults, and so many appends under way at a time.
+pub(crate) fn window(appends: u16) -> impl Fn(Builder) -> Builder + Copy {
+    move |builder| builder.max_in_flight(appends)
 }
 
 pub(crate) fn defaults(builder: Builder) -> Builder {
@@ -108,4 +115,34 @@ pub(crate) async fn copy_from(ground: Ground, bytes: u64) -> Measured {
     writer.copy_from(&mut file).await.unwrap();
     writer.shutdown().await.unwrap();
     timer.stop(bytes)
+}
+
+/// Writes a record of 1 KiB each millisecond. The time is that of a record until it is durable, of
+/// which so many percent take no longer.
+pub(crate) async fn latency(ground: Ground, appends: u16, percent: usize) -> Measured {
+    const RECORD: usize = 1024;
+    let options = |builder: Builder| builder.max_in_flight(appends).linger(Duration::ZERO);
+    let mut writer = open(&ground, options).await;
+    let records = ground.bytes(4096 * RECORD as u64) / RECORD as u64;
+    let data = Bytes::from(produce::piece(RECORD));
+    let timer = Timer::start();
+    let mut ticks = tokio::time::interval(Duration::from_millis(1));
+    let mut waits = Vec::new();
+    for _ in 0..records {
+        ticks.tick().await;
+        let receipt = writer.enqueue(data.clone()).await.unwrap();
+        let accepted = Instant::now();
+        waits.push(tokio::spawn(async move {
+            receipt.written().await.unwrap();
+            accepted.elapsed()
+        }));
+    }
+    let mut took = Vec::new();
+    for wait in waits {
+        took.push(wait.await.unwrap());
+    }
+    writer.shutdown().await.unwrap();
+    timer
+        .stop(records * RECORD as u64)
+        .instead(produce::percentile(took, percent))
 }

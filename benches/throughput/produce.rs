@@ -73,3 +73,9 @@ pub(crate) async fn file(bytes: u64) -> (File, u64) {
     file.rewind().await.unwrap();
     (file, blocks << 20)
 }
+
+/// The time that so many percent do not exceed.
+pub(crate) fn percentile(mut times: Vec<Duration>, percent: usize) -> Duration {
+    times.sort_unstable();
+    times[(times.len() * percent / 100).min(times.len() - 1)]
+}

@@ -146,11 +146,24 @@ impl World {
     fn answer(&mut self) -> Result<AppendAnswer, Error> {
         if !self.lane_broken && self.lane.len() > 1 && self.fault() {
             self.unknown = true;
-            // All are begun at once, and some other is done first.
             let other = self.rng.usize(1..self.lane.len());
-            if self.lane[other].1.is_none() {
-                let sent = self.lane[other].0.clone();
-                self.lane[other].1 = Some(self.apply(&sent));
+            match self.rng.u8(..4) {
+                // All are begun at once, and some other is done first.
+                0 | 1 => self.carry_out(other),
+                // Their answers are exchanged.
+                2 => {
+                    self.carry_out(0);
+                    self.carry_out(other);
+                    let first = self.lane[0].1.take();
+                    self.lane[0].1 = std::mem::replace(&mut self.lane[other].1, first);
+                }
+                // A later one is refused ahead of the first, and the connection closed.
+                _ => {
+                    self.carry_out(0);
+                    self.lane_broken = true;
+                    self.lane.pop_front();
+                    return Err(service(408, ""));
+                }
             }
         }
         let Some((sent, done)) = self.lane.pop_front() else {
@@ -174,6 +187,14 @@ impl World {
         let broke = answer.as_ref().err();
         self.lane_broken = broke.is_some_and(|error| error.service_error().is_none());
         answer
+    }
+
+    /// Carries out a request on the lane, unless it has been.
+    fn carry_out(&mut self, number: usize) {
+        if self.lane[number].1.is_none() {
+            let sent = self.lane[number].0.clone();
+            self.lane[number].1 = Some(self.apply(&sent));
+        }
     }
 
     fn append(&mut self, sent: Sent) -> Result<AppendAnswer, Error> {

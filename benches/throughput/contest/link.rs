@@ -25,9 +25,13 @@ impl Link {
     };
 
     pub(crate) const fn new(round_trip_ms: u64, gigabits: u64) -> Self {
+        Self::of_megabits(round_trip_ms, gigabits * 1000)
+    }
+
+    pub(crate) const fn of_megabits(round_trip_ms: u64, megabits: u64) -> Self {
         Self {
             round_trip: Duration::from_millis(round_trip_ms),
-            bandwidth: gigabits * 1_000_000_000,
+            bandwidth: megabits * 1_000_000,
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod child;
 mod link;
+pub(crate) mod relay;
 mod report;
 mod server;
 mod sink;
