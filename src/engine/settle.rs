@@ -116,6 +116,7 @@ impl Moment<'_> {
 
     fn attempt(&mut self, number: usize) -> Action {
         let creates = number == 0 && self.creates();
+        self.window.mixed_up &= number > 0;
         let position = self.engine.given.position + self.window.len_before(number);
         let Some(flight) = self.window.get_mut(number) else {
             return Action::Done(Ok(()));
@@ -193,9 +194,10 @@ impl Moment<'_> {
                 self.engine.appends = self.engine.appends.map(|appends| appends + more);
                 self.engine.remember_tag(answer.etag);
             }
-            // What is before it has failed, or been lost: the look tells of both.
-            Answered::Wrong if number > 0 => {}
+            // What is before it has failed, or been lost, or it belongs to another: the look tells.
+            Answered::Wrong if number > 0 => self.window.mix_up(),
             Answered::Wrong if self.is_of_another(&answer) => {
+                self.window.mix_up();
                 self.cannot_be_judged(number, "it belongs to another append", answer.request_id);
             }
             Answered::Unproven => {
@@ -235,14 +237,14 @@ impl Moment<'_> {
     fn append_failed(&mut self, number: usize, error: Error) {
         let asked = error.service_error().and_then(|answer| answer.retry_after);
         self.note_wish(asked);
-        let is_last = self.window.under_way() == 0;
+        let (is_last, mixed_up) = (self.window.under_way() == 0, self.window.mixed_up);
         let Some(flight) = self.window.get_mut(number) else {
             return;
         };
         let recovery = recovery(&error);
         if !matches!(recovery, Recovery::Reconcile | Recovery::RefusedBetween) {
             // OSS has said that this attempt was not applied.
-            flight.in_doubt = flight.was_in_doubt;
+            flight.in_doubt = flight.was_in_doubt || mixed_up;
         }
         if number > 0 {
             // It was sent behind one that has failed. The look tells of both.

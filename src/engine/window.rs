@@ -48,6 +48,8 @@ pub(crate) struct Window {
     wanted: StreamPosition,
     /// What is not durable has been taken back.
     taken: bool,
+    /// The answers to those under way cannot be told apart.
+    pub(super) mixed_up: bool,
 }
 
 /// Bytes that were settled together.
@@ -197,6 +199,17 @@ impl Window {
         // failed, the next in number is one of them.
         before.all(|flight| !flight.was_in_doubt)
             && (self.get(sent)).is_some_and(|next| !next.in_doubt && !next.look)
+    }
+
+    /// An answer belongs to another append than to the one whose turn it was: nobody knows any more
+    /// what the others said of which.
+    pub(super) fn mix_up(&mut self) {
+        self.mixed_up = true;
+        let sent = self
+            .flights
+            .iter_mut()
+            .filter(|flight| flight.first_attempt.is_some());
+        sent.for_each(|flight| flight.in_doubt = true);
     }
 
     /// How many bytes are before a flight, as they are stored.

@@ -337,6 +337,36 @@ fn answers_that_are_exchanged_on_the_way_make_it_look() {
 }
 
 #[test]
+fn a_refusal_that_may_be_anothers_takes_no_doubt_away() {
+    let mut row = Row::on("hello ")
+        .ahead(3)
+        .offers("world")
+        .offers("!!")
+        .settles("xyz")
+        .appends(6, "world")
+        .appends(11, "!!")
+        .appends(13, "xyz")
+        .awaits()
+        .append_fails(mismatch(13))
+        .awaits()
+        // The answers to the second and the third are exchanged.
+        .answered("hello ~~~~~~~xyz")
+        .awaits()
+        .append_fails(mismatch(13))
+        .looks()
+        .shows("hello ~~~~~~~xyz")
+        .reads(6..16)
+        .brings("~~~~~~~xyz");
+    let error = row.failure();
+    assert_eq!(error.landed(), Some(Landed::InDoubt));
+    let ErrorKind::Conflict(conflict) = error.kind() else {
+        panic!("{error}");
+    };
+    assert_eq!(conflict.apart, vec![Range { start: 13, end: 16 }]);
+    row.has_durable(0).gives_back("world!!xyz", 10);
+}
+
+#[test]
 fn one_at_a_time_it_stays_where_more_could_mislead() {
     let shared = Row::on("hello ").shared();
     let without_crc = Row::on("hello ").with(|rules| rules.evidence = Evidence::Length);
