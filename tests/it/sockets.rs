@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures::stream::{self, StreamExt};
-use oss_append::emulator::{Action, Emulator, ErrorAnswer, Fault, Late, Operation};
+use oss_append::emulator::{
+    Action, Emulator, EmulatorBuilder, ErrorAnswer, Fault, Late, Operation, Pipelining, Rest,
+};
 use oss_append::{
     Backoff, Checkpoint, Error, ErrorKind, Landed, OssAppendWriter, OssAppendWriterBuilder,
     OssClient,
@@ -534,6 +536,8 @@ struct Chaos {
     attempt_timeout: Duration,
     delivery_timeout: Duration,
     max_in_flight: u16,
+    /// Not through the proxy.
+    direct: bool,
 }
 
 /// What somebody else appends, and no writer of these tests.
@@ -544,7 +548,23 @@ async fn run(seed: u64, http: reqwest::Client) -> Outcome {
 }
 
 async fn run_ahead(seed: u64, http: reqwest::Client) -> Outcome {
-    let mut chaos = Chaos::new(seed, http).await;
+    let mut rng = Rng::with_seed(seed);
+    let mut server = Emulator::builder();
+    // Of the proxy, each request has a connection of its own to the server.
+    let direct = rng.bool();
+    if direct {
+        server = server.pipelining(match rng.u8(..6) {
+            0 => Pipelining::AtOnce,
+            1 => Pipelining::Swapped,
+            2 => Pipelining::Unanswered,
+            _ => Pipelining::InOrder,
+        });
+        if rng.u8(..4) == 0 {
+            server = server.max_requests_per_connection(rng.u64(1..10));
+        }
+    }
+    let mut chaos = Chaos::of(server, seed, http).await;
+    chaos.direct = direct;
     chaos.max_in_flight = chaos.rng.u16(2..9);
     live(chaos).await
 }
@@ -565,7 +585,11 @@ async fn live(mut chaos: Chaos) -> Outcome {
 
 impl Chaos {
     async fn new(seed: u64, http: reqwest::Client) -> Self {
-        let emulator = start().await;
+        Self::of(Emulator::builder(), seed, http).await
+    }
+
+    async fn of(server: EmulatorBuilder, seed: u64, http: reqwest::Client) -> Self {
+        let emulator = server.bucket("bucket").start().await.unwrap();
         let proxy = Proxy::start(&emulator).await;
         Self {
             rng: Rng::with_seed(seed),
@@ -578,6 +602,7 @@ impl Chaos {
             attempt_timeout: 300 * MS,
             delivery_timeout: 10 * SEC,
             max_in_flight: 1,
+            direct: false,
         }
     }
 
@@ -625,7 +650,11 @@ impl Chaos {
             if rng.f64() >= chance && !(hopeless && lucky == 0) {
                 return Fate::Pass;
             }
-            let fate = fate(method, &mut rng);
+            let fate = match fate(method, &mut rng) {
+                // Where others append too, a refusal because of the position is believed.
+                Fate::Twice if shared => return Fate::Pass,
+                fate => fate,
+            };
             if fate.stalls() {
                 if stalls == 0 {
                     return Fate::cut(0, End::Close);
@@ -637,7 +666,10 @@ impl Chaos {
     }
 
     fn builder(&mut self) -> OssAppendWriterBuilder<OssClient> {
-        let client = self.emulator.client().endpoint(self.proxy.url());
+        let client = match self.direct {
+            true => self.emulator.client(),
+            false => self.emulator.client().endpoint(self.proxy.url()),
+        };
         let client = match self.max_in_flight {
             1 => client.http_client(self.http.clone()),
             // Lanes need a client that knows how it connects.
@@ -1015,7 +1047,7 @@ fn operation(rng: &mut Rng) -> Operation {
 /// Any trouble of the server that a writer has to survive.
 fn action(rng: &mut Rng) -> Action {
     let failed = || ErrorAnswer::new(500);
-    match rng.u8(..21) {
+    match rng.u8(..25) {
         0 => Action::Drop,
         1 => Action::DropAnswer,
         2 => Action::ApplyLate(Late::Release),
@@ -1036,6 +1068,10 @@ fn action(rng: &mut Rng) -> Action {
         17 => Action::Truncate(rng.u64(..200)),
         18 => Action::BadGateway,
         19 => Action::BadGatewayAfter,
+        20 => Action::GatewayTimeout(Late::After(rng.u32(..30) * MS)),
+        21 => Action::Close([Rest::Drop, Rest::Apply, Rest::Answer][rng.usize(..3)]),
+        22 => Action::RefuseEarly(failed()),
+        23 => Action::RequestTimeout,
         _ => Action::Delay(rng.u32(..30) * MS),
     }
 }
@@ -1051,7 +1087,7 @@ fn fate(method: &str, rng: &mut Rng) -> Fate {
         End::Stall,
     ];
     let end = ends[rng.usize(..ends.len())];
-    match rng.u8(..8) {
+    match rng.u8(..9) {
         0 | 1 => Fate::lost(rng.usize(..2000), end),
         2 | 3 => Fate::cut(rng.usize(..300), end),
         4 => Fate::cut(usize::MAX, End::Close),
@@ -1065,6 +1101,7 @@ fn fate(method: &str, rng: &mut Rng) -> Fate {
                 _ => Fate::instead(page, End::Keep),
             }
         }
+        7 if method == "POST" => Fate::Twice,
         _ => Fate::changed(|_| page("502 Bad Gateway", ""), End::Close),
     }
 }

@@ -36,6 +36,8 @@ pub enum Fate {
     },
     /// The server does it. Its answer comes byte by byte.
     Trickle,
+    /// The server gets it twice, and its second answer gets through.
+    Twice,
     /// The server does not see it. This is answered again and again, until the client leaves.
     Endless(Vec<u8>),
 }
@@ -243,6 +245,11 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> Result<()> {
                 let mut answer = change(forward(shared, &client, &head, &body).await?);
                 answer.truncate(keep);
                 (answer, end)
+            }
+            Fate::Twice => {
+                let body = read_body(&mut client, &mut rest, length).await?;
+                forward(shared, &client, &head, &body).await?;
+                (forward(shared, &client, &head, &body).await?, End::Keep)
             }
             Fate::Trickle => {
                 let body = read_body(&mut client, &mut rest, length).await?;
