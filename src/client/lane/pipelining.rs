@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::dispatcher::{self, Dispatch};
 
 use crate::values::locks::MutexExt as _;
 
@@ -28,9 +29,20 @@ pub(super) const REST: Duration = Duration::from_secs(300);
 /// A connection that has answered so many requests ends for other reasons.
 pub(super) const MANY_ANSWERS: u64 = 16;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pipelining {
     state: Mutex<State>,
+    /// Who listened when the client was made: what writers do is logged nowhere.
+    listener: Dispatch,
+}
+
+impl Default for Pipelining {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            listener: dispatcher::get_default(Dispatch::clone),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -90,22 +102,69 @@ impl Pipelining {
         }
         state.rests_until = Instant::now().checked_add(REST);
         drop(state);
-        tracing::warn!(
-            reason = what,
-            "several appends at a time do not get through, one at a time does: the next {} s it is \
-             one",
-            REST.as_secs()
-        );
+        dispatcher::with_default(&self.listener, || {
+            tracing::warn!(
+                target: "oss_append::delivery",
+                reason = what,
+                "several appends at a time do not get through, and one does: it is one at a time for \
+                 {} s",
+                REST.as_secs()
+            );
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing::Metadata;
+    use tracing::span::{Attributes, Id, Record};
+
     use super::*;
 
     fn fail(pipelining: &Pipelining) {
         pipelining.failed("a test");
         pipelining.worked_alone();
+    }
+
+    /// Counts events.
+    struct Listener(Arc<AtomicUsize>);
+
+    impl tracing::Subscriber for Listener {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            if event.metadata().target() == "oss_append::delivery" {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_listened_when_it_was_made_is_told_once() {
+        let told = Arc::new(AtomicUsize::new(0));
+        let listener = Dispatch::new(Listener(Arc::clone(&told)));
+        let pipelining = dispatcher::with_default(&listener, Pipelining::default);
+        for _ in 0..10 {
+            fail(&pipelining);
+        }
+        assert_eq!(told.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]
