@@ -178,7 +178,8 @@ impl OssClientBuilder {
         self
     }
 
-    /// Sets whether the platform's root certificates are trusted. Default: yes.
+    /// Sets whether the platform's root certificates are trusted. They are read only if the endpoint,
+    /// or a proxy on the way, is one of https. Default: yes.
     pub fn platform_roots(mut self, trusted: bool) -> Self {
         self.transport().certificates.platform_roots = trusted;
         self

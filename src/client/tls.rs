@@ -40,6 +40,19 @@ impl Default for Certificates {
 }
 
 impl Certificates {
+    /// Those of a client that never uses TLS: nothing is read, and nobody trusted.
+    pub(super) fn unused() -> Self {
+        Self {
+            platform_roots: false,
+            ..Self::default()
+        }
+    }
+
+    /// None are given.
+    pub(super) fn are_none(&self) -> bool {
+        self.roots.is_empty() && self.identity.is_none()
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         match self.roots.is_empty() && !self.platform_roots {
             true => Err(Error::invalid_input(
@@ -102,7 +115,7 @@ mod rustls {
                 .map_err(failed)?;
             let roots = certificates.read_roots()?;
             let builder = if certificates.platform_roots {
-                let verifier = platform(roots, provider).map_err(failed)?;
+                let verifier = platform(roots, provider).map_err(without_platform)?;
                 (builder.dangerous()).with_custom_certificate_verifier(Arc::new(verifier))
             } else {
                 let mut store = RootCertStore::empty();
@@ -149,6 +162,13 @@ mod rustls {
             let connector = TlsConnector::from(Arc::clone(&self.config));
             Ok(Box::new(connector.connect(name, stream).await?))
         }
+    }
+
+    fn without_platform(error: rustls::Error) -> Error {
+        let reason = "the platform's root certificates cannot be read, and TLS needs some: install \
+                      them (on Linux the package ca-certificates, or SSL_CERT_FILE names a file), \
+                      or set root_certificates and switch platform_roots off";
+        Error::invalid_input(reason).with_source(error)
     }
 
     #[cfg(not(target_os = "android"))]
@@ -227,7 +247,7 @@ mod other {
         #[cfg(not(feature = "native-tls"))]
         pub(in crate::client) fn new(certificates: &Certificates) -> Result<Self> {
             let none = certificates.roots.is_empty() && certificates.identity.is_none();
-            match none && certificates.platform_roots {
+            match none {
                 true => Ok(Self {}),
                 false => Err(Error::invalid_input(
                     "certificates need one of the features rustls and native-tls",

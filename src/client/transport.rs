@@ -63,13 +63,12 @@ impl Transport {
                 "no_proxy makes exceptions to a proxy, and none is set",
             ));
         }
-        self.certificates.check()
+        Ok(())
     }
 
     /// The HTTP client, and the connections of lanes, made in the same way.
     pub(super) fn connect(&self, endpoint: &Endpoint) -> Result<(reqwest::Client, Connections)> {
         self.check()?;
-        let tls = Tls::new(&self.certificates)?;
         let mut builder = plain_client()
             .http1_max_headers(MAX_HEADERS)
             .connect_timeout(timer(self.connect_timeout))
@@ -86,6 +85,14 @@ impl Transport {
                 builder = builder.proxy(self.proxy_to(url)?);
                 let except = self.no_proxy.as_deref().unwrap_or_default();
                 Some(Matcher::builder().all(url.as_str()).no(except).build())
+            }
+        };
+        // What nobody needs is not read: small images have no root certificates.
+        let tls = match self.certificates.are_none() && !uses_tls(endpoint, proxies.as_ref()) {
+            true => Tls::new(&Certificates::unused())?,
+            false => {
+                self.certificates.check()?;
+                Tls::new(&self.certificates)?
             }
         };
         for (host, addresses) in &self.addresses {
@@ -118,6 +125,24 @@ impl Transport {
         let except = self.no_proxy.as_deref();
         Ok(proxy.no_proxy(except.and_then(reqwest::NoProxy::from_string)))
     }
+}
+
+/// Whether there is TLS on the way, to the endpoint or to a proxy.
+fn uses_tls(endpoint: &Endpoint, proxies: Option<&Matcher>) -> bool {
+    let is_secure = |uri: &http::Uri| uri.scheme_str() != Some("http");
+    let to_proxy = |server: http::Uri| {
+        let proxy = proxies.and_then(|proxies| proxies.intercept(&server));
+        proxy.is_some_and(|proxy| is_secure(proxy.uri()))
+    };
+    // Which hosts of buckets go through a proxy is not known yet.
+    let servers = [
+        endpoint.to_string(),
+        format!("{}://bucket.{}", endpoint.scheme, endpoint.host),
+    ];
+    endpoint.scheme != "http"
+        || servers
+            .iter()
+            .any(|server| server.parse().is_ok_and(to_proxy))
 }
 
 fn refused(what: &str, error: reqwest::Error) -> Error {

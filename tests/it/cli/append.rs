@@ -241,3 +241,25 @@ async fn max_appends_limits_the_requests_a_second_and_the_summary_tells_how_many
     assert!(told.contains(" append requests a second, "), "{told}");
     assert!(told.ends_with(" a month"), "{told}");
 }
+
+/// As in a small image.
+fn without_root_certificates(mut command: Command) -> Command {
+    command.env("SSL_CERT_FILE", "/nonexistent");
+    command.env("SSL_CERT_DIR", "/nonexistent");
+    command
+}
+
+#[tokio::test]
+async fn root_certificates_are_needed_only_where_there_is_tls() {
+    let emulator = emulator().await;
+    let plain = without_root_certificates(command(&emulator, ["append", TARGET]));
+    run(plain, "hello").await.expect(0);
+    assert_eq!(content(&emulator), b"hello");
+
+    let mut secure = command(&emulator, ["append", TARGET]);
+    secure.env("OSS_ENDPOINT", "https://127.0.0.1:9");
+    run(without_root_certificates(secure), "hello")
+        .await
+        .expect(2)
+        .says(&["root certificates", "ca-certificates", "SSL_CERT_FILE"]);
+}
