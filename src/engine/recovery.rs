@@ -111,6 +111,48 @@ mod tests {
         assert_eq!(answered(409, ""), Recovery::Reconcile);
     }
 
+    /// What programs are told is what the engine does.
+    #[test]
+    fn what_is_tried_again_is_retryable() {
+        let answers = [
+            (409, "PositionNotEqualToLength"),
+            (409, "ObjectNotAppendable"),
+            (409, ""),
+            (403, "AccessDenied"),
+            (403, ""),
+            (403, "SecurityTokenExpired"),
+            (403, "InvalidAccessKeyId"),
+            (404, "NoSuchBucket"),
+            (400, "InvalidDigest"),
+            (400, "RequestTimeout"),
+            (429, ""),
+            (500, "InternalError"),
+            (503, "ServiceUnavailable"),
+        ];
+        let answers = answers.map(|(status, code)| Error::service(ServiceError::new(status, code)));
+        let transport = |cause| Error::transport(cause, "x");
+        let mut renewed = ServiceError::new(403, "SignatureDoesNotMatch");
+        renewed.credentials_renewed = true;
+        let others = [
+            transport(TransportCause::Connect),
+            transport(TransportCause::Tls),
+            transport(TransportCause::Timeout),
+            transport(TransportCause::Broken),
+            Error::credentials("x"),
+            Error::credentials_unavailable("x"),
+            Error::service(renewed),
+            Error::new(ErrorKind::Sealed),
+            Error::invalid_input("x"),
+        ];
+        for error in answers.iter().chain(&others) {
+            let again = matches!(
+                recovery(error),
+                Recovery::Retry | Recovery::RetryMended(_) | Recovery::Reconcile
+            );
+            assert_eq!(error.is_retryable(), again, "{error}");
+        }
+    }
+
     #[test]
     fn refusals_are_final() {
         for (status, code) in [

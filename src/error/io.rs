@@ -57,6 +57,17 @@ impl From<Error> for io::Error {
     }
 }
 
+/// Ours is given back as it was. That of somebody else is taken for one of what was read from, as in
+/// [`copy_from`](crate::OssAppendWriter::copy_from).
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        match Self::from_io(&error) {
+            Some(ours) => ours.clone(),
+            None => Self::new(ErrorKind::Reader { kind: error.kind() }).with_source(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +79,20 @@ mod tests {
         assert_eq!(io.kind(), io::ErrorKind::PermissionDenied);
         let ours = Error::from_io(&io).unwrap();
         assert_eq!(ours.service_error().unwrap().code, "AccessDenied");
+        assert_eq!(Error::from(io).to_string(), ours_again());
+    }
+
+    fn ours_again() -> String {
+        Error::service(ServiceError::new(403, "AccessDenied")).to_string()
+    }
+
+    #[test]
+    fn somebody_elses_io_error_keeps_its_kind_and_is_the_source() {
+        let error = Error::from(io::Error::new(io::ErrorKind::TimedOut, "the disk sleeps"));
+        let timed_out = io::ErrorKind::TimedOut;
+        assert_eq!(error.kind(), &ErrorKind::Reader { kind: timed_out });
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.to_string(), "the disk sleeps");
+        assert!(!error.is_retryable());
     }
 }

@@ -4,6 +4,7 @@ mod conflict;
 mod io;
 mod kind;
 mod refusal;
+mod retry;
 mod service;
 
 use std::fmt;

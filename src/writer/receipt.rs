@@ -1,10 +1,13 @@
 //! Receipts: where a record is, once it is durable.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
+use std::future::{IntoFuture, poll_fn};
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::Poll;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 
 use super::shared::{Phase, Shared};
 use super::waiter::Waiter;
@@ -69,6 +72,16 @@ impl Written {
             crc: self.crc64,
         };
         Checkpoint::at(self.object.clone(), proven)
+    }
+}
+
+/// Waits as [`written`](Receipt::written) does.
+impl IntoFuture for Receipt {
+    type Output = Result<Written>;
+    type IntoFuture = BoxFuture<'static, Result<Written>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        async move { self.written().await }.boxed()
     }
 }
 

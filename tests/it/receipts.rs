@@ -463,3 +463,12 @@ proptest! {
         runtime.block_on(play(ops, shared, rolling))?;
     }
 }
+
+#[tokio::test]
+async fn a_receipt_can_be_awaited_as_it_is() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    let receipt = writer.enqueue("record".into()).await.unwrap();
+    writer.sync().await.unwrap();
+    assert_eq!(receipt.await.unwrap().range, 0..6);
+}

@@ -1,0 +1,58 @@
+//! Which errors may pass.
+
+use super::{Error, ErrorKind, Refusal, ServiceError, TransportCause};
+
+impl Error {
+    /// Whether the same may succeed when it is tried again later, with nothing changed: after an
+    /// overload, an outage, a lost answer, or credentials that were not there yet. Writers have
+    /// tried for their `delivery_timeout` before they give such an error.
+    ///
+    /// An append that is tried again by hand has to be looked for first: see
+    /// [`landed`](Self::landed).
+    pub fn is_retryable(&self) -> bool {
+        match self.kind() {
+            ErrorKind::Service(answer) => answer.is_retryable(),
+            ErrorKind::Transport { cause, .. } => *cause != TransportCause::Tls,
+            ErrorKind::Credentials { temporary, .. } => *temporary,
+            ErrorKind::BadAnswer { .. } | ErrorKind::RetriesExhausted { .. } => true,
+            ErrorKind::Conflict(_)
+            | ErrorKind::NotAppendable { .. }
+            | ErrorKind::Sealed
+            | ErrorKind::ObjectFull { .. }
+            | ErrorKind::TooManyAppends { .. }
+            | ErrorKind::Checksum { .. }
+            | ErrorKind::ReplayDiffers { .. }
+            | ErrorKind::ReplayTooShort { .. }
+            | ErrorKind::InvalidInput { .. }
+            | ErrorKind::Closed
+            | ErrorKind::WorkerLost
+            | ErrorKind::TooManyFailedKeys { .. }
+            | ErrorKind::Reader { .. } => false,
+        }
+    }
+}
+
+impl ServiceError {
+    fn is_retryable(&self) -> bool {
+        self.clock_corrected
+            || self.credentials_renewed
+            || match self.refusal {
+                Refusal::Token
+                | Refusal::Key
+                | Refusal::Damaged
+                | Refusal::Throttled
+                | Refusal::InDoubt => true,
+                Refusal::Position
+                | Refusal::Sealed
+                | Refusal::NotAppendable
+                | Refusal::Immutable
+                | Refusal::Between
+                | Refusal::Exists
+                | Refusal::Conflict
+                | Refusal::NoSuchObject
+                | Refusal::NoSuchBucket
+                | Refusal::Denied
+                | Refusal::Other => false,
+            }
+    }
+}
