@@ -48,6 +48,14 @@ impl BatchBody {
         }
     }
 
+    /// What is left and how it is told, where nothing has to wait for its turn.
+    pub(super) fn unpaced(self) -> Result<(BatchCursor, Progress), Self> {
+        match self.pace {
+            None => Ok((self.rest, self.progress)),
+            Some(_) => Err(self),
+        }
+    }
+
     /// The most bytes of the next frame.
     fn most(&self) -> usize {
         let most = self.pace.as_ref().map_or(MAX_FRAME, |pace| pace.frame());

@@ -1,6 +1,7 @@
 //! A batch: the bytes of one append, as a rope that is frozen and shared without copying.
 
 use std::fmt;
+use std::io::IoSlice;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Buf, Bytes};
@@ -187,6 +188,21 @@ impl Buf for BatchCursor {
         &rest[..rest.len().min(self.remaining())]
     }
 
+    fn chunks_vectored<'a>(&'a self, to: &mut [IoSlice<'a>]) -> usize {
+        let chunks = self.batch.chunks().get(self.chunk..).unwrap_or_default();
+        let (mut left, mut offset, mut count) = (self.remaining(), self.offset, 0);
+        for (place, chunk) in to.iter_mut().zip(chunks) {
+            let rest = &chunk[std::mem::take(&mut offset)..];
+            let rest = &rest[..rest.len().min(left)];
+            *place = IoSlice::new(rest);
+            (left, count) = (left - rest.len(), count + 1);
+            if left == 0 {
+                break;
+            }
+        }
+        count
+    }
+
     fn advance(&mut self, count: usize) {
         let mut count = count;
         self.left = (self.left.checked_sub(count as u64)).expect("no more than what is left");
@@ -297,6 +313,30 @@ mod tests {
     fn debug_shows_length_and_checksum_and_no_bytes() {
         let shown = format!("{:?}", Batch::from("abc"));
         assert_eq!(shown, "Batch { len: 3, crc64: 3231342946509354535 }");
+    }
+
+    #[test]
+    fn pieces_are_written_together_from_where_the_cursor_is() {
+        let batch: Batch = ["ab", "cde", "f"].into_iter().map(Bytes::from).collect();
+        for start in 0..=6 {
+            for end in start..=6 {
+                let mut cursor = batch.cursor();
+                cursor.advance(start);
+                cursor.truncate((end - start) as u64);
+                for most in 0..4 {
+                    let mut slices = vec![IoSlice::new(b"not set"); most];
+                    let count = cursor.chunks_vectored(&mut slices);
+                    let together = slices[..count]
+                        .iter()
+                        .flat_map(|slice| slice.iter().copied());
+                    let together: Vec<u8> = together.collect();
+                    let expected = &b"abcdef"[start..end];
+                    assert!(expected.starts_with(&together), "{together:?}");
+                    assert!(most < 3 || together == expected, "{together:?}");
+                    assert!(most == 0 || expected.is_empty() || !together.is_empty());
+                }
+            }
+        }
     }
 
     #[test]

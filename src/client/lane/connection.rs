@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::Buf as _;
+use bytes::buf::Chain;
 use http::Uri;
 use http_body::Body as _;
 use reqwest::Url;
@@ -21,8 +22,10 @@ use crate::client::body::BatchBody;
 use crate::client::endpoint::Endpoint;
 use crate::client::sign::Header;
 use crate::error::{Error, Result};
+use crate::values::batch::BatchCursor;
 use crate::values::locks::MutexExt as _;
 use crate::values::path::ObjectPath;
+use crate::values::progress::Progress;
 
 /// The most connections that are kept.
 const MAX_IDLE: usize = 64;
@@ -146,17 +149,37 @@ pub(in crate::client) fn write_head(
 }
 
 /// Writes a request, its first bytes together.
-pub(super) async fn write(
+pub(super) async fn write(write: &mut Writing, head: Vec<u8>, body: BatchBody) -> io::Result<()> {
+    match body.unpaced() {
+        Ok((body, progress)) => write_at_once(write, (&head[..]).chain(body), &progress).await?,
+        Err(body) => write_paced(write, &head, body).await?,
+    }
+    write.flush().await
+}
+
+/// As many pieces at a time as the connection takes.
+async fn write_at_once(
     write: &mut Writing,
-    head: Vec<u8>,
-    mut body: BatchBody,
+    mut request: Chain<&[u8], BatchCursor>,
+    progress: &Progress,
 ) -> io::Result<()> {
-    let mut begin = &head[..];
+    while request.has_remaining() {
+        let left = request.last_ref().remaining();
+        if write.write_buf(&mut request).await? == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        progress.advance((left - request.last_ref().remaining()) as u64);
+    }
+    Ok(())
+}
+
+/// A frame at a time, each in its turn.
+async fn write_paced(write: &mut Writing, mut begin: &[u8], mut body: BatchBody) -> io::Result<()> {
     loop {
         let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
         let data = match frame {
             Some(frame) => frame.map_err(io::Error::other)?.into_data().ok(),
-            None if begin.is_empty() => return write.flush().await,
+            None if begin.is_empty() => return Ok(()),
             None => None,
         };
         let mut both = std::mem::take(&mut begin).chain(data.unwrap_or_default());

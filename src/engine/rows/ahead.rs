@@ -371,7 +371,8 @@ fn one_at_a_time_it_stays_where_more_could_mislead() {
     let shared = Row::on("hello ").shared();
     let without_crc = Row::on("hello ").with(|rules| rules.evidence = Evidence::Length);
     let creating = Row::on_nothing();
-    for (row, at) in [(shared, 6), (without_crc, 6), (creating, 0)] {
+    let replaying = Row::replaying("hello ").settles("hello ").succeeds();
+    for (row, at) in [(shared, 6), (without_crc, 6), (creating, 0), (replaying, 6)] {
         let row = row.ahead(2).offers("world").settles("!!");
         match at {
             0 => row.creates("world").awaits(),
