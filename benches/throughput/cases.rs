@@ -196,17 +196,18 @@ fn ahead() -> impl Iterator<Item = Case> {
 
 /// What the lane costs where the round trip does not count.
 fn by_lane() -> [Case; 3] {
-    let lane = |size: usize| ours::ahead(size as u64, 2);
-    let write = |bytes, size| {
-        Run::new("this crate, 2 at a time", move |ground| {
-            ours::write(ground, lane(size), Producer::Ready, bytes, PIECE)
+    let lane = |size: usize, appends| ours::ahead(size as u64, appends);
+    let write = |bytes, size, appends| {
+        let name = format!("this crate, {appends} at a time");
+        Run::new(name, move |ground| {
+            ours::write(ground, lane(size, appends), Producer::Ready, bytes, PIECE)
         })
     };
     [
         Case::new(
             "lane: 64 KiB writes, appends of 8 MiB",
             Link::LOOPBACK,
-            write(GIB, APPEND),
+            write(GIB, APPEND, 2),
         )
         .against(bare(GIB, APPEND).goal(1.10))
         .against(bulk(GIB, APPEND)),
@@ -214,7 +215,7 @@ fn by_lane() -> [Case; 3] {
             "lane: write_bytes of 1 MiB, appends of 8 MiB",
             Link::LOOPBACK,
             Run::new("this crate, 2 at a time", move |ground| {
-                ours::write_bytes(ground, lane(APPEND), GIB, MIB as usize)
+                ours::write_bytes(ground, lane(APPEND, 2), GIB, MIB as usize)
             }),
         )
         .against(bare(GIB, APPEND).goal(1.0))
@@ -222,7 +223,7 @@ fn by_lane() -> [Case; 3] {
         Case::new(
             "lane: appends of 64 KiB",
             Link::LOOPBACK,
-            write(512 * MIB, PIECE),
+            write(512 * MIB, PIECE, 8),
         )
         .against(bare(512 * MIB, PIECE).goal(1.15))
         .against(bulk(512 * MIB, PIECE)),

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use super::link::{Link, Wire};
 
@@ -62,7 +62,9 @@ async fn back(
     let (answers, mut due) = mpsc::unbounded_channel::<(_, Vec<u8>)>();
     tokio::spawn(async move {
         while let Some((time, answer)) = due.recv().await {
-            sleep_until(time).await;
+            if time > Instant::now() {
+                sleep_until(time).await;
+            }
             write.write_all(&answer).await?;
         }
         io::Result::Ok(())

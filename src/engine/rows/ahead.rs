@@ -324,6 +324,21 @@ fn a_wrong_answer_to_the_first_fails_at_once_with_both_in_doubt() {
 }
 
 #[test]
+fn what_begins_like_the_second_behind_a_foreign_append_is_not_ours() {
+    let mut row = both_lost()
+        .shows("hello WORLD!")
+        .reads(6..12)
+        .brings("WORLD!");
+    let error = row.failure();
+    assert_eq!(error.landed(), Some(Landed::No));
+    let ErrorKind::Conflict(conflict) = error.kind() else {
+        panic!("{error}");
+    };
+    assert!(conflict.apart.is_empty());
+    row.has_durable(0).gives_back("world!!", 0);
+}
+
+#[test]
 fn answers_that_are_exchanged_on_the_way_make_it_look() {
     both()
         .answered("hello world!!")
