@@ -232,7 +232,7 @@ fn by_lane() -> [Case; 3] {
 
 /// The defaults but for the window.
 fn slow_and_far() -> Case {
-    const BYTES: u64 = 64 * MIB;
+    const BYTES: u64 = 128 * MIB;
     let link = Link::of_megabits(100, 100);
     let run = |name: &str, appends| {
         Run::new(name, move |ground| {

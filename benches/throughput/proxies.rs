@@ -14,6 +14,7 @@ use crate::produce::Producer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proxy {
+    /// Takes each body whole, in memory, before it passes it on.
     Nginx,
     /// Passes bodies on as they come.
     NginxUnbuffered,
@@ -54,7 +55,8 @@ impl Proxy {
                     "daemon off; worker_processes 1; pid {directory}/pid;
                      events {{ }}
                      http {{
-                       access_log off; client_max_body_size 0; keepalive_requests 1000000;
+                       access_log off; client_max_body_size 0; client_body_buffer_size 2m;
+                       keepalive_requests 1000000;
                        client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
                        fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u;
                        scgi_temp_path {directory}/s;
