@@ -194,13 +194,20 @@ async fn the_next_run_continues_the_newest() {
 }
 
 #[tokio::test]
-async fn without_rolling_a_key_is_no_template() {
+async fn a_key_that_looks_like_a_template_needs_a_word_about_it() {
     let emulator = emulator().await;
     let target = "oss://bucket/%Y-{seq}.log";
-    run(command(&emulator, ["append", target]), "x")
+    run(command(&emulator, ["append", target]), "hello")
         .await
-        .expect(0);
-    assert!(emulator.object("bucket", "%Y-{seq}.log").is_some());
+        .expect(2)
+        .says(&["%Y", "--roll", "--literal"]);
+    assert!(emulator.requests().is_empty());
+    let literal = command(&emulator, ["append", "--literal", target]);
+    run(literal, "hello").await.expect(0);
+    assert_eq!(
+        emulator.object("bucket", "%Y-{seq}.log").unwrap().bytes,
+        "hello"
+    );
 }
 
 #[tokio::test]

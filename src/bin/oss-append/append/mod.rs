@@ -16,7 +16,7 @@ use oss_append::{
 
 use self::batching::Batching;
 use self::properties::Properties;
-use self::rolling::{ROLLS, Rolling, TEMPLATES};
+use self::rolling::{ROLLS, Rolling, TEMPLATES, template_field};
 use crate::connection::{self, Connection, ConnectionArguments};
 use crate::failure::{self, Failure};
 use crate::finished::Finished;
@@ -55,6 +55,9 @@ pub(crate) struct Arguments {
     /// --roll-size or --roll, and only then, KEY is a template, see Templates below
     #[arg(value_name = "oss://BUCKET/KEY")]
     target: ObjectPath,
+    /// Take KEY as it is, also where it looks like a template
+    #[arg(long, conflicts_with = ROLLS)]
+    literal: bool,
     /// Create the object, empty at first, and fail if it exists [default: continue or create it]
     #[arg(long, conflicts_with_all = ["replay", "shared", ROLLS])]
     create_new: bool,
@@ -132,6 +135,7 @@ struct Opened {
 
 impl Arguments {
     async fn open(&self) -> Result<Opened, Failure> {
+        self.check_key()?;
         let options = self.properties.options()?;
         let input = Input::open(self.file.as_deref()).await?;
         let connection = self.connection.open(&self.target).await?;
@@ -147,6 +151,20 @@ impl Arguments {
             finished,
             connection,
         })
+    }
+
+    /// Refuses a key that was meant as a template.
+    fn check_key(&self) -> Result<(), Failure> {
+        if self.literal || self.rolling.is_asked_for() {
+            return Ok(());
+        }
+        match template_field(self.target.key()) {
+            Some(field) => Err(Failure::usage(format!(
+                "the key has {field}, as templates have, but no sequence of objects is asked for: \
+                 add --roll or --roll-size, or --literal if {field} is to be in the object's name"
+            ))),
+            None => Ok(()),
+        }
     }
 
     async fn open_object(

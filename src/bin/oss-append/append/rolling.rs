@@ -24,6 +24,28 @@ Templates:
 The newest object of the present period is continued, unless it is sealed or has its size. It is
 found by listing, or where that is not allowed by trying the numbers.";
 
+/// What looks like a field of a template in a key.
+pub(super) fn template_field(key: &str) -> Option<&str> {
+    const NAMES: [&str; 6] = ["{seq}", "{seq:", "{host}", "{pid}", "{uuid}", "{hash}"];
+    let names = NAMES.iter().filter_map(|name| {
+        let start = key.find(name)?;
+        let len = key[start..].find('}')? + 1;
+        Some((start, len))
+    });
+    let times = key.match_indices('%').filter_map(|(start, _)| {
+        let mut behind = key[start + 1..].chars();
+        let is_field = match behind.next()? {
+            'Y' | 'm' | 'H' | 'M' | 'S' | 'j' => true,
+            // Of two hexadecimal digits it is an escaped byte.
+            'd' => !behind.next().is_some_and(|next| next.is_ascii_hexdigit()),
+            _ => false,
+        };
+        is_field.then_some((start, 2))
+    });
+    let (start, len) = names.chain(times).min()?;
+    Some(&key[start..start + len])
+}
+
 #[derive(Args)]
 #[command(next_help_heading = "Rolling: a sequence of objects")]
 pub(super) struct Rolling {
@@ -81,6 +103,30 @@ impl Rolling {
             (true, _) => builder.record_per_write(),
             (false, true) => builder.delimiter(b'\n'),
             (false, false) => builder.unaligned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_templates_are_found_and_nothing_else() {
+        for (key, field) in [
+            ("logs/%Y/%m.log", Some("%Y")),
+            ("a-%d.log", Some("%d")),
+            ("{host}/app-{seq:4}.log", Some("{host}")),
+            ("app-{seq:4}-%H", Some("{seq:4}")),
+            ("100%", None),
+            ("100% done", None),
+            ("a%2Fb%d8%dA", None),
+            ("{sequence}", None),
+            ("{seq", None),
+            ("{seq:", None),
+            ("日%志", None),
+        ] {
+            assert_eq!(template_field(key), field, "{key}");
         }
     }
 }
