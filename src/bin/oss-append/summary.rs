@@ -132,6 +132,13 @@ impl Summary {
 
     /// What became of the bytes that were read.
     pub(crate) fn fate(&self) -> String {
+        if self.appends == 0 && self.bytes == 0 && self.missing == 0 {
+            // An object of no bytes is not made by an append of none.
+            return match self.end {
+                Some(1..) => "nothing was read, and nothing appended".into(),
+                _ => "nothing was read, and no object made".into(),
+            };
+        }
         let mut fate = format!("{} durable", Counted(self.bytes, "byte"));
         if let Some(stored) = self.stored {
             fate += &format!(" as {} compressed", Counted(stored, "byte"));

@@ -263,3 +263,22 @@ async fn root_certificates_are_needed_only_where_there_is_tls() {
         .expect(2)
         .says(&["root certificates", "ca-certificates", "SSL_CERT_FILE"]);
 }
+
+#[tokio::test]
+async fn without_any_input_the_summary_says_that_there_is_no_object() {
+    let emulator = emulator().await;
+    let append = || command(&emulator, ["append", TARGET]);
+    run(append(), "")
+        .await
+        .expect(0)
+        .says(&["nothing was read, and no object made"]);
+    assert!(emulator.object("bucket", KEY).is_none());
+    run(append(), "something").await.expect(0);
+    run(append(), "")
+        .await
+        .expect(0)
+        .says(&["nothing was read, and nothing appended"]);
+    let created = command(&emulator, ["append", "--create-new", "oss://bucket/new"]);
+    run(created, "").await.expect(0).says(&["by 1 append"]);
+    assert!(emulator.object("bucket", "new").is_some());
+}
