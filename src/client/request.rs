@@ -324,6 +324,16 @@ pub(super) async fn credentials(client: &OssClient) -> Result<Credentials> {
     if credentials.access_key_id().is_empty() || credentials.access_key_secret().is_empty() {
         return Err(Error::credentials("the access key id or secret is empty"));
     }
+    // It would only be told that the signature does not match.
+    if credentials
+        .access_key_secret()
+        .contains(char::is_whitespace)
+    {
+        return Err(Error::credentials(
+            "the access key secret has white space in it: something else was taken for it, or two \
+             lines",
+        ));
+    }
     Ok(credentials)
 }
 

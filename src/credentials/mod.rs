@@ -114,12 +114,13 @@ struct Parts {
 }
 
 impl Credentials {
-    /// An access key that does not expire.
+    /// An access key that does not expire. White space around id and secret is left out, such as a
+    /// line break at the end of a file.
     pub fn new(id: impl Into<String>, secret: impl Into<String>) -> Self {
         Self {
             parts: Arc::new(Parts {
-                access_key_id: id.into(),
-                access_key_secret: Zeroizing::new(secret.into()),
+                access_key_id: trimmed(id.into()),
+                access_key_secret: Zeroizing::new(trimmed(secret.into())),
                 session_token: None,
                 expiration: None,
                 origin: None,
@@ -130,7 +131,7 @@ impl Credentials {
     /// Adds the session token of a temporary key. An empty token is no token.
     #[must_use]
     pub fn with_session_token(mut self, token: impl Into<String>) -> Self {
-        let token = Zeroizing::new(token.into());
+        let token = Zeroizing::new(trimmed(token.into()));
         Arc::make_mut(&mut self.parts).session_token = (!token.is_empty()).then_some(token);
         self
     }
@@ -193,6 +194,13 @@ impl Credentials {
     pub fn expiration(&self) -> Option<SystemTime> {
         self.parts.expiration
     }
+}
+
+/// Without white space around it, in place: a copy would be one more of a secret.
+fn trimmed(mut text: String) -> String {
+    text.truncate(text.trim_end().len());
+    text.drain(..text.len() - text.trim_start().len());
+    text
 }
 
 impl fmt::Debug for Credentials {
@@ -284,6 +292,16 @@ mod tests {
         for hidden in ["short", "s3cr3t", "t0k3n"] {
             assert!(!shown.contains(hidden), "{shown}");
         }
+    }
+
+    #[test]
+    fn white_space_around_keys_and_tokens_is_left_out() {
+        let credentials = Credentials::new(" id\r\n", "\tsecret\n").with_session_token("token\n");
+        assert_eq!(credentials.access_key_id(), "id");
+        assert_eq!(credentials.access_key_secret(), "secret");
+        assert_eq!(credentials.session_token(), Some("token"));
+        let none = Credentials::new("id", " \n").with_session_token("\n");
+        assert_eq!((none.access_key_secret(), none.session_token()), ("", None));
     }
 
     #[test]

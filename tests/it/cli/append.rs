@@ -282,3 +282,23 @@ async fn without_any_input_the_summary_says_that_there_is_no_object() {
     run(created, "").await.expect(0).says(&["by 1 append"]);
     assert!(emulator.object("bucket", "new").is_some());
 }
+
+#[tokio::test]
+async fn a_line_break_at_the_end_of_a_secret_does_no_harm_and_one_in_it_is_told() {
+    let emulator = emulator().await;
+    let with = |secret: String| {
+        let mut command = command(&emulator, ["append", TARGET]);
+        command.env("OSS_ACCESS_KEY_SECRET", secret);
+        command
+    };
+    run(with(format!("{ACCESS_KEY_SECRET}\n")), "hello")
+        .await
+        .expect(0);
+    assert_eq!(content(&emulator), b"hello");
+    let requests = emulator.requests().len();
+    run(with(format!("{ACCESS_KEY_SECRET}\nmore")), "hello")
+        .await
+        .expect(5)
+        .says(&["white space"]);
+    assert_eq!(emulator.requests().len(), requests);
+}

@@ -235,7 +235,7 @@ async fn what_cannot_be_sent_is_refused_before_it_is() {
     assert!(error.to_string().contains("content-type"), "{error}");
     let error = client.create_bucket("No_Bucket").send().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
-    let broken = StaticCredentials::new("id\n", "secret");
+    let broken = StaticCredentials::new("i\nd", "secret");
     let client = builder(&server).credentials(broken).build().unwrap();
     let error = client.head_object(&object()).send().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Credentials { .. }));
