@@ -137,8 +137,9 @@ impl OssClientBuilder {
     }
 
     /// Connects through a proxy: `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, also by
-    /// `https://`. Requests to an https endpoint go through a tunnel (CONNECT), of which the proxy
-    /// sees no more than the host. Default: what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and
+    /// `https://`, or by `socks5://` and, where the proxy is to resolve names, `socks5h://`. Requests
+    /// to an https endpoint go through a tunnel (CONNECT), of which the proxy sees no more than the
+    /// host. Default: what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and
     /// `NO_PROXY` say, but none to loopback.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.transport().proxy = Proxy::Through(Zeroizing::new(url.into()));

@@ -113,13 +113,21 @@ impl Transport {
 
     fn proxy_to(&self, url: &str) -> Result<reqwest::Proxy> {
         // Neither the URL nor what is said of it is repeated: it may hold a password.
-        let known = ["http://", "https://"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme));
+        let known = [
+            "http://",
+            "https://",
+            "socks5://",
+            "socks5h://",
+            "socks4://",
+            "socks4a://",
+        ]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
         let proxy = known.then(|| reqwest::Proxy::all(url).ok()).flatten();
         let proxy = proxy.ok_or_else(|| {
             Error::invalid_input(
-                "the proxy is not of the form http://HOST:PORT or http://USER:PASSWORD@HOST:PORT",
+                "the proxy is not of the form http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, \
+                 or the same with https, socks5 or socks5h",
             )
         })?;
         let except = self.no_proxy.as_deref();

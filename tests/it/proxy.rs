@@ -1,11 +1,17 @@
 //! Proxies: used where they are set, passed by where they are not to be used, and not told more
 //! than they need.
 
+use std::net::SocketAddr;
+
 use oss_append::client::Addressing;
 use oss_append::credentials::StaticCredentials;
 use oss_append::emulator::Emulator;
-use oss_append::{Error, ErrorKind, OssAppendWriter, OssClient, OssClientBuilder, TransportCause};
-use tokio::io::AsyncWriteExt;
+use oss_append::{
+    AppendStore, Error, ErrorKind, OssAppendWriter, OssClient, OssClientBuilder, TransportCause,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 use crate::support::connect::ConnectProxy;
 use crate::support::emulated::{content, start};
@@ -173,4 +179,45 @@ fn options_that_do_not_go_together_are_refused_when_it_is_built() {
         let told = told(&error);
         assert!(told.contains(what) && !told.contains("hush"), "{told}");
     }
+}
+
+/// Passes each connection on to `server`, whatever host it was asked for (RFC 1928). Tells the hosts.
+async fn socks(server: SocketAddr) -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (asked, hosts) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let asked = asked.clone();
+            tokio::spawn(async move {
+                let mut greeting = [0; 2];
+                client.read_exact(&mut greeting).await?;
+                client.read_exact(&mut vec![0; greeting[1].into()]).await?;
+                client.write_all(&[5, 0]).await?;
+                let mut wanted = [0; 5];
+                client.read_exact(&mut wanted).await?;
+                assert_eq!(wanted[..4], [5, 1, 0, 3], "it connects to a name");
+                let mut host = vec![0; wanted[4].into()];
+                client.read_exact(&mut host).await?;
+                client.read_u16().await?;
+                let _ = asked.send(String::from_utf8(host).unwrap());
+                client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+                let mut server = TcpStream::connect(server).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    (address, hosts)
+}
+
+#[tokio::test]
+async fn a_socks_proxy_resolves_the_name_and_takes_the_way_of_one_append_at_a_time() {
+    let place = place().await;
+    let (address, mut hosts) = socks(place.server.address).await;
+    let client = || place.client().proxy(format!("socks5h://{address}"));
+    let lane = client().build().unwrap().lane(&crate::support::object());
+    assert!(lane.is_none());
+    write(client()).await.unwrap();
+    assert_eq!(content(&place.emulator), b"by proxy");
+    assert_eq!(hosts.recv().await.unwrap(), NAME);
 }
