@@ -241,7 +241,7 @@ pub(crate) struct Signer<'a> {
 
 impl Signer<'_> {
     /// The value of the `Authorization` header.
-    #[cfg(any(test, feature = "emulator", feature = "internals"))]
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn authorization(&self, request: &CanonicalRequest<'_>) -> String {
         self.authorize(request).0
     }
