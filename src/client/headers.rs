@@ -145,8 +145,10 @@ impl<'a> Headers<'a> {
         Ok(())
     }
 
-    /// The headers as they are sent, after [`check`](Self::check). Those that hold a secret are
-    /// marked sensitive.
+    /// The headers as they are sent. Those that hold a secret are marked sensitive.
+    ///
+    /// # Errors
+    /// As of [`check`](Self::check).
     pub(super) fn into_map(self) -> Result<HeaderMap> {
         self.check()?;
         let mut map = HeaderMap::with_capacity(self.list.len());

@@ -191,7 +191,6 @@ impl OssClient {
     }
 }
 
-/// Shows where the client sends to, no credentials.
 #[cfg(feature = "internals")]
 impl OssClient {
     /// Builds and signs the HTTP request of an append: how many headers it has.
@@ -201,15 +200,13 @@ impl OssClient {
         credentials: &crate::credentials::Credentials,
     ) -> Result<usize> {
         let signed = self.inner.clock.signing_time(jiff::Timestamp::now());
-        let call = operations::append::append_call(request);
-        Ok(call
-            .into_request(self, credentials, signed)?
-            .0
-            .headers()
-            .len())
+        let mut call = operations::append::append_call(request);
+        call.sign(self, credentials, signed);
+        Ok(call.into_request(self)?.headers().len())
     }
 }
 
+/// Shows where the client sends to, no credentials.
 impl fmt::Debug for OssClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OssClient")

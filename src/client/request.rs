@@ -123,7 +123,8 @@ impl<'a> Call<'a> {
     /// Every status but success is an error, redirects included.
     pub(super) async fn send(mut self, client: &OssClient) -> Result<Answer> {
         let progress = self.progress.get_or_insert_default().clone();
-        let (request, signed) = self.prepare(client).await?;
+        let (call, signed) = self.signed(client).await?;
+        let request = call.into_request(client)?;
         let url = request.url().clone();
         let idle = client.inner.attempt_timeout;
         let response = progress
@@ -142,52 +143,40 @@ impl<'a> Call<'a> {
     }
 
     /// Signs the request.
-    async fn prepare(self, client: &OssClient) -> Result<(reqwest::Request, Signed)> {
-        let operation = self.operation;
+    async fn signed(mut self, client: &OssClient) -> Result<(Self, Signed)> {
         let credentials = credentials(client).await?;
         let time = client.inner.clock.signing_time(Timestamp::now());
-        let (request, signature) = self.into_request(client, &credentials, time)?;
         let signed = Signed {
-            operation,
-            signature,
+            operation: self.operation,
+            signature: self.sign(client, &credentials, time),
             credentials,
             time,
         };
-        Ok((request, signed))
+        Ok((self, signed))
     }
 
-    /// Signs the request, which goes over a lane.
-    pub(super) async fn prepare_head(
-        mut self,
+    /// Signs the request, which goes over a lane: its head.
+    pub(super) async fn signed_head(
+        self,
         client: &OssClient,
         target: &Target,
         route: &Route,
     ) -> Result<(Vec<u8>, Signed)> {
-        let credentials = credentials(client).await?;
-        let time = client.inner.clock.signing_time(Timestamp::now());
-        let signature = self.sign(client, &credentials, time);
-        self.headers.check()?;
-        let agent = &client.inner.user_agent;
-        let headers = self.headers.list();
+        let (call, signed) = self.signed(client).await?;
+        call.headers.check()?;
         let head = write_head(
-            self.method.as_str(),
+            call.method.as_str(),
             target,
-            self.query.as_str(),
-            agent,
-            headers,
+            call.query.as_str(),
+            &client.inner.user_agent,
+            call.headers.list(),
             route,
         );
-        let signed = Signed {
-            operation: self.operation,
-            signature,
-            credentials,
-            time,
-        };
         Ok((head, signed))
     }
 
     /// Adds what is left of the headers. Gives the signature.
-    fn sign(
+    pub(super) fn sign(
         &mut self,
         client: &OssClient,
         credentials: &Credentials,
@@ -227,15 +216,9 @@ impl<'a> Call<'a> {
         signature
     }
 
-    /// The request, and its signature.
-    pub(super) fn into_request(
-        mut self,
-        client: &OssClient,
-        credentials: &Credentials,
-        signed: SigningTime,
-    ) -> Result<(reqwest::Request, String)> {
+    /// The request, which has been signed.
+    pub(super) fn into_request(mut self, client: &OssClient) -> Result<reqwest::Request> {
         let inner = &*client.inner;
-        let signature = self.sign(client, credentials, signed);
         let url = (inner.endpoint).url(self.bucket, self.key, self.query.as_str())?;
         self.headers.set("user-agent", inner.user_agent.clone());
         let mut request = reqwest::Request::new(self.method, url);
@@ -245,15 +228,15 @@ impl<'a> Call<'a> {
             let body = BatchBody::new(body, progress, inner.pace.clone());
             *request.body_mut() = Some(reqwest::Body::wrap(body));
         }
-        Ok((request, signature))
+        Ok(request)
     }
 }
 
 /// How a request was signed, which tells what its answer means.
 pub(super) struct Signed {
     operation: &'static str,
-    pub(super) credentials: Credentials,
-    pub(super) signature: String,
+    credentials: Credentials,
+    signature: String,
     time: SigningTime,
 }
 
@@ -370,14 +353,13 @@ mod tests {
             .unwrap();
         let object = ObjectPath::new("bucket", "object").unwrap();
         let signed = Clock::default().signing_time(Timestamp::from_second(1_702_743_657).unwrap());
-        let request = Call::object("append", Method::POST, &object)
+        let mut call = Call::object("append", Method::POST, &object)
             .query("append", "")
             .query("position", "0")
             .header("content-type", "text/plain")
-            .body(Batch::from("abc"), Progress::new())
-            .into_request(&client, &Credentials::new("ak", "sk"), signed)
-            .unwrap()
-            .0;
+            .body(Batch::from("abc"), Progress::new());
+        call.sign(&client, &Credentials::new("ak", "sk"), signed);
+        let request = call.into_request(&client).unwrap();
         assert_eq!(
             request.url().as_str(),
             "https://bucket.oss-cn-hangzhou.aliyuncs.com/object?append&position=0"

@@ -27,11 +27,17 @@ pub(crate) struct Gate {
     paced: Option<Box<Paced>>,
 }
 
-/// The limits on appends a second.
-#[derive(Debug, Default)]
-struct Paced {
+/// The limits on appends a second: that of the writers of one builder, and another one.
+#[derive(Clone, Debug, Default)]
+struct Limits {
     own: Option<AppendLimit>,
     common: Option<AppendLimit>,
+}
+
+/// One writer's place within these limits.
+#[derive(Debug, Default)]
+struct Paced {
+    limits: Limits,
     /// The place of the next batch, if it was booked before that is made. It stays if nobody waits
     /// for it any more.
     booked: Mutex<Option<Instant>>,
@@ -45,42 +51,33 @@ impl Gate {
         gate: Option<&Self>,
         turns: Option<Arc<Semaphore>>,
     ) -> Option<Arc<Self>> {
-        let paced = gate.and_then(|gate| gate.paced.as_ref());
+        let limits = gate.and_then(Self::limits);
         let turns = turns.or_else(|| gate.and_then(|gate| gate.turns.clone()));
-        if paced.is_none() && turns.is_none() {
+        if limits.is_none() && turns.is_none() {
             return None;
         }
         Some(Arc::new(Self {
             turns,
-            reserved: Mutex::default(),
-            paced: paced.map(|paced| {
-                Box::new(Paced {
-                    own: paced.own.clone(),
-                    common: paced.common.clone(),
-                    ..Paced::default()
-                })
-            }),
+            paced: limits.map(Paced::new),
+            ..Self::default()
         }))
     }
 
     /// Adds a limit: that of the writers of one builder, or another one.
     pub(crate) fn limited(gate: Option<&Self>, is_own: bool, limit: AppendLimit) -> Arc<Self> {
-        let paced = gate.and_then(|gate| gate.paced.as_ref());
-        let (own, common) = paced.map_or((None, None), |paced| {
-            (paced.own.clone(), paced.common.clone())
-        });
-        let (own, common) = match is_own {
-            true => (Some(limit), common),
-            false => (own, Some(limit)),
-        };
+        let mut limits = gate.and_then(Self::limits).unwrap_or_default();
+        match is_own {
+            true => limits.own = Some(limit),
+            false => limits.common = Some(limit),
+        }
         Arc::new(Self {
-            paced: Some(Box::new(Paced {
-                own,
-                common,
-                ..Paced::default()
-            })),
+            paced: Some(Paced::new(limits)),
             ..Self::default()
         })
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        self.paced.as_ref().map(|paced| paced.limits.clone())
     }
 
     /// Waits for the turn of one request. `None`: there is no limit, or it is no more.
@@ -159,6 +156,13 @@ impl Gate {
 }
 
 impl Paced {
+    fn new(limits: Limits) -> Box<Self> {
+        Box::new(Self {
+            limits,
+            ..Self::default()
+        })
+    }
+
     fn take_placed(&self) -> bool {
         let less = |placed: u32| placed.checked_sub(1);
         let taken = self
@@ -169,7 +173,7 @@ impl Paced {
 
     /// Takes a place among those of each limit.
     fn book(&self) -> Option<Instant> {
-        let limits = self.own.iter().chain(&self.common);
+        let limits = self.limits.own.iter().chain(&self.limits.common);
         limits.map(AppendLimit::book).max()
     }
 }

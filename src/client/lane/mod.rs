@@ -274,7 +274,7 @@ impl Worker {
                 way.target = Target::new(&self.client, &request.object)?;
             }
             let call = append_call(&request);
-            call.prepare_head(&self.client, &way.target, &way.route)
+            call.signed_head(&self.client, &way.target, &way.route)
                 .await
         };
         match signed.await {

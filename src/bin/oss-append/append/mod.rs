@@ -83,9 +83,9 @@ pub(crate) struct Arguments {
     /// Print one JSON object on standard output: bucket, key, start, end (the object's proven
     /// length), bytes (of the input, durable), with --compress stored (what they were compressed
     /// to), appends, retries, reconciles, crc64 (of the whole object, a decimal string or null),
-    /// elapsed_ms, appends_per_second and appends_per_month (append requests, billed ones; null if it
-    /// ran for less than 10 s), interrupted, missing (bytes read and not durable), error (or null). It is
-    /// printed after a failure too, once the object was opened. Of a sequence: key, end and crc64
+    /// elapsed_ms, appends_per_second and appends_per_month (append requests, which are billed; null
+    /// if it ran for less than 10 s), interrupted, missing (bytes read and not durable), error (or
+    /// null). It is printed after a failure too, once the object was opened. Of a sequence: key, end and crc64
     /// are those of the last object, null if there is none; instead of start there are template,
     /// finished (how many objects) and objects: of the last 10000 that were finished key, start and
     /// end (where our bytes are), crc64 (of the whole object), reason (size, period, closed: it

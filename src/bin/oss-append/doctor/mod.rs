@@ -22,9 +22,9 @@ pub(crate) struct Arguments {
     /// The bucket, and what keys begin with there; taken literally
     #[arg(value_name = "oss://BUCKET[/PREFIX]")]
     target: Prefix,
-    /// Make an object, append to it for a few seconds, also several appends at a time, seal it, and delete it, to find out whether
-    /// that is permitted and how fast it is; its name begins with PREFIX and has
-    /// oss-append-doctor in it. Without this nothing is written
+    /// Make an object, append to it for a few seconds, also several appends at a time, seal it, and
+    /// delete it, to find out whether that is permitted and how fast it is; its name begins with
+    /// PREFIX and has oss-append-doctor in it. Without this nothing is written
     #[arg(long)]
     write: bool,
     /// Print one JSON object: target, credentials, endpoint, clock, permissions, round_trip_ms,
