@@ -66,9 +66,14 @@
 //! roll is in `rolling/roller.rs`, and how its receipt knows in `engine/place.rs`.
 //!
 //! # Logging
-//! The worker of a writer runs without a `tracing` subscriber, so that a writer that carries logs
-//! never logs its own work into itself. [`OssAppendWriter::stats`] tells how it is doing. Dropping
-//! a writer with undelivered bytes logs one warning.
+//! Trouble with delivery is told to the `tracing` subscriber that is current where a writer is
+//! opened, with the target `oss_append::delivery`: WARN when it begins and when the writer gives up,
+//! INFO when it is over, DEBUG for each request that failed. [`DeliveryEvent`] has the details, for
+//! programs without `tracing` too. [`OssAppendWriter::stats`] tells how a writer is doing. Dropping
+//! one with undelivered bytes logs one warning.
+//!
+//! The HTTP of a writer's worker is not logged, so that a writer that carries logs never logs its
+//! own work into itself. `OssLogAppender` logs nothing at all.
 //!
 //! # Metrics
 //! With the feature `metrics` the same counts go, summed over all writers, to the recorder that the
@@ -115,6 +120,7 @@ mod wire;
 mod writer;
 
 pub use crate::client::{OssClient, OssClientBuilder};
+pub use crate::drive::events::DeliveryEvent;
 pub use crate::drive::rate::AppendLimit;
 pub use crate::drive::stats::AppendStats;
 pub use crate::drive::{AppendReceipt, ObjectAppender, ObjectAppenderBuilder};

@@ -159,6 +159,7 @@ fn label(error: &ErrorKind) -> &'static str {
         ErrorKind::InvalidInput { .. } => "invalid_input",
         ErrorKind::Transport { cause, .. } => match cause {
             TransportCause::Connect => "transport_connect",
+            TransportCause::UnknownHost => "transport_unknown_host",
             TransportCause::Tls => "transport_tls",
             TransportCause::Timeout => "transport_timeout",
             TransportCause::Broken => "transport_broken",

@@ -276,13 +276,17 @@ pub(super) fn is_unreachable(error: &Error) -> bool {
     let cause = transport_cause(error);
     matches!(
         cause,
-        Some(TransportCause::Connect | TransportCause::Timeout)
+        Some(TransportCause::Connect | TransportCause::UnknownHost | TransportCause::Timeout)
     )
 }
 
 /// Whether there was no connection to send a request on.
 pub(super) fn is_unconnected(error: &Error) -> bool {
-    transport_cause(error) == Some(TransportCause::Connect)
+    let cause = transport_cause(error);
+    matches!(
+        cause,
+        Some(TransportCause::Connect | TransportCause::UnknownHost)
+    )
 }
 
 fn transport_cause(error: &Error) -> Option<TransportCause> {

@@ -8,15 +8,18 @@ use tokio::time::Instant;
 
 use super::attempt::{Timekeeper, attempt};
 use super::options::AppenderOptions;
-use super::stats::Counters;
+use super::stats::{Counters, Hope};
 use super::wait::wait;
 use crate::engine::budget::{Budget, Trip, Wait, asked};
 use crate::engine::flush::Time;
 use crate::error::{Error, Result};
+use crate::values::path::ObjectPath;
 use crate::values::progress::Progress;
 
-/// Asks until there is an answer, as patiently as for an append.
+/// Asks about `object`, or a sequence of them, until there is an answer, as patiently as for an
+/// append.
 pub(crate) async fn ask<T, F>(
+    object: &ObjectPath,
     options: &AppenderOptions,
     counters: &Counters,
     mut request: impl FnMut() -> F,
@@ -33,8 +36,11 @@ where
         let progress = Progress::new();
         let request = pin!(request());
         match attempt(&mut question, options, counters, &progress, request).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => question.pause(counters, error).await?,
+            Ok(answer) => {
+                counters.succeeded(object, false);
+                return Ok(answer);
+            }
+            Err(error) => question.pause(object, counters, error).await?,
         }
     }
 }
@@ -46,12 +52,25 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    async fn pause(&mut self, counters: &Counters, error: Error) -> Result<()> {
+    async fn pause(
+        &mut self,
+        object: &ObjectPath,
+        counters: &Counters,
+        error: Error,
+    ) -> Result<()> {
         counters.error(&error);
         let (rules, now) = (&self.options.rules, self.origin.elapsed());
-        let asked = asked(&error);
-        let paused = self.budget.pause(rules, error, asked, fastrand::f64(), now);
-        if let Some(Wait { own, asked }) = paused? {
+        let (failure, asked) = (error.clone(), asked(&error));
+        let paused = (self.budget).pause(rules, error, asked, fastrand::f64(), now)?;
+        let left = self.budget.left(rules, now);
+        let hope = Hope {
+            delivering: false,
+            gives_up_in: (!self.options.keeps_trying).then_some(left),
+            buffered: None,
+            is_kept: false,
+        };
+        counters.failed(object, &failure, hope);
+        if let Some(Wait { own, asked }) = paused {
             let end = wait(own, asked, &self.options.ending).await;
             let end = end.saturating_duration_since(self.origin);
             self.budget.ended_at(end, self.origin.elapsed());

@@ -5,6 +5,7 @@
 pub(crate) mod ask;
 mod attempt;
 pub(crate) mod driver;
+pub(crate) mod events;
 pub(crate) mod gate;
 mod open;
 pub(crate) mod options;
@@ -126,7 +127,8 @@ impl<S: AppendStore> ObjectAppender<S> {
     }
 
     async fn settle_window(&mut self) -> Result<AppendReceipt> {
-        let Finished { batch, .. } = self.driver.settle(&mut self.window).await?;
+        let settled = self.driver.settle(&mut self.window).await;
+        let Finished { batch, .. } = self.told(settled)?;
         let (start, len) = batch.unwrap_or((self.driver.position(), 0));
         Ok(self.receipt(start, len))
     }
@@ -141,7 +143,8 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// # Cancel safety
     /// Safe: what was proven stays proven, the rest is read again by the next call.
     pub async fn verify(&mut self) -> Result<()> {
-        self.driver.verify(&mut self.window).await
+        let verified = self.driver.verify(&mut self.window).await;
+        self.told(verified)
     }
 
     /// Ends a replay: the object must end where the written bytes do, and be what is known of it.
@@ -155,7 +158,8 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// # Cancel safety
     /// Safe to drop and to call again.
     pub async fn end_replay(&mut self) -> Result<()> {
-        self.driver.end_replay(&mut self.window).await
+        let ended = self.driver.end_replay(&mut self.window).await;
+        self.told(ended)
     }
 
     /// Seals the object at its present length. Sealing it again succeeds; an object that was never
@@ -173,7 +177,8 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// Safe: the object may have been sealed, and the next call finds that out.
     pub async fn seal(&mut self) -> Result<()> {
         self.end_replay().await?;
-        self.driver.seal().await
+        let sealed = self.driver.seal().await;
+        self.told(sealed)
     }
 
     /// The batch that a dropped or failed `append` left behind, as far as it is not proven to be
@@ -222,6 +227,11 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// What was done so far.
     pub fn stats(&self) -> AppendStats {
         self.driver.counters().snapshot()
+    }
+
+    /// Tells of an end of trouble that is none.
+    fn told<T>(&self, result: Result<T>) -> Result<T> {
+        self.driver.counters().told(self.object(), result)
     }
 
     fn receipt(&self, start: ObjectPosition, len: u64) -> AppendReceipt {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::ObjectAppender;
 use super::driver::Driver;
+use super::events::TARGET;
 use super::options::{AppenderOptions, OpenMode, appender_option_setters, open_mode_setters};
 use super::stats::Counters;
 use crate::engine::action::Goal;
@@ -65,9 +66,10 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
     /// # Cancel safety
     /// Safe; with [`create_new`](Self::create_new) the empty object may have been created.
     pub async fn open(self) -> Result<ObjectAppender<S>> {
-        let counters = Arc::new(Counters::new(&self.object));
-        let driver = self.open_driver(counters).await?;
-        Ok(ObjectAppender::new(driver))
+        let object = self.object.clone();
+        let counters = Arc::new(Counters::new(&object, &self.options.events));
+        let driver = self.open_driver(Arc::clone(&counters)).await;
+        Ok(ObjectAppender::new(counters.told(&object, driver)?))
     }
 
     /// Opens the object for whoever has the window. Counts in `counters` what is done.
@@ -85,11 +87,13 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             .and_then(|()| check_mode(&options, &object))
             .map_err(|error| error.with_operation("open").with_object(&object))?;
         if options.rules.max_in_flight > 1 && store.lane(&object).is_none() {
-            tracing::warn!(
-                target: "oss_append::delivery",
-                %object,
-                "the store sends one append at a time, whatever max_in_flight is"
-            );
+            counters.events().trace(|| {
+                tracing::warn!(
+                    target: TARGET,
+                    %object,
+                    "the store sends one append at a time, whatever max_in_flight is"
+                );
+            });
             counters.note_lane(false);
         }
         let mut driver = Driver {

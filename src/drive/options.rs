@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::events::Events;
 use super::gate::Gate;
 use crate::engine::rules::Rules;
 use crate::error::{Error, Result};
@@ -16,7 +17,8 @@ use crate::values::checkpoint::Checkpoint;
 pub(crate) enum OpenMode {
     Append,
     CreateNew,
-    Replay(Checkpoint),
+    /// In a box, since few do.
+    Replay(Box<Checkpoint>),
 }
 
 #[derive(Clone, Debug)]
@@ -29,6 +31,10 @@ pub(crate) struct AppenderOptions {
     pub(crate) gate: Option<Arc<Gate>>,
     /// Mark the objects that are created.
     pub(crate) mark_creator: bool,
+    /// Who is told what happens.
+    pub(crate) events: Arc<Events>,
+    /// What has been given up is tried again by whoever uses the appender.
+    pub(crate) keeps_trying: bool,
     /// The time from which engines count, and the writers before them.
     pub(crate) origin: Instant,
     /// Cancelled when the writer has been told to end: waits are cut short then.
@@ -44,6 +50,8 @@ impl Default for AppenderOptions {
             request: RequestOptions::default(),
             gate: None,
             mark_creator: true,
+            events: Arc::default(),
+            keeps_trying: false,
             origin: Instant::now(),
             ending: CancellationToken::new(),
         }
@@ -161,6 +169,39 @@ macro_rules! appender_option_setters {
             self
         }
 
+        /// Calls this whenever [delivery](crate::DeliveryEvent) is in trouble, out of it, or given
+        /// up, beside the events for `tracing`. It runs on the task that sends, so it must not
+        /// block. A panic in it ends nothing. Default: none.
+        ///
+        /// ```no_run
+        /// # async fn example(client: oss_append::OssClient) -> Result<(), oss_append::Error> {
+        /// use oss_append::{DeliveryEvent, OssAppendWriter};
+        ///
+        /// let object = "oss://logs/app.log".parse()?;
+        /// let writer = OssAppendWriter::builder(client, object)
+        ///     .on_event(|event| match event {
+        ///         DeliveryEvent::Failed { object, error, failures: 1, .. } => {
+        ///             eprintln!("{object}: {error}; trying again");
+        ///         }
+        ///         DeliveryEvent::Recovered { object, failing, .. } => {
+        ///             eprintln!("{object}: goes on after {failing:?}");
+        ///         }
+        ///         _ => {}
+        ///     })
+        ///     .open()
+        ///     .await?;
+        /// # Ok(())
+        /// # }
+        /// ```
+        pub fn on_event(
+            mut self,
+            callback: impl Fn($crate::drive::events::DeliveryEvent) + Send + Sync + 'static,
+        ) -> Self {
+            let events = &mut ::std::sync::Arc::make_mut(&mut self.$($field).+).events;
+            ::std::sync::Arc::make_mut(events).call(::std::sync::Arc::new(callback));
+            self
+        }
+
         /// Refuses an append that would make the object longer than this, in bytes as they are
         /// stored (compressed ones, if the writer compresses), before it is sent. Default:
         /// 5,000,000,000, the smaller of the two limits that OSS documents
@@ -202,7 +243,7 @@ macro_rules! open_mode_setters {
         /// it is opened, and a checkpoint of another object
         /// [`InvalidInput`](crate::ErrorKind::InvalidInput).
         pub fn replay(mut self, from: $crate::values::checkpoint::Checkpoint) -> Self {
-            ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::drive::options::OpenMode::Replay(from);
+            ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::drive::options::OpenMode::Replay(::std::boxed::Box::new(from));
             self
         }
     };

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::attempt::{Timekeeper, attempt};
 use super::driver::Driver;
 use super::options::AppenderOptions;
-use super::stats::Counters;
+use super::stats::{Counters, Hope};
 use super::wait::wait;
 use super::window::WindowAccess;
 use crate::engine::action::{Action, Event, Finished, Goal};
@@ -129,6 +129,9 @@ impl<S: AppendStore> Driver<S> {
                 Action::Wait(for_what) => runner.wait(for_what).await,
                 Action::Done(result) => {
                     let finished = runner.finish();
+                    if result.is_ok() {
+                        self.counters.succeeded(&object, false);
+                    }
                     return result.map(|()| finished);
                 }
             };
@@ -170,7 +173,8 @@ impl<W: WindowAccess> Runner<'_, W> {
         let now = self.now();
         let (engine, rules) = (&mut *self.engine, &self.options.rules);
         let decided = (self.window).with(|window| decide(&mut engine.at(window, rules, now)));
-        self.counters.count(self.engine.told());
+        let told = self.engine.told();
+        self.counters.count(self.engine.object(), told);
         decided
     }
 
@@ -184,13 +188,33 @@ impl<W: WindowAccess> Runner<'_, W> {
 
     fn next(&mut self, event: Event) -> Action {
         let (trip, random) = (self.trip.take(), fastrand::f64());
-        self.decide(|moment| {
+        let failure = event.failure().cloned();
+        let (action, hope) = self.decide(|moment| {
             if let Some(trip) = trip {
                 moment.on(Event::Ended(trip));
             }
             moment.on(event);
-            moment.next(random)
-        })
+            let delivering = moment.is_settling();
+            let hope = Hope {
+                delivering,
+                gives_up_in: Some(moment.gives_up_in()),
+                buffered: delivering.then(|| moment.held()),
+                is_kept: false,
+            };
+            (moment.next(random), hope)
+        });
+        if let (Some(error), false) = (failure, matches!(action, Action::Done(_))) {
+            self.failed(&error, hope);
+        }
+        action
+    }
+
+    /// Tells of a failure after which something is tried yet.
+    fn failed(&self, error: &Error, mut hope: Hope) {
+        if self.options.keeps_trying {
+            hope.gives_up_in = None;
+        }
+        self.counters.failed(self.engine.object(), error, hope);
     }
 
     /// Decides what comes next while something is under way.

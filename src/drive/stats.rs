@@ -4,8 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
+
+use super::events::{DeliveryEvent, Events};
 use crate::engine::action::Told;
-use crate::error::Error;
+use crate::engine::recovery::is_trouble;
+use crate::error::{Error, Result};
 use crate::metrics;
 use crate::values::locks::MutexExt as _;
 use crate::values::path::ObjectPath;
@@ -22,6 +26,11 @@ pub struct AppendStats {
     pub retries: u64,
     /// Looks at the object to find out what happened.
     pub reconciles: u64,
+    /// Requests of any sort that failed, overcome or not.
+    pub failed_requests: u64,
+    /// How long ago trouble began, if it lasts: requests fail, and since the first of them no append
+    /// was proven. `None` while all is well.
+    pub failing: Option<Duration>,
     /// The last failure of a request, whether it was overcome or not.
     pub last_error: Option<Error>,
     /// When an append was last proven.
@@ -31,6 +40,7 @@ pub struct AppendStats {
 #[derive(Debug)]
 pub(crate) struct Counters {
     bucket: Arc<str>,
+    events: Arc<Events>,
     durable: AtomicU64,
     appends: AtomicU64,
     retries: AtomicU64,
@@ -42,15 +52,72 @@ pub(crate) struct Counters {
 
 #[derive(Debug, Default)]
 struct Last {
+    /// As microseconds since 1970, which takes half the room; 0: never.
+    success: u64,
+    /// In a box, since few have any.
+    failures: Option<Box<Failures>>,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    requests: u64,
     error: Option<Error>,
-    success: Option<SystemTime>,
+    trouble: Option<Trouble>,
+}
+
+/// What is tried yet after a failure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hope {
+    /// It was on the way to deliver something.
+    pub(super) delivering: bool,
+    /// `None`: never.
+    pub(super) gives_up_in: Option<Duration>,
+    /// How many bytes wait, where that is known.
+    pub(super) buffered: Option<u64>,
+    /// It is tried again whatever the failure is.
+    pub(super) is_kept: bool,
+}
+
+impl Hope {
+    /// What was given up is tried again without end.
+    #[cfg(feature = "rolling")]
+    pub(crate) fn without_end(delivering: bool) -> Self {
+        Self {
+            delivering,
+            gives_up_in: None,
+            buffered: None,
+            is_kept: true,
+        }
+    }
+}
+
+/// Requests fail, and nothing is delivered.
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    since: Instant,
+    failures: u64,
+    /// An append is what fails, or finding out about one: no answer to another question ends that.
+    delivering: bool,
+}
+
+impl Last {
+    fn failures(&mut self) -> &mut Failures {
+        self.failures.get_or_insert_default()
+    }
+
+    fn end_trouble(&mut self, delivered: bool) -> Option<Trouble> {
+        let trouble = &mut self.failures.as_mut()?.trouble;
+        trouble.take_if(|trouble| delivered || !trouble.delivering)
+    }
 }
 
 impl Counters {
-    pub(crate) fn new(object: &ObjectPath) -> Self {
+    /// Of a writer to `object`, or to a sequence of them, that is opened here.
+    pub(crate) fn new(object: &ObjectPath, events: &Arc<Events>) -> Self {
         metrics::describe();
         Self {
             bucket: Arc::clone(object.shared_bucket()),
+            events: events.here(),
             durable: AtomicU64::default(),
             appends: AtomicU64::default(),
             retries: AtomicU64::default(),
@@ -61,7 +128,7 @@ impl Counters {
     }
 
     /// Counts what an engine has told.
-    pub(super) fn count(&self, told: Told) {
+    pub(super) fn count(&self, object: &ObjectPath, told: Told) {
         if told.reconciles {
             self.reconcile();
         }
@@ -70,6 +137,7 @@ impl Counters {
         }
         if told.durable > 0 {
             self.durable(told.durable);
+            self.succeeded(object, true);
         }
         if let Some(took) = told.appended {
             self.append(took);
@@ -88,7 +156,9 @@ impl Counters {
     fn append(&self, took: Duration) {
         self.appends.fetch_add(1, Ordering::Relaxed);
         metrics::append(&self.bucket, took);
-        self.last().success = Some(SystemTime::now());
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let micros = now.unwrap_or_default().as_micros();
+        self.last().success = u64::try_from(micros).unwrap_or(u64::MAX);
     }
 
     fn retry(&self) {
@@ -104,22 +174,101 @@ impl Counters {
     /// A request failed: once for each, overcome or not.
     pub(crate) fn failed_request(&self, error: &Error) {
         metrics::failed_request(&self.bucket, error.kind());
+        self.last().failures().requests += 1;
     }
 
     /// What is told as the last failure.
     pub(crate) fn error(&self, error: &Error) {
-        self.last().error = Some(error.clone());
+        self.last().failures().error = Some(error.clone());
+    }
+
+    /// A request failed that is tried again or looked into. Out of trouble, only
+    /// [some failures](is_trouble) are worth telling.
+    pub(crate) fn failed(&self, object: &ObjectPath, error: &Error, hope: Hope) {
+        let trouble = {
+            let mut last = self.last();
+            let failures = last.failures();
+            if failures.trouble.is_none() && !(hope.is_kept || is_trouble(error)) {
+                return;
+            }
+            let trouble = failures.trouble.get_or_insert_with(|| Trouble {
+                since: Instant::now(),
+                failures: 0,
+                delivering: false,
+            });
+            trouble.failures += 1;
+            trouble.delivering |= hope.delivering;
+            *trouble
+        };
+        self.events.tell(DeliveryEvent::Failed {
+            object: object.clone(),
+            error: error.clone(),
+            failures: trouble.failures,
+            failing: trouble.since.elapsed(),
+            gives_up_in: hope.gives_up_in,
+            buffered: hope.buffered,
+        });
+    }
+
+    /// Something was `delivered` to `object`, or else found out about it.
+    pub(super) fn succeeded(&self, object: &ObjectPath, delivered: bool) {
+        let Some(trouble) = self.last().end_trouble(delivered) else {
+            return;
+        };
+        self.events.tell(DeliveryEvent::Recovered {
+            object: object.clone(),
+            failures: trouble.failures,
+            failing: trouble.since.elapsed(),
+        });
+    }
+
+    /// A writer to `object` has failed.
+    pub(crate) fn gave_up(&self, object: &ObjectPath, error: &Error) {
+        let trouble = self.last().end_trouble(true);
+        let object = error.object().unwrap_or(object);
+        self.events.tell(DeliveryEvent::GaveUp {
+            object: object.clone(),
+            error: error.clone(),
+            failures: trouble.map_or(0, |trouble| trouble.failures),
+            failing: trouble.map_or(Duration::ZERO, |trouble| trouble.since.elapsed()),
+        });
+    }
+
+    /// The same for one whose caller is given the error: only after trouble that was told of.
+    pub(crate) fn told<T>(&self, object: &ObjectPath, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result
+            && self.is_failing()
+        {
+            self.gave_up(object, error);
+        }
+        result
+    }
+
+    fn is_failing(&self) -> bool {
+        let last = self.last();
+        let failures = last.failures.as_ref();
+        failures.is_some_and(|failures| failures.trouble.is_some())
+    }
+
+    /// Those who are told what happens.
+    pub(super) fn events(&self) -> &Events {
+        &self.events
     }
 
     pub(crate) fn snapshot(&self) -> AppendStats {
         let last = self.last();
+        let failures = last.failures.as_deref();
+        let trouble = failures.and_then(|failures| failures.trouble);
         AppendStats {
             durable: self.durable.load(Ordering::Relaxed),
             appends: self.appends.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
             reconciles: self.reconciles.load(Ordering::Relaxed),
-            last_error: last.error.clone(),
-            last_success: last.success,
+            failed_requests: failures.map_or(0, |failures| failures.requests),
+            failing: trouble.map(|trouble| trouble.since.elapsed()),
+            last_error: failures.and_then(|failures| failures.error.clone()),
+            last_success: (last.success > 0)
+                .then(|| SystemTime::UNIX_EPOCH + Duration::from_micros(last.success)),
         }
     }
 

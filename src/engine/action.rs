@@ -76,6 +76,19 @@ pub(crate) enum Event {
     Dropped,
 }
 
+impl Event {
+    /// The failure, if it is one.
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        match self {
+            Self::Answered(answer) => answer.as_ref().err(),
+            Self::Looked(looked) => looked.as_ref().err(),
+            Self::Read(read) => read.as_ref().err(),
+            Self::Sealed(sealed) => sealed.as_ref().err(),
+            Self::Queued(_) | Self::Ended(_) | Self::Waited(_) | Self::Dropped => None,
+        }
+    }
+}
+
 /// What has happened since this was asked last, for those who count.
 #[derive(Debug, Default)]
 pub(crate) struct Told {

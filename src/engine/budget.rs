@@ -29,6 +29,8 @@ pub(crate) struct Budget {
     pub(crate) attempts: u32,
     /// Failures since the last progress.
     failures: u32,
+    /// How often since the last progress there was no answer in time to what cannot be cut.
+    slow: u32,
     /// What has been mended since the last progress.
     mended: [Option<Mended>; 3],
     /// Whether time in which nobody was at work has been given back since the last progress.
@@ -67,6 +69,7 @@ impl Budget {
             high_water: 0,
             attempts: 0,
             failures: 0,
+            slow: 0,
             mended: [None; 3],
             thawed: false,
         }
@@ -76,6 +79,7 @@ impl Budget {
     pub(crate) fn restart(&mut self, now: Time) {
         self.since = now;
         self.failures = 0;
+        self.slow = 0;
         self.mended = [None; 3];
         self.thawed = false;
     }
@@ -83,6 +87,11 @@ impl Budget {
     /// How long there has been no progress.
     fn stalled(&self, now: Time) -> Duration {
         now.saturating_sub(self.since)
+    }
+
+    /// How long there is yet for progress.
+    pub(crate) fn left(&self, rules: &Rules, now: Time) -> Duration {
+        rules.delivery_timeout.saturating_sub(self.stalled(now))
     }
 
     /// Whether the time is up.
@@ -116,9 +125,15 @@ impl Budget {
 
     /// How long a request that is sent now may go without moving.
     pub(crate) fn patience(&self, rules: &Rules, now: Time) -> Duration {
-        let left = rules.delivery_timeout.saturating_sub(self.stalled(now));
+        let left = self.left(rules, now);
         let patience = left.max(LAST_CHANCE).min(rules.delivery_timeout);
-        rules.attempt_timeout.min(patience)
+        let timeout = rules.attempt_timeout.saturating_mul(1 << self.slow.min(16));
+        timeout.min(patience)
+    }
+
+    /// The next attempt gets twice the time: the same was not answered, and may have been too much.
+    pub(crate) fn be_patient(&mut self) {
+        self.slow += 1;
     }
 
     /// A request has come to its end.
@@ -159,7 +174,7 @@ impl Budget {
             Recovery::Retry | Recovery::Mismatch | Recovery::Reconcile => {}
         }
         self.failures += 1;
-        let left = rules.delivery_timeout.saturating_sub(self.stalled(now));
+        let left = self.left(rules, now);
         if left <= rules.backoff.base().min(rules.delivery_timeout / 10) {
             return Err(self.exhausted(error, now));
         }

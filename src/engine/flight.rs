@@ -18,7 +18,7 @@ pub(crate) struct Flight {
     pub(super) since: Time,
     /// Where its first byte is in the object, or is to be; `None` until it has its turn.
     pub(super) start: Option<ObjectPosition>,
-    /// The length of `body` before anything was settled.
+    /// The length of `body` before anything was settled or cut off.
     pub(super) len: u64,
     pub(super) budget: Budget,
     /// When the first attempt was made.
@@ -94,6 +94,11 @@ impl Flight {
         self.len = whole.len();
         let given = std::mem::replace(&mut self.body, whole.clone());
         self.packed = Some(Box::new(Packed { given, whole }));
+    }
+
+    /// It was cut from the flight before it, and nothing was sent for it alone.
+    pub(super) fn is_rest(&self) -> bool {
+        self.first_attempt.is_none() && !self.is_packed() && self.body.len() < self.len
     }
 
     /// A part of it is there that is worth nothing without the rest.

@@ -20,6 +20,8 @@ pub(super) struct Job {
     /// That of everything but the appends of a batch.
     pub(super) budget: Budget,
     pub(super) began: Time,
+    /// How long the request took that has come to its end last.
+    pub(super) took: Duration,
     /// What a wait that is under way is for.
     pub(super) waits: Then,
     pub(super) stale_looks: u32,

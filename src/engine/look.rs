@@ -296,7 +296,9 @@ impl Moment<'_> {
                 let end = self.engine.given.after_prefix(&body, len);
                 self.told_mut(|told| told.durable += len);
                 self.settle_part(len, end);
-                self.window.torn();
+                if let Some(flight) = self.window.first_mut() {
+                    flight.look = false;
+                }
             }
             Verdict::Compare(end) => {
                 flight.look = false;

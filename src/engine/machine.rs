@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use super::action::{Action, Event, Finished, Goal, Told};
 use super::budget::{Budget, Wait, asked};
+use super::flight::Flight;
 use super::flush::Time;
 use super::job::{Job, Step, Task, Then};
 use super::mark::Mark;
@@ -222,6 +223,7 @@ impl Moment<'_> {
             step: Step::Next,
             budget: Budget::new(self.now),
             began: self.now,
+            took: Duration::ZERO,
             waits: Then::Goal,
             stale_looks: 0,
             finished: Finished::default(),
@@ -236,6 +238,26 @@ impl Moment<'_> {
             Some(budget) => budget.patience(rules, now),
             None => self.rules.attempt_timeout,
         }
+    }
+
+    /// How long is tried again what is being done, if nothing gets better.
+    pub(crate) fn gives_up_in(&mut self) -> Duration {
+        let (rules, now) = (self.rules, self.now);
+        match self.budget() {
+            Some(budget) => budget.left(rules, now),
+            None => self.rules.delivery_timeout,
+        }
+    }
+
+    /// How many bytes wait to become durable, those under way with them.
+    pub(crate) fn held(&self) -> u64 {
+        self.window.held()
+    }
+
+    /// Whether what is being done is to settle what is in the window.
+    pub(crate) fn is_settling(&self) -> bool {
+        let job = self.engine.job.as_ref();
+        job.is_some_and(|job| job.goal == Goal::Settle)
     }
 
     /// What to do next. `random` is from 0 to 1.
@@ -316,6 +338,9 @@ impl Moment<'_> {
                 }
             }
             Event::Ended(trip) => {
+                if let Some(job) = &mut self.engine.job {
+                    job.took = now.saturating_sub(trip.began);
+                }
                 if let Some(budget) = self.budget() {
                     budget.ended(trip, now);
                 }
@@ -461,6 +486,13 @@ impl Moment<'_> {
             if landed == Landed::Yes {
                 let end = self.window.end_of(looked_for - 1, self.engine.given);
                 self.proven(looked_for, end);
+                // It is about a part of what was cut: the rest is not there.
+                if self.window.first().is_some_and(Flight::is_rest) {
+                    error = error.with_landed(match self.window.has_doubt() {
+                        true => Landed::InDoubt,
+                        false => Landed::No,
+                    });
+                }
             }
         } else if let Some(landed) = landed {
             error = error.with_landed(landed);

@@ -9,6 +9,7 @@ pub(crate) mod action;
 pub(crate) mod answer;
 pub(crate) mod budget;
 mod compared;
+pub(crate) mod fit;
 pub(crate) mod flight;
 pub(crate) mod flush;
 mod job;

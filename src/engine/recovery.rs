@@ -38,7 +38,7 @@ pub(crate) fn recovery(error: &Error) -> Recovery {
     match error.kind() {
         ErrorKind::Service(answer) => of_answer(answer),
         ErrorKind::Transport { cause, .. } => match cause {
-            TransportCause::Connect => Recovery::Retry,
+            TransportCause::Connect | TransportCause::UnknownHost => Recovery::Retry,
             // A certificate does not get better by asking again.
             TransportCause::Tls => Recovery::Fail,
             TransportCause::Timeout | TransportCause::Broken => Recovery::Reconcile,
@@ -73,6 +73,16 @@ fn of_answer(answer: &ServiceError) -> Recovery {
         | Refusal::NoSuchBucket
         | Refusal::Denied
         | Refusal::Other => Recovery::Fail,
+    }
+}
+
+/// Whether a failure that is not final is out of the ordinary.
+pub(crate) fn is_trouble(error: &Error) -> bool {
+    match recovery(error) {
+        Recovery::Retry | Recovery::Reconcile | Recovery::RefusedBetween => true,
+        // Others have appended, or what was wrong has been mended.
+        Recovery::Mismatch | Recovery::RetryMended(_) => false,
+        Recovery::Fail | Recovery::Closed => false,
     }
 }
 

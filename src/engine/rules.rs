@@ -25,6 +25,8 @@ pub(crate) struct Rules {
     /// A batch that is in doubt is sent to where it may still land, even if the object has been
     /// replaced: nothing else settles where it is.
     pub(crate) settles_in_place: bool,
+    /// What is appended together stays together: a batch that was not answered in time is not cut.
+    pub(crate) whole: bool,
     /// The most appends that may be under way at a time, if they arrive in order.
     pub(crate) max_in_flight: u16,
 }
@@ -41,12 +43,18 @@ impl Default for Rules {
             evidence: Evidence::default(),
             verify_creator: false,
             settles_in_place: false,
+            whole: false,
             max_in_flight: defaults::max_in_flight(),
         }
     }
 }
 
 impl Rules {
+    /// Whether what is appended together stays together.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole || self.shared || self.evidence != Evidence::Crc64
+    }
+
     /// What the store allows.
     pub(crate) fn limits(&self) -> StoreLimits {
         self.limits.as_deref().copied().unwrap_or_default()

@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::action::{Action, Goal};
 use super::answer::{Answered, judge_answer};
 use super::budget::MAX_ASKED;
+use super::fit::Fit;
+use super::flight::Flight;
 use super::job::{Step, Task, Then};
 use super::machine::Moment;
 use super::recovery::{Recovery, recovery};
@@ -59,7 +61,48 @@ impl Moment<'_> {
             self.told_mut(|told| told.reconciles = true);
             return Some(Action::Head);
         }
+        self.cut_to_fit();
         Some(self.attempt(0))
+    }
+
+    /// Sends a part of the first flight alone where the whole would not be answered in time. The
+    /// window's bytes being contiguous, whatever lands of it and of the whole that was sent before
+    /// lands where it belongs.
+    fn cut_to_fit(&mut self) {
+        let most = self.window.fit.most(false);
+        let is_longer = self
+            .window
+            .first()
+            .is_some_and(|flight| flight.body.len() > most);
+        if is_longer && self.may_cut() {
+            self.window.cut_first(most);
+        }
+    }
+
+    fn may_cut(&self) -> bool {
+        let is_packed = self.window.first().is_some_and(Flight::is_packed);
+        !self.rules.is_whole() && self.engine.replay.is_none() && !is_packed
+    }
+
+    /// The append of a flight was answered, if it was, so long after it was sent.
+    fn note_time(&mut self, number: usize, answered: bool) {
+        let took = self.engine.job.as_ref().map(|job| job.took);
+        let (took, target) = (
+            took.unwrap_or_default(),
+            Fit::target(self.rules.attempt_timeout),
+        );
+        let Some(bytes) = self.window.get(number).map(|flight| flight.body.len()) else {
+            return;
+        };
+        if answered {
+            self.window.fit.answered(bytes, took, target);
+        } else if took >= target {
+            self.window.fit.too_much(bytes);
+            let may_cut = self.may_cut();
+            if let Some(flight) = self.window.get_mut(number).filter(|_| !may_cut) {
+                flight.budget.be_patient();
+            }
+        }
     }
 
     /// What can be done while appends are under way: to send one more behind them, or to wait.
@@ -189,6 +232,7 @@ impl Moment<'_> {
         let expected = self.window.end_of(number, self.engine.given);
         match judge_answer(self.rules.evidence, expected, &answer) {
             Answered::Proven => {
+                self.note_time(number, true);
                 self.applied(number + 1, expected);
                 let more = number as u64 + 1;
                 self.engine.appends = self.engine.appends.map(|appends| appends + more);
@@ -246,6 +290,12 @@ impl Moment<'_> {
             // OSS has said that this attempt was not applied.
             flight.in_doubt = flight.was_in_doubt || mixed_up;
         }
+        if recovery == Recovery::Reconcile && number == 0 {
+            self.note_time(number, false);
+        }
+        let Some(flight) = self.window.get_mut(number) else {
+            return;
+        };
         if number > 0 {
             // It was sent behind one that has failed. The look tells of both.
             return;

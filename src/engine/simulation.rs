@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use super::action::{Action, Event, Goal};
 use super::budget::Trip;
+use super::fit::Fit;
 use super::flush::Time;
 use super::machine::Engine;
 use super::mark::{Mark, shown};
@@ -98,6 +99,8 @@ struct World {
     /// Of some append nobody knows whether it was applied: from then on equal bytes are taken for ours.
     unknown: bool,
     shared: bool,
+    /// How much fits in an append changes all the time.
+    cuts: bool,
 }
 
 fn broken() -> Error {
@@ -335,6 +338,9 @@ impl World {
         let mut read_at = None;
         for _ in 0..MOST_ACTIONS {
             self.pass(Duration::from_millis(1));
+            if self.cuts && self.rng.bool() {
+                window.fit = Fit::of(self.rng.u32(1..8));
+            }
             let action = engine.at(window, rules, self.now).next(self.rng.f64());
             let _ = engine.told();
             let gives_up = self.fault() && self.rng.u8(..4) == 0;
@@ -408,7 +414,8 @@ impl World {
             drop(window.take_settled());
             if engine.told().durable > 0 {
                 let sound = !self.shown_old && read_at.is_none_or(|at| at == self.destroyed);
-                self.mixed |= self.proven.is_some_and(|proven| proven != self.destroyed);
+                // A part that was not proven soundly is not by what is proven behind it.
+                self.mixed |= !sound || self.proven.is_some_and(|proven| proven != self.destroyed);
                 self.proven = sound.then_some(self.destroyed);
             }
         }
@@ -498,6 +505,7 @@ impl Schedule {
             ours: Vec::new(),
             unknown: false,
             shared,
+            cuts: rng.u8(..3) == 0,
             rng,
         };
         Self {

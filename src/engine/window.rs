@@ -17,6 +17,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::compared::Compared;
+use super::fit::Fit;
 use super::flight::Flight;
 use super::flush::{Flush, FlushTargets, Time};
 use super::place::{Member, Place};
@@ -50,6 +51,8 @@ pub(crate) struct Window {
     taken: bool,
     /// The answers to those under way cannot be told apart.
     pub(super) mixed_up: bool,
+    /// How much one append may carry.
+    pub(super) fit: Fit,
 }
 
 /// Bytes that were settled together.
@@ -107,6 +110,11 @@ impl Window {
         self.accepted - self.settled
     }
 
+    /// How much one append may carry.
+    pub(crate) fn fit(&self) -> Fit {
+        self.fit
+    }
+
     /// The end of what is proven in the object, in its own positions.
     pub(crate) fn proven(&self) -> Proven {
         self.proven
@@ -155,6 +163,23 @@ impl Window {
 
     pub(super) fn first_mut(&mut self) -> Option<&mut Flight> {
         self.flights.front_mut().map(|flight| &mut **flight)
+    }
+
+    /// Makes two flights of the first one, which is longer than `len`. What was sent of the whole is
+    /// in doubt for both, until the first is proven to be in the object.
+    pub(super) fn cut_first(&mut self, len: u64) {
+        let Some(first) = self.first_mut() else {
+            return;
+        };
+        let rest = Flight {
+            len: first.len,
+            start: first.start,
+            in_doubt: first.in_doubt,
+            ..Flight::new(first.body.skip(len), first.since)
+        };
+        first.body = first.body.prefix(len);
+        self.flights.insert(1, Box::new(rest));
+        self.check();
     }
 
     /// How many flights there are.
@@ -250,15 +275,6 @@ impl Window {
         }
     }
 
-    /// A part of what was looked for is there. Where that ends within a flight, the object is longer
-    /// than it was when that was sent: no earlier attempt can land any more.
-    pub(super) fn torn(&mut self) {
-        if let Some(flight) = self.first_mut() {
-            flight.look = false;
-            flight.in_doubt &= flight.body.len() == flight.len;
-        }
-    }
-
     /// All that has to be looked for, as if it had been one append: each of them lands only behind
     /// the one before it.
     pub(super) fn doubtful_body(&self) -> Option<Batch> {
@@ -329,7 +345,19 @@ impl Window {
             self.settle_first(object, whole, before, end);
             (len, before) = (len - whole, end);
         }
+        let is_whole = self.first().is_some_and(|first| first.body.len() == len);
         self.settle_first(object, len, before, after);
+        if len == 0 {
+            return;
+        }
+        // Where that ends within a flight, the object is longer than it was when that was sent, and
+        // so it is for what was cut from what was sent: no earlier attempt can land any more.
+        let mut left = self.flights.iter_mut();
+        if !is_whole && let Some(part) = left.next() {
+            part.in_doubt = false;
+        }
+        left.take_while(|flight| flight.is_rest())
+            .for_each(|flight| flight.in_doubt = false);
     }
 
     fn settle_first(&mut self, object: &ObjectPath, len: u64, before: Proven, after: Proven) {

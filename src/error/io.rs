@@ -38,7 +38,9 @@ impl Error {
             ErrorKind::Credentials { .. } => io::ErrorKind::PermissionDenied,
             ErrorKind::InvalidInput { .. } => io::ErrorKind::InvalidInput,
             ErrorKind::Transport { cause, .. } => match cause {
-                TransportCause::Connect => io::ErrorKind::NotConnected,
+                TransportCause::Connect | TransportCause::UnknownHost => {
+                    io::ErrorKind::NotConnected
+                }
                 TransportCause::Tls => io::ErrorKind::InvalidData,
                 TransportCause::Timeout => io::ErrorKind::TimedOut,
                 TransportCause::Broken => io::ErrorKind::ConnectionReset,

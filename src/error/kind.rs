@@ -124,6 +124,9 @@ pub enum ErrorKind {
 pub enum TransportCause {
     /// No connection could be made, so nothing was sent.
     Connect,
+    /// No address was found for the name of the server, so nothing was sent: its region or endpoint
+    /// may be wrong, or the network is down.
+    UnknownHost,
     /// The server's certificate was refused, so nothing was sent.
     Tls,
     /// Nothing moved for as long as the timeout allows.

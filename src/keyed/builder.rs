@@ -12,6 +12,7 @@ use super::object;
 use super::pool::{Limits, Open, Pool};
 use super::template::FieldTemplate;
 use super::writer::KeyedWriter;
+use crate::drive::events::Events;
 use crate::error::{Error, Result};
 use crate::rolling::RollingWriterBuilder;
 use crate::store::AppendStore;
@@ -280,6 +281,7 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
         };
         let gate = Arc::new(Semaphore::new(max_concurrent_appends.min(most)));
         let on = runtime.clone();
+        let events = Arc::new(Events::default()).here();
         let open: Open = Box::new(move |key: &str, observer: Arc<dyn Observer>| {
             let _context = on.enter();
             let name = match &names {
@@ -287,14 +289,16 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
                 Names::Template(_) => key.to_owned(),
             };
             let (store, gate) = (Arc::clone(&store), Arc::clone(&gate));
+            let events = Arc::clone(&events);
             match &kind {
                 Kind::Plain(configure) => {
                     let object = ObjectPath::new(&bucket, name)?;
-                    let builder = configure(key, OssAppendWriterBuilder::new(store, object));
-                    object::start(builder, gate, observer, &on)
+                    let builder = OssAppendWriterBuilder::new(store, object).events(events);
+                    object::start(configure(key, builder), gate, observer, &on)
                 }
                 Kind::Rolling(configure) => {
-                    let builder = RollingWriterBuilder::new(store, bucket.clone(), name);
+                    let builder = RollingWriterBuilder::new(store, bucket.clone(), name)
+                        .writer(|writer| writer.events(events));
                     object::start_sequence(configure(key, builder), gate, observer, &on)
                 }
             }

@@ -111,13 +111,16 @@ pub(super) fn start<S: AppendStore>(
     let context = |error: Error| error.with_operation("open").with_object(&object);
     let builder = builder.pass_through(gate);
     let mut options = builder.options().map_err(context)?;
+    options.whole = true;
     let compression = builder.compression_used();
     let mut appender = builder.appender();
-    Arc::make_mut(&mut appender.options).ending = options.ending.clone();
+    let appender_options = Arc::make_mut(&mut appender.options);
+    appender_options.ending = options.ending.clone();
+    appender_options.rules.whole = true;
     appender.options.check().map_err(context)?;
     options.observer = Some(observer);
     options.keep_memory = Duration::ZERO;
-    let counters = Arc::new(Counters::new(&object));
+    let counters = Arc::new(Counters::new(&object, &appender.options.events));
     let stage = KeyObject {
         counters: Arc::clone(&counters),
         state: State::Closed(appender),

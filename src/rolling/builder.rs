@@ -233,12 +233,15 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         let writer = self.writer.apart();
         let mut options = writer.options()?;
         options.seal = self.seal_last;
+        options.whole = true;
         let compression = writer.compression_used();
         let sequence = writer.object().clone();
         let mut appender = writer.appender();
         let appender_options = Arc::make_mut(&mut appender.options);
         appender_options.rules.settles_in_place = true;
+        appender_options.rules.whole = true;
         appender_options.ending = options.ending.clone();
+        appender_options.keeps_trying = self.keep_trying;
         appender.options.check()?;
         let periods = match self.every {
             Some(every) => Some(Periods::new(every, self.utc_offset)?),
@@ -265,7 +268,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         let template = KeyTemplate::new(&self.template)?;
         template.check(periods.as_ref(), self.roll_size.is_some(), self.utc_offset)?;
         let by_size = template.is_numbered() || template.is_unique();
-        let counters = Arc::new(Counters::new(&sequence));
+        let counters = Arc::new(Counters::new(&sequence, &appender.options.events));
         let standing = Arc::new(Standing::default());
         let plan = Plan {
             store: self.store,

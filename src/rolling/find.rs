@@ -92,7 +92,8 @@ struct Writing<'a, S> {
 impl<S: AppendStore> Directory for Writing<'_, S> {
     async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Option<KeyPage>> {
         let Plan { store, bucket, .. } = self.plan;
-        ask(&self.plan.appender.options, self.counters, || {
+        let appender = &self.plan.appender;
+        ask(appender.object(), &appender.options, self.counters, || {
             store.list(bucket, prefix, after)
         })
         .await
@@ -100,7 +101,8 @@ impl<S: AppendStore> Directory for Writing<'_, S> {
 
     async fn exists(&self, key: String) -> Result<bool> {
         let object = ObjectPath::new(&self.plan.bucket, key)?;
-        let seen = ask(&self.plan.appender.options, self.counters, || {
+        let options = &self.plan.appender.options;
+        let seen = ask(&object, options, self.counters, || {
             self.plan.store.head(&object)
         })
         .await;

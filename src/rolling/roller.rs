@@ -16,7 +16,7 @@ use super::standing::Standing;
 use super::template::{KeyNames, KeyTemplate};
 use crate::drive::ObjectAppenderBuilder;
 use crate::drive::driver::Driver;
-use crate::drive::stats::Counters;
+use crate::drive::stats::{Counters, Hope};
 use crate::drive::wait::wait;
 use crate::drive::window::WindowAccess;
 use crate::engine::window::Window;
@@ -167,10 +167,17 @@ impl<S: AppendStore> Roller<S> {
             let Some(backoff) = self.plan.keep_trying.filter(|_| !is_hopeless(&error)) else {
                 return Err(error);
             };
-            self.counters.error(&error);
+            self.kept(self.plan.appender.object(), &error, false);
             failures += 1;
             self.pause(backoff, failures).await;
         }
+    }
+
+    /// What has failed for good is tried again.
+    fn kept(&self, object: &ObjectPath, error: &Error, delivering: bool) {
+        self.counters.error(error);
+        let hope = Hope::without_end(delivering);
+        self.counters.failed(object, error, hope);
     }
 
     /// Whether `len` bytes have to go in another object than the one that is open.
@@ -237,7 +244,7 @@ impl<S: AppendStore> Roller<S> {
             let Some(backoff) = self.plan.keep_trying.filter(|_| mends) else {
                 break;
             };
-            self.counters.error(error);
+            self.kept(current.driver.object(), error, true);
             failures += 1;
             self.pause(backoff, failures).await;
             current.driver.resume(window);
@@ -255,7 +262,10 @@ impl<S: AppendStore> Roller<S> {
             None if in_general => return Err(error),
             _ => {}
         }
-        self.counters.error(&error);
+        match in_general {
+            true => self.kept(current.driver.object(), &error, true),
+            false => self.counters.error(&error),
+        }
         self.ended(current, RollReason::Closed, None);
         Ok(())
     }

@@ -54,12 +54,18 @@ fn innermost(error: &(dyn StdError + 'static)) -> String {
 }
 
 fn cause_of_no_connection(error: &(dyn StdError + 'static)) -> TransportCause {
-    // The TLS library is the build's choice: its errors are known by their text alone.
-    let mut said = causes(error).map(|cause| cause.to_string().to_lowercase());
-    match said.any(|said| said.contains("certificate")) {
-        true => TransportCause::Tls,
-        false => TransportCause::Connect,
+    // The TLS library is the build's choice, and the resolver hyper-util's: their errors are known by
+    // their text alone.
+    for cause in causes(error) {
+        let said = cause.to_string().to_lowercase();
+        if said.contains("certificate") {
+            return TransportCause::Tls;
+        }
+        if said.starts_with("dns error") {
+            return TransportCause::UnknownHost;
+        }
     }
+    TransportCause::Connect
 }
 
 fn causes<'a>(

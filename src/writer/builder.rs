@@ -12,6 +12,8 @@ use super::observer::Observer;
 use super::parts::Parts;
 use super::worker;
 use super::writer::OssAppendWriter;
+#[cfg(feature = "keyed")]
+use crate::drive::events::Events;
 use crate::drive::gate::Gate;
 use crate::drive::options::{OpenMode, appender_option_setters, open_mode_setters};
 use crate::drive::stats::Counters;
@@ -34,6 +36,8 @@ pub(crate) struct WriterOptions {
     pub(crate) seal: bool,
     /// The most flights at a time.
     pub(super) max_in_flight: u16,
+    /// What is sent together is not cut later.
+    pub(crate) whole: bool,
     /// Short records may be kept together up to this length.
     pub(crate) max_group: u64,
     /// How long a writer that has become idle keeps the memory of its buffer.
@@ -179,6 +183,13 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
         self.appender.object()
     }
 
+    /// Tells these what happens.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn events(mut self, events: Arc<Events>) -> Self {
+        Arc::make_mut(&mut self.appender.options).events = events;
+        self
+    }
+
     /// Each request waits for one of `turns`.
     #[cfg(feature = "keyed")]
     pub(crate) fn pass_through(mut self, turns: Arc<tokio::sync::Semaphore>) -> Self {
@@ -274,6 +285,7 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
             flush_mode: self.flush_mode,
             seal: self.seal,
             max_in_flight: 1,
+            whole: self.appender.options.rules.is_whole() || self.compression.is_some(),
             max_group: u64::MAX,
             keep_memory: KEEP_MEMORY,
             observer: None,
@@ -360,8 +372,9 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         if compression.is_some() {
             appender_options.rules.max_in_flight = 1;
         }
-        let counters = Arc::new(Counters::new(&object));
-        let driver = appender.open_driver(Arc::clone(&counters)).await?;
+        let counters = Arc::new(Counters::new(&object, &appender.options.events));
+        let driver = appender.open_driver(Arc::clone(&counters)).await;
+        let driver = counters.told(&object, driver)?;
         let start = match compression {
             Some(_) => 0,
             None => driver.position().bytes(),

@@ -88,7 +88,8 @@ pub(super) fn decide(
                 return Next::Reserve;
             }
             let max = max.min(to_cut.unwrap_or(u64::MAX));
-            portion(&state.buffer, max, space).map_or(Next::Full, Next::Issue)
+            let fit = state.window.fit().most(shared.options.whole);
+            portion(&state.buffer, max, fit, space).map_or(Next::Full, Next::Issue)
         }
         Due::WaitUntil(time) => {
             let shown = Buffered::INTERVAL.map(|interval| now.saturating_add(interval));
@@ -107,8 +108,9 @@ pub(super) fn decide(
     }
 }
 
-/// What the next append takes out of the buffer; `None` if that has to go in another object.
-fn portion(buffer: &Buffer, max: u64, space: Space) -> Option<Portion> {
+/// What the next append takes out of the buffer, `fit` bytes if a record is not longer; `None` if that
+/// has to go in another object.
+fn portion(buffer: &Buffer, max: u64, fit: u64, space: Space) -> Option<Portion> {
     let first = buffer.first_record();
     let continues = buffer.is_mid_record();
     // The end of a record belongs where its beginning is.
@@ -119,12 +121,12 @@ fn portion(buffer: &Buffer, max: u64, space: Space) -> Option<Portion> {
         Some(first) if first <= max => Portion::Records {
             most: match continues {
                 true => first,
-                false => max.min(space.most.max(first)),
+                false => max.min(space.most.min(fit).max(first)),
             },
             continues,
         },
         _ => Portion::Part {
-            len: max,
+            len: max.min(fit),
             continues,
         },
     })

@@ -268,6 +268,8 @@ impl Shared {
             retries: append.retries,
             reconciles: append.reconciles,
             max_in_flight: self.counters.in_flight(self.options.max_in_flight),
+            failed_requests: append.failed_requests,
+            failing: append.failing,
             last_error: append.last_error,
             last_success: append.last_success,
         }

@@ -38,6 +38,11 @@ pub struct WriterStats {
     /// [`max_in_flight`](crate::OssAppendWriterBuilder::max_in_flight), or 1 while the store sends
     /// one at a time.
     pub max_in_flight: u16,
+    /// Requests of any sort that failed, overcome or not: appends, looks, lists.
+    pub failed_requests: u64,
+    /// How long ago trouble began, if it lasts: requests fail, and since the first of them nothing
+    /// was delivered. `None` while all is well.
+    pub failing: Option<Duration>,
     /// The last failure of a request, whether it was overcome or not.
     pub last_error: Option<Error>,
     /// When an append was last proven.

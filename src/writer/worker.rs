@@ -361,12 +361,16 @@ fn end(shared: &Shared, stage: impl Stage, result: Result<()>) {
         metrics::failed_writer(shared.object.shared_bucket(), error.kind());
     }
     drop(stage);
+    let failure = result.as_ref().err().cloned();
     let mut state = shared.lock();
     state.phase = match result {
         Ok(()) => Phase::Closed,
         Err(error) => Phase::Failed(error),
     };
     ended(shared, state);
+    if let Some(error) = failure {
+        shared.counters.gave_up(&shared.object, &error);
+    }
 }
 
 /// Whether the store did not answer.
@@ -429,9 +433,10 @@ impl Drop for LostGuard {
         if state.window.is_in_doubt() {
             error = error.with_landed(Landed::InDoubt);
         }
-        state.phase = Phase::Failed(error);
+        state.phase = Phase::Failed(error.clone());
         ended(shared, state);
         metrics::failed_writer(shared.object.shared_bucket(), &ErrorKind::WorkerLost);
+        shared.counters.gave_up(&shared.object, &error);
     }
 }
 

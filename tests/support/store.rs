@@ -30,6 +30,9 @@ pub struct World {
     pub requests: Vec<Request>,
     /// How long each append takes.
     pub latency: Duration,
+    /// How many bytes of an append get through each second, after all of it has been taken at once:
+    /// something between passes it on slowly, and drops it when nobody waits for the answer.
+    pub rate: Option<u64>,
     /// Answers name no CRC-64.
     pub without_crc: bool,
     /// HEAD tells no metadata.
@@ -508,9 +511,14 @@ impl SimStore {
 impl AppendStore for SimStore {
     async fn append(&self, request: AppendRequest) -> Result<AppendAnswer> {
         self.log_append(&request);
-        let latency = self.world().latency;
+        let World { latency, rate, .. } = *self.world();
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
+        }
+        if let Some(rate) = rate {
+            request.progress.advance(request.body.len());
+            let seconds = request.body.len() as f64 / rate as f64;
+            tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
         }
         let (result, answered) = self.carry_out(&request).await;
         if !answered {

@@ -9,6 +9,7 @@
 //! Most rows are about an object that holds `hello ` and a batch of `world`.
 
 mod ahead;
+mod cut;
 mod evidence;
 mod given_up;
 mod look;
