@@ -168,6 +168,7 @@ fn label(error: &ErrorKind) -> &'static str {
         ErrorKind::RetriesExhausted { .. } => "retries_exhausted",
         ErrorKind::Closed => "closed",
         ErrorKind::WorkerLost => "worker_lost",
+        ErrorKind::Forked => "forked",
         ErrorKind::TooManyFailedKeys { .. } => "too_many_failed_keys",
         ErrorKind::Reader { .. } => "reader",
     }

@@ -46,7 +46,9 @@ impl Error {
                 TransportCause::Broken => io::ErrorKind::ConnectionReset,
             },
             ErrorKind::RetriesExhausted { .. } => io::ErrorKind::TimedOut,
-            ErrorKind::Closed | ErrorKind::WorkerLost => io::ErrorKind::BrokenPipe,
+            ErrorKind::Closed | ErrorKind::WorkerLost | ErrorKind::Forked => {
+                io::ErrorKind::BrokenPipe
+            }
             ErrorKind::TooManyFailedKeys { .. } => io::ErrorKind::QuotaExceeded,
             ErrorKind::Reader { kind } => *kind,
         }

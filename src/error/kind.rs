@@ -105,6 +105,10 @@ pub enum ErrorKind {
     /// The tokio runtime that ran the writer's worker ended before the writer did, or the worker, or
     /// a callback that it called, panicked. Then the source has the panic's text.
     WorkerLost,
+    /// This process was forked from the one that opened the writer, and the writer's worker did not
+    /// come along. What the writer had accepted before is delivered there; a process opens its
+    /// writers after the fork.
+    Forked,
     /// So many keys of a keyed writer have failed that it opens no more, until some are forgiven.
     /// The error of one of them is the source.
     TooManyFailedKeys {
@@ -230,6 +234,10 @@ impl fmt::Display for ErrorKind {
             Self::Closed => f.write_str("the writer has been shut down"),
             Self::WorkerLost => f.write_str(
                 "the writer's worker was lost: its tokio runtime has ended, or it panicked",
+            ),
+            Self::Forked => f.write_str(
+                "the writer was opened before a fork, and its worker runs in the other process \
+                 alone: open a writer after the fork",
             ),
             Self::TooManyFailedKeys { keys } => write!(
                 f,

@@ -26,6 +26,7 @@ impl Error {
             | ErrorKind::InvalidInput { .. }
             | ErrorKind::Closed
             | ErrorKind::WorkerLost
+            | ErrorKind::Forked
             | ErrorKind::TooManyFailedKeys { .. }
             | ErrorKind::Reader { .. } => false,
         }

@@ -9,6 +9,8 @@ mod copy;
 mod cut;
 mod decide;
 #[cfg(test)]
+mod forked;
+#[cfg(test)]
 mod handoff;
 pub(crate) mod intake;
 mod io;

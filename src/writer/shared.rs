@@ -19,7 +19,7 @@ use super::buffer::records::Records;
 use super::builder::WriterOptions;
 use super::receipt::Places;
 use super::stats::WriterStats;
-use super::sync::{Mutex, MutexExt as _, MutexGuard, Notify};
+use super::sync::{Mutex, MutexExt as _, MutexGuard, Notify, process_id};
 use super::unsent::Unsent;
 use crate::drive::stats::Counters;
 use crate::engine::flush::{Flush, Time};
@@ -44,6 +44,8 @@ pub(super) struct Shared {
     /// Tells the worker that something changed.
     pub(super) work: Notify,
     next_waiter: AtomicU64,
+    /// The process that the worker runs in.
+    process: u32,
     state: Mutex<State>,
 }
 
@@ -151,6 +153,7 @@ impl Shared {
             },
             work: Notify::new(),
             next_waiter: AtomicU64::new(0),
+            process: process_id(),
         }
     }
 
@@ -191,6 +194,9 @@ impl Shared {
         waiter: u64,
         cx: &Context<'_>,
     ) -> Poll<T> {
+        if process_id() != self.process {
+            return self.forked(state, cx);
+        }
         let known = state.waiters.get(&waiter);
         if known.is_some_and(|known| known.will_wake(cx.waker())) {
             return Poll::Pending;
@@ -207,6 +213,20 @@ impl Shared {
         let old = state.waiters.insert(waiter, waker);
         drop(state);
         drop(old);
+        Poll::Pending
+    }
+
+    /// Pending: fails the writer, in this process alone, and wakes the task to find that. There is
+    /// no worker here that it could wait for, nor any other task that waited.
+    #[cold]
+    fn forked<T>(&self, mut state: MutexGuard<'_, State>, cx: &Context<'_>) -> Poll<T> {
+        let items = self.take_items(&mut state);
+        let error = Error::new(ErrorKind::Forked).with_object(&self.object);
+        // The other process delivers what was accepted.
+        state.phase = Phase::Failed(error.with_landed(Landed::InDoubt));
+        drop(state);
+        drop(items);
+        cx.waker().wake_by_ref();
         Poll::Pending
     }
 

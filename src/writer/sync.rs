@@ -4,6 +4,8 @@
 //! in every order. Outside of its runs these do what those of std and tokio do.
 
 #[cfg(not(test))]
+pub(super) use std::process::id as process_id;
+#[cfg(not(test))]
 pub(super) use std::sync::{Mutex, MutexGuard};
 #[cfg(not(test))]
 pub(super) use tokio::sync::Notify;
@@ -12,7 +14,7 @@ pub(super) use tokio::sync::Notify;
 pub(super) use crate::values::locks::MutexExt;
 
 #[cfg(test)]
-pub(super) use self::model::{Mutex, MutexExt, MutexGuard, Notify, modelled};
+pub(super) use self::model::{Mutex, MutexExt, MutexGuard, Notify, forked, modelled, process_id};
 
 #[cfg(test)]
 mod model {
@@ -31,6 +33,19 @@ mod model {
     thread_local! {
         static MODELLED: Cell<bool> = const { Cell::new(false) };
         static LOCKED: Cell<bool> = const { Cell::new(false) };
+        static FORKED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    pub(in crate::writer) fn process_id() -> u32 {
+        std::process::id() + u32::from(FORKED.get())
+    }
+
+    /// Runs `run` as if in a process that was forked from this one.
+    pub(in crate::writer) fn forked<R>(run: impl FnOnce() -> R) -> R {
+        FORKED.set(true);
+        let result = run();
+        FORKED.set(false);
+        result
     }
 
     /// Runs `run`, which has `shuttle` run tasks on this thread.
