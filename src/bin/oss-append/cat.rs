@@ -1,6 +1,5 @@
 //! `oss-append cat`: an object's bytes on standard output.
 
-use std::io;
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -8,15 +7,15 @@ use clap::Args;
 use futures::StreamExt as _;
 use oss_append::client::GetObjectRequest;
 use oss_append::{Error, ObjectPath, OssClient};
-use tokio::io::AsyncWriteExt;
 
 use crate::connection::{self, ConnectionArguments};
 use crate::failure::{self, Failure};
-use crate::{logging, output};
+use crate::logging;
+use crate::output::{self, Output};
 
 /// Write an object, or a range of its bytes, to standard output.
 ///
-/// It ends quietly when nobody reads on.
+/// It ends quietly when nobody reads on, with exit code 141.
 #[derive(Args)]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", connection::HELP, failure::HELP))]
 pub(crate) struct Arguments {
@@ -73,7 +72,8 @@ impl FromStr for Range {
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     logging::init("off");
     let connection = arguments.connection.open(&arguments.target).await?;
-    let result = cat(&connection.client(), &arguments.target, arguments.range).await;
+    let client = connection.client();
+    let result = output::while_read(cat(&client, &arguments.target, arguments.range)).await;
     connection.close().await;
     result.map(|()| ExitCode::SUCCESS)
 }
@@ -95,15 +95,16 @@ async fn cat(client: &OssClient, object: &ObjectPath, range: Option<Range>) -> R
         }
     };
     let mut body = get.send().await.map_err(failed)?.body;
-    let mut stdout = tokio::io::stdout();
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(failed)?;
-        if let Err(error) = stdout.write_all(&chunk).await {
-            return output::failed(error);
+    let mut stdout = Output::default();
+    let copied = async {
+        while let Some(chunk) = body.next().await {
+            stdout.write(chunk.map_err(failed)?).await?;
         }
-    }
-    let flushed: io::Result<()> = stdout.flush().await;
-    flushed.or_else(output::failed)
+        Ok(())
+    };
+    let copied = copied.await;
+    stdout.flush().await?;
+    copied
 }
 
 #[cfg(test)]

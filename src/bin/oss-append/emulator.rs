@@ -9,13 +9,15 @@ use clap::Args;
 use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, Fault, Pipelining, REGION};
 
 use crate::failure::Failure;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::{logging, output};
 
 /// Run an OSS server on this machine.
 ///
 /// Prints its base URL on the first line of standard output as soon as it accepts connections,
-/// and logs to standard error (RUST_LOG sets how much). Ends on SIGTERM and SIGINT.
+/// and logs to standard error (RUST_LOG sets how much); of a log that is not read in time messages
+/// are dropped. Ends on SIGTERM, SIGINT and SIGHUP; on a second signal without waiting for answers
+/// that are under way.
 #[derive(Args)]
 #[command(after_long_help = Fault::GRAMMAR)]
 pub(crate) struct Arguments {
@@ -117,10 +119,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
 
     // Before the URL is printed: whoever reads it may already send a signal.
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(signals::BOUND)?;
     let emulator = builder.start().await.map_err(Failure::of_server)?;
-    output::print(emulator.url())?;
-    signals.next().await;
-    emulator.shutdown().await;
-    Ok(ExitCode::SUCCESS)
+    let serve = async {
+        Failure::unless_unread(output::print(emulator.url()).await)?;
+        std::future::pending().await
+    };
+    let ended = signals.unless(serve).await;
+    signals.unless_again(emulator.shutdown()).await;
+    ended.unwrap_or(Ok(ExitCode::SUCCESS))
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use oss_append::{Error, ErrorKind, Refusal, ServiceError, TransportCause};
 
@@ -10,14 +11,17 @@ use crate::output;
 /// What the exit codes mean, for `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
-  0    done
+  0    done; also when a signal has ended an input without an end of its own, such as a pipe, and
+       all that was read of it is durable
   1    anything else: a local file cannot be read, no such object or bucket
   2    usage: an option, the target or a record is not valid; nothing was sent for it
   3    conflict: another writer, an object that exists already or holds other bytes than expected
   4    the object takes no appends: it is not appendable, sealed or full
   5    credentials or permission
   6    OSS was not reached, or retrying did not help in time
-  130  interrupted by SIGINT (^C) or SIGTERM before the end of the input";
+  130  interrupted by SIGINT (^C), SIGTERM or SIGHUP before all was done: a FILE is not at its end,
+       or what was read is not durable
+  141  nobody reads standard output any more";
 
 const OTHER: u8 = 1;
 const USAGE: u8 = 2;
@@ -27,6 +31,8 @@ const NOT_ALLOWED: u8 = 5;
 const NOT_REACHED: u8 = 6;
 /// As a shell reports a process that SIGINT has ended.
 const INTERRUPTED: u8 = 130;
+/// As a shell reports a process that SIGPIPE has ended.
+const NOBODY_READS: u8 = 141;
 
 /// The exit code after an interrupt.
 pub(crate) fn interrupted() -> ExitCode {
@@ -54,6 +60,22 @@ impl Failure {
         Self {
             code: USAGE,
             message: message.into(),
+        }
+    }
+
+    /// The reader of standard output has gone: nobody needs to be told.
+    pub(crate) fn nobody_reads() -> Self {
+        Self {
+            code: NOBODY_READS,
+            message: String::new(),
+        }
+    }
+
+    /// Lets standard output go unread, where it is not what the command is for.
+    pub(crate) fn unless_unread(printed: Result<(), Self>) -> Result<(), Self> {
+        match printed {
+            Err(failure) if failure.code == NOBODY_READS => Ok(()),
+            printed => printed,
         }
     }
 
@@ -85,6 +107,24 @@ impl Failure {
         }
     }
 
+    /// It took longer than it may after a signal. `last` is why, if a request has failed.
+    pub(crate) fn too_late(bound: Duration, last: Option<&Error>) -> Self {
+        let failure = Self {
+            code: match last.map(code) {
+                Some(NOT_ALLOWED) => NOT_ALLOWED,
+                _ => NOT_REACHED,
+            },
+            message: format!(
+                "it was not done within {} of the signal (--shutdown-timeout)",
+                humantime::format_duration(bound)
+            ),
+        };
+        match last {
+            Some(error) => failure.and(describe(error)),
+            None => failure,
+        }
+    }
+
     /// Says more.
     #[must_use]
     pub(crate) fn and(mut self, more: impl AsRef<str>) -> Self {
@@ -100,9 +140,11 @@ impl Failure {
         ExitCode::from(self.code)
     }
 
-    /// Prints the line, and gives the exit code.
+    /// Prints the line, if there is one, and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
-        output::note(&self.message);
+        if !self.message.is_empty() {
+            output::note(&self.message);
+        }
         self.exit_code()
     }
 }
@@ -205,7 +247,6 @@ fn describe(error: &Error) -> String {
 mod tests {
     use super::*;
     use std::io;
-    use std::time::Duration;
 
     use oss_append::{Conflict, ConflictCause, ObjectPath};
 

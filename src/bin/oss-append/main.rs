@@ -15,8 +15,10 @@ mod period;
 mod progress;
 mod signals;
 mod stat;
+mod stream;
 mod summary;
 mod tail;
+mod usage;
 mod writer;
 
 use std::process::ExitCode;
@@ -44,13 +46,19 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let command = Arguments::parse().command;
+    let _written = output::Written;
+    output::take_panics();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::local(format!("no runtime: {error}")).report(),
     };
-    let result = runtime.block_on(run(command));
-    // A thread may still wait for standard input, and that may never come.
+    let result = runtime.block_on(async {
+        match Arguments::try_parse() {
+            Ok(arguments) => run(arguments.command).await,
+            Err(other) => usage::show(&other).await,
+        }
+    });
+    // A thread may still write to standard output, and nobody may ever read that.
     runtime.shutdown_background();
     result.unwrap_or_else(Failure::report)
 }

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
 
-use crate::output;
+use crate::output::{self, Terminal};
 use crate::writer::Writer;
 
 /// Whether progress is shown.
@@ -80,7 +80,8 @@ fn new_bar(total: Option<u64>) -> ProgressBar {
         None => "{spinner} {msg}, {binary_bytes_per_sec}, {elapsed}",
     };
     let style = ProgressStyle::with_template(template);
-    ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr())
+    let target = ProgressDrawTarget::term_like(Box::<Terminal>::default());
+    ProgressBar::with_draw_target(total, target)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 

@@ -118,17 +118,17 @@ fn known(value: &Option<String>) -> &str {
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     logging::init("off");
     let connection = arguments.connection.open(&arguments.target).await?;
-    let asked = connection
-        .client()
-        .head_object(&arguments.target)
-        .send()
-        .await;
+    let client = connection.client();
+    let asked = output::while_read(async {
+        let asked = client.head_object(&arguments.target).send().await;
+        asked.map_err(|error| Failure::of_request(&error, "oss:GetObject"))
+    });
+    let asked = asked.await;
     connection.close().await;
-    let meta = asked.map_err(|error| Failure::of_request(&error, "oss:GetObject"))?;
-    let stat = Stat::new(&arguments.target, meta);
+    let stat = Stat::new(&arguments.target, asked?);
     match arguments.json {
-        true => output::print_json(&stat)?,
-        false => output::print(stat.to_string().trim_end())?,
+        true => output::print_json(&stat).await?,
+        false => output::print(stat.to_string().trim_end()).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -63,8 +63,15 @@ struct Sequence {
 }
 
 impl Summary {
-    /// What was written to `target`, which is an object or the template of a sequence.
-    pub(crate) fn new(writer: &Writer, target: &ObjectPath, start: u64, elapsed: Duration) -> Self {
+    /// What was written to `target`, which is an object or the template of a sequence,
+    /// from an input of which so many bytes were `read`.
+    pub(crate) fn new(
+        writer: &Writer,
+        target: &ObjectPath,
+        start: u64,
+        read: u64,
+        elapsed: Duration,
+    ) -> Self {
         let stats = writer.stats();
         let open = match writer {
             Writer::Object(writer) => Some(writer.checkpoint()),
@@ -90,10 +97,10 @@ impl Summary {
             appends_per_second: is_long.then(|| (stats.appends_per_second() * 1e3).round() / 1e3),
             appends_per_month: is_long.then(|| stats.appends_per_month() as u64),
             interrupted: false,
-            missing: stats.accepted - stats.durable,
+            missing: read.saturating_sub(stats.durable),
             error: None,
             sequence: None,
-            in_doubt: !settled,
+            in_doubt: stats.accepted > stats.durable && !settled,
         }
     }
 
@@ -123,6 +130,11 @@ impl Summary {
             objects: finished.objects,
         });
         self
+    }
+
+    /// Whether all that was read is durable.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.missing == 0
     }
 
     pub(crate) fn error(mut self, error: &str) -> Self {

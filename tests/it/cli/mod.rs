@@ -10,6 +10,8 @@ mod rolling;
 mod shared;
 #[cfg(unix)]
 mod signals;
+#[cfg(unix)]
+mod streams;
 mod tail;
 mod trouble;
 mod usage;

@@ -1,6 +1,8 @@
-//! What a signal leaves behind: ^C, SIGTERM, and SIGKILL.
+//! What a signal leaves behind: ^C, SIGTERM, SIGHUP, and SIGKILL.
 
-use oss_append::emulator::{Action, Fault};
+use std::fs::File;
+
+use oss_append::emulator::{Action, ErrorAnswer, Fault};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -10,7 +12,7 @@ const AGAIN: &str = "again to give up";
 
 #[tokio::test]
 async fn an_interrupt_makes_what_was_accepted_durable_and_says_so() {
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let emulator = emulator().await;
         let arguments = ["append", "--json", "--seal", "--linger=1ms", TARGET];
         let mut running = Running::start(command(&emulator, arguments));
@@ -30,6 +32,147 @@ async fn an_interrupt_makes_what_was_accepted_durable_and_says_so() {
 }
 
 #[tokio::test]
+async fn an_input_without_an_end_is_ended_by_a_signal_with_success() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        for options in [
+            &[TARGET][..],
+            &["--shared", TARGET],
+            &["--compress=gzip", TARGET],
+            &["oss://bucket/a/{seq}", "--roll-size=1MiB"],
+        ] {
+            let emulator = emulator().await;
+            let arguments = [&["append", "--json", "--linger=1ms"], options].concat();
+            let mut running = Running::start(command(&emulator, arguments));
+            running.write("hello\n").await;
+            appended(&emulator, 1).await;
+            running.signal(signal);
+            let summary = running.end().await.expect(0).json();
+            assert_eq!(summary["interrupted"], true, "{options:?}");
+            assert_eq!(
+                (&summary["bytes"], &summary["missing"]),
+                (&json!(6), &json!(0))
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_signal_finds_in_the_buffer_becomes_durable() {
+    for signal in [Signal::TERM, Signal::HUP] {
+        let emulator = emulator().await;
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        let fifo = fifo.to_str().unwrap();
+        let progress = "--progress=always";
+        let arguments = ["append", "--linger=1h", progress, fifo, TARGET];
+        let mut running = Running::start(command(&emulator, arguments));
+        let path = fifo.to_owned();
+        let open = move || File::options().write(true).open(path).unwrap();
+        let mut writer = tokio::task::spawn_blocking(open).await.unwrap();
+        std::io::Write::write_all(&mut writer, b"hello").unwrap();
+        running.hear("5 B buffered").await;
+        running.signal(signal);
+        running.end().await.expect(0);
+        assert_eq!(content(&emulator), b"hello");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_at_its_end_is_130() {
+    let emulator = emulator().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), &bytes(4 * MIB));
+    let sizes = [
+        "--max-append-size=64KiB",
+        "--buffer=128KiB",
+        "--batch-size=64KiB",
+    ];
+    for redirected in [false, true] {
+        let hold = Fault::new(Operation::AppendObject, Action::Hold);
+        emulator.inject(hold);
+        let held = emulator
+            .requests()
+            .iter()
+            .filter(|r| r.fault.is_some())
+            .count();
+        let file = if redirected { "-" } else { &path };
+        let arguments = [&["append", "--json", file, TARGET], &sizes[..]].concat();
+        let mut command = command(&emulator, arguments);
+        // By a shell, which gives the file as standard input.
+        let from_file = format!("exec <'{path}'");
+        if redirected {
+            command = super::streams::after(&from_file, &command);
+        }
+        let mut running = Running::start(command);
+        struck(&emulator, "hold", held + 1).await;
+        running.signal(Signal::TERM);
+        running.hear(AGAIN).await;
+        emulator.release().await;
+        let summary = running.end().await.expect(130).json();
+        assert_eq!(
+            (&summary["interrupted"], &summary["missing"]),
+            (&json!(true), &json!(0))
+        );
+        let read = summary["bytes"].as_u64().unwrap();
+        assert!(read > 0 && read < 4 << 20, "{read}");
+    }
+}
+
+#[tokio::test]
+async fn a_hangup_that_is_ignored_from_the_start_is_ignored() {
+    let emulator = emulator().await;
+    let append = command(&emulator, ["append", "--json", "--linger=1ms", TARGET]);
+    let mut running = Running::start(super::streams::after("trap '' HUP", &append));
+    running.write("hello").await;
+    appended(&emulator, 1).await;
+    running.signal(Signal::HUP);
+    running.write(" world").await;
+    appended(&emulator, 2).await;
+    running.close_input();
+    let summary = running.end().await.expect(0).json();
+    assert_eq!(summary["interrupted"], false);
+    assert_eq!(content(&emulator), b"hello world");
+}
+
+#[tokio::test]
+async fn an_end_that_takes_too_long_is_given_up() {
+    for (fault, code, says) in [
+        (Action::Stall, 6, "--shutdown-timeout"),
+        (Action::Error(ErrorAnswer::new(503)), 6, "503"),
+    ] {
+        let emulator = emulator().await;
+        let name = match fault {
+            Action::Stall => "stall",
+            _ => "error",
+        };
+        emulator.inject(Fault::new(Operation::AppendObject, fault).forever());
+        let bound = "--shutdown-timeout=50ms";
+        let arguments = ["append", "--json", "--linger=1ms", bound, TARGET];
+        let mut running = Running::start(command(&emulator, arguments));
+        running.write("hello").await;
+        struck(&emulator, name, 1).await;
+        running.signal(Signal::TERM);
+        let ended = running.end().await.expect(code);
+        let summary = ended.json();
+        assert_eq!(
+            (&summary["interrupted"], &summary["missing"]),
+            (&json!(true), &json!(5))
+        );
+        assert!(
+            summary["error"].as_str().unwrap().contains(says),
+            "{summary}"
+        );
+        let said = ended.stderr.lines().last().unwrap();
+        assert!(
+            said.contains("not done within 50ms") && said.contains("5 more"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_interrupt_is_in_the_readable_summary_too() {
     let emulator = emulator().await;
     let arguments = ["append", "--linger=1ms", TARGET];
@@ -37,7 +180,7 @@ async fn an_interrupt_is_in_the_readable_summary_too() {
     running.write("hello").await;
     appended(&emulator, 1).await;
     running.signal(Signal::INT);
-    let ended = running.end().await.expect(130);
+    let ended = running.end().await.expect(0);
     let summary = ended.stderr.lines().last().unwrap();
     assert!(
         summary.contains("interrupted: 5 bytes durable"),
@@ -56,7 +199,7 @@ async fn what_is_under_way_at_an_interrupt_is_waited_for() {
     running.signal(Signal::INT);
     running.hear(AGAIN).await;
     emulator.release().await;
-    let summary = running.end().await.expect(130).json();
+    let summary = running.end().await.expect(0).json();
     assert_eq!(summary["bytes"], 5);
     assert_eq!(content(&emulator), b"hello");
 }
@@ -183,8 +326,14 @@ async fn an_interrupted_line_is_not_written() {
     running.write("whole\nhalf a li").await;
     appended(&emulator, 1).await;
     running.signal(Signal::INT);
-    let summary = running.end().await.expect(130).json();
-    assert_eq!(summary["bytes"], 6);
+    let ended = running.end().await.expect(130);
+    let said = ended.stderr.lines().last().unwrap();
+    assert!(!said.contains("may be"), "{said}");
+    let summary = ended.json();
+    assert_eq!(
+        (&summary["bytes"], &summary["missing"]),
+        (&json!(6), &json!(9))
+    );
     assert_eq!(content(&emulator), b"whole\n");
 }
 

@@ -129,7 +129,7 @@ async fn only_what_is_new_is_asked_for() {
 #[tokio::test]
 async fn a_signal_ends_it_with_success() {
     use rustix::process::Signal;
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let emulator = emulator().await;
         grow(&emulator, "hello");
         let rarely = ["tail", "-f", TARGET, "--poll-min=1h", "--poll-max=1h"];
@@ -295,7 +295,7 @@ async fn it_ends_quietly_when_nobody_reads_on() {
     let status = running.child.wait().await.unwrap();
     let mut stderr = String::new();
     running.stderr.read_to_string(&mut stderr).await.unwrap();
-    assert_eq!((status.code(), &*stderr), (Some(0), ""));
+    assert_eq!((status.code(), &*stderr), (Some(141), ""));
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ async fn no_value_of_an_option_whatever_panics() {
     let durations = ["0s", "1ns", "99999999999999d", &seconds];
     let sizes = ["0", "1", MOST, "16EiB", "99999999999999EiB", "1e400"];
     for duration in durations {
-        for option in ["--linger", "--delivery-timeout"] {
+        for option in ["--linger", "--delivery-timeout", "--shutdown-timeout"] {
             let append = ["append", TARGET];
             run_with(&append, &format!("{option}={duration}")).await;
         }

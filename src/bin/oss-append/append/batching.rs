@@ -1,5 +1,7 @@
 //! Options of the buffer, and of how long is waited.
 
+use std::time::Duration;
+
 use bytesize::ByteSize;
 use clap::Args;
 use oss_append::{AppendStore, OssAppendWriterBuilder, defaults};
@@ -31,6 +33,9 @@ pub(super) struct Batching {
     /// Give up when nothing has moved for this long, however often was retried until then
     #[arg(long, value_name = "DURATION", default_value = "120s")]
     delivery_timeout: humantime::Duration,
+    /// After a signal, give up when what was read is not durable after this long
+    #[arg(long, value_name = "DURATION", default_value = "25s")]
+    shutdown_timeout: humantime::Duration,
     /// Refuse an append that would make the object longer, before it is sent [default: 5000000000
     /// bytes, OSS's own limit]
     #[arg(long, value_name = "SIZE")]
@@ -46,6 +51,10 @@ impl Batching {
                 .max(bytes(self.batch_size).unwrap_or(0))
                 .min(half)
         })
+    }
+
+    pub(super) fn shutdown_timeout(&self) -> Duration {
+        *self.shutdown_timeout
     }
 
     pub(super) fn max_in_flight(&self) -> Option<u16> {

@@ -22,7 +22,7 @@ use crate::failure::{self, Failure};
 use crate::finished::Finished;
 use crate::input::Input;
 use crate::progress::{Progress, When};
-use crate::signals::Signals;
+use crate::signals::{Signals, Wish};
 use crate::summary::Summary;
 use crate::writer::Writer;
 use crate::{lines, logging, output};
@@ -36,8 +36,11 @@ use crate::{lines, logging, output};
 ///
 /// With --roll-size or --roll it is a sequence of objects instead of one, named by a template.
 ///
-/// SIGINT (^C) and SIGTERM end the input: what was read until then is made durable, the summary
-/// says that it was interrupted, and the exit code is 130. A second signal gives up at once.
+/// SIGINT (^C), SIGTERM and SIGHUP end the input: what was read until then is made durable, within
+/// --shutdown-timeout, and the summary says that it was interrupted. The exit code is then 0 if the
+/// input has no end of its own, as a pipe or a terminal has none; 130 if it is a file, or if --seal
+/// or --replay is left undone, which need the end of the input. A second signal gives up at once.
+/// SIGHUP is let pass where it was ignored at the start, as by nohup.
 #[derive(Args)]
 #[command(
     allow_missing_positional = true,
@@ -228,9 +231,16 @@ impl Arguments {
         writer.shutdown().await
     }
 
-    fn print(&self, summary: &Summary) -> Result<(), Failure> {
+    /// Whether nothing is left undone when all that was read of `input` is durable.
+    fn is_done_early(&self, input: &Input) -> bool {
+        !input.has_end() && !self.seal && !self.replay
+    }
+
+    /// Prints the summary of what has gone well so far as it was asked for.
+    async fn print(&self, summary: &Summary) -> Result<(), Failure> {
         if self.json {
-            output::print_json(summary)
+            // The bytes are in the object, whether this is read or not.
+            Failure::unless_unread(output::print_json(summary).await)
         } else {
             output::note(summary);
             Ok(())
@@ -241,7 +251,8 @@ impl Arguments {
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     logging::init("off");
     let started = Instant::now();
-    let mut signals = Signals::new()?;
+    let bound = arguments.batching.shutdown_timeout();
+    let mut signals = Signals::new(bound)?;
     let Some(opened) = signals.unless(arguments.open()).await else {
         output::note("interrupted before the object was opened; nothing was read");
         return Ok(failure::interrupted());
@@ -264,57 +275,60 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         let mut write = std::pin::pin!(arguments.write(&mut writer, &mut input));
         loop {
             tokio::select! {
-                written = &mut write => break Some(written),
+                written = &mut write => break Ok(written),
                 note = finished.next() => progress.note(&note),
-                () = signals.next() => {
-                    if stop.requested() {
-                        break None;
+                wish = signals.next() => match wish {
+                    Wish::End => {
+                        stop.request();
+                        progress.note(
+                            "interrupted: what was read is being made durable; again to give up",
+                        );
                     }
-                    stop.request();
-                    progress.note(
-                        "interrupted: what was read is being made durable; again to give up",
-                    );
-                }
+                    Wish::EndAtOnce | Wish::TooLate => break Err(wish),
+                },
             }
         }
     };
     drop(progress);
-    let summary = Summary::new(&observer, &arguments.target, start, started.elapsed())
+    let given_up = written.is_err();
+    let interrupted = given_up || stop.has_cut();
+    let elapsed = started.elapsed();
+    let summary = Summary::new(&observer, &arguments.target, start, stop.read(), elapsed)
         .compressed(arguments.compress.is_some())
-        .interrupted(written.is_none() || stop.has_cut());
-    match written {
+        .interrupted(interrupted);
+    let last_error = observer.stats().last_error;
+    if !given_up {
         // The last object is told of when the last handle is gone.
-        Some(_) => {
-            drop((writer, observer));
-            signals.unless(finished.take_all()).await;
-        }
-        None => finished.take_rest(),
+        drop((writer, observer));
+        signals.unless_again(finished.take_all()).await;
+        signals.unless_again(connection.close()).await;
     }
-    let written = match (written, finished.seal_failure()) {
-        (Some(Ok(())), Some(failure)) => Some(Err(failure)),
-        (written, _) => written,
+    finished.take_rest();
+    let failure = match (written, finished.seal_failure()) {
+        (Ok(Err(failure)), _) => Some(failure),
+        (Ok(Ok(())), seal_failure) => seal_failure,
+        (Err(Wish::TooLate), _) => Some(Failure::too_late(bound, last_error.as_ref())),
+        (Err(_), _) => None,
     };
     let summary = summary.finished(finished);
-    match written {
-        Some(Ok(())) => {
-            connection.close().await;
-            arguments.print(&summary)?;
-            match stop.has_cut() {
-                true => Ok(failure::interrupted()),
-                false => Ok(ExitCode::SUCCESS),
-            }
+    if let Some(failure) = failure {
+        let failure = failure.and(summary.fate());
+        let summary = summary.error(failure.message());
+        if arguments.json
+            && let Some(Err(unprinted)) = signals.unless_again(arguments.print(&summary)).await
+        {
+            unprinted.report();
         }
-        Some(Err(failure)) => {
-            connection.close().await;
-            let failure = failure.and(summary.fate());
-            if arguments.json {
-                output::print_json(&summary.error(failure.message()))?;
-            }
-            Err(failure)
-        }
-        None => {
-            arguments.print(&summary)?;
-            Ok(failure::interrupted())
-        }
+        return Err(failure);
     }
+    let is_done =
+        !interrupted || (!given_up && summary.is_whole() && arguments.is_done_early(&input));
+    match signals.unless_again(arguments.print(&summary)).await {
+        Some(printed) => printed?,
+        None => return Ok(failure::interrupted()),
+    }
+    Ok(match is_done {
+        true => ExitCode::SUCCESS,
+        false => failure::interrupted(),
+    })
 }

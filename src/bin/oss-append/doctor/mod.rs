@@ -12,7 +12,7 @@ use oss_append::{Error, ObjectPath};
 use self::examine::Examination;
 use crate::connection::{self, ConnectionArguments};
 use crate::failure::{self, Failure};
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::{logging, output};
 
 /// Examine the way to a bucket: credentials, endpoint, clock, permissions, latency and bandwidth.
@@ -90,25 +90,35 @@ impl std::fmt::Display for Prefix {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     logging::init("off");
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(signals::BOUND)?;
     let probe = format!("oss-append-doctor-{}", uuid::Uuid::new_v4().simple());
     let probe = arguments.target.object(&probe)?;
     let connection = arguments.connection.open(&probe).await?;
     let mut examination = Examination::new(&connection, arguments.target.clone(), probe);
-    let completed = signals
-        .unless(examination.examine(arguments.write))
-        .await
-        .is_some();
-    // Also if a signal came.
-    examination.clean_up().await;
-    connection.close().await;
-    if !completed {
+    let examine = output::while_read(async {
+        examination.examine(arguments.write).await;
+        Ok(())
+    });
+    let examined = signals.unless(examine).await;
+    // Also if a signal came, unless another does.
+    let clean_up = async {
+        examination.clean_up().await;
+        connection.close().await;
+    };
+    signals.unless_again(clean_up).await;
+    if signals.received() {
         return Ok(failure::interrupted());
     }
+    examined.unwrap_or(Ok(()))?;
     let (report, code) = examination.finish();
-    match arguments.json {
-        true => output::print_json(&report)?,
-        false => output::print(report.to_string().trim_end())?,
+    let print = async {
+        match arguments.json {
+            true => output::print_json(&report).await,
+            false => output::print(report.to_string().trim_end()).await,
+        }
+    };
+    match signals.unless(print).await {
+        Some(printed) => printed.map(|()| code),
+        None => Ok(failure::interrupted()),
     }
-    Ok(code)
 }

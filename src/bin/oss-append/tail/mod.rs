@@ -23,16 +23,17 @@ use self::template::Template;
 use crate::connection::{self, ConnectionArguments};
 use crate::failure::{self, Failure};
 use crate::period::{Period, UtcOffset};
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::{logging, output};
 
 /// Write the last part of an object to standard output, and with -f what is appended to it.
 ///
 /// With -f the object is asked for its length again and again, less often while nothing comes.
 /// Trouble in reaching OSS is waited out. An object that does not exist yet is waited for, and
-/// written from its start. It ends with exit code 0 on SIGINT (^C) or SIGTERM, and when the object
-/// is sealed and has been read to its end; with 3 if the object is removed, shortened or replaced,
-/// which its checksum tells.
+/// written from its start. It ends with exit code 0 on SIGINT (^C), SIGTERM or SIGHUP, and when the
+/// object is sealed and has been read to its end; with 3 if the object is removed, shortened or
+/// replaced, which its checksum tells; with 141 as soon as nobody reads what it writes, also while
+/// nothing is appended.
 ///
 /// With --template it follows a sequence of objects as append --roll and --roll-size write it. It
 /// begins with the newest object of the present period. When that has ended, it goes on with the
@@ -122,17 +123,20 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let connection = arguments.connection.open(&arguments.target).await?;
     let pause = arguments.follow.then_some(pause);
     let tail = Tail::new(connection.client(), arguments.target, start);
-    let result = match template {
-        Some((template, periods)) => {
-            let (client, bucket) = (connection.client(), tail.object.bucket());
-            let sequence = Template::new(client, bucket, template, periods);
-            go(tail, sequence, pause).await
+    let result = output::while_read(async {
+        match template {
+            Some((template, periods)) => {
+                let (client, bucket) = (connection.client(), tail.object.bucket());
+                let sequence = Template::new(client, bucket, template, periods);
+                go(tail, sequence, pause).await
+            }
+            None => {
+                let single = Single(tail.object.clone());
+                go(tail, single, pause).await
+            }
         }
-        None => {
-            let single = Single(tail.object.clone());
-            go(tail, single, pause).await
-        }
-    };
+    });
+    let result = result.await;
     connection.close().await;
     result.map(|()| ExitCode::SUCCESS)
 }
@@ -163,7 +167,7 @@ async fn go(tail: Tail, sequence: impl Sequence, pause: Option<Pause>) -> Result
     let Some(pause) = pause else {
         return print(tail, sequence).await;
     };
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(signals::BOUND)?;
     let follow = follow(tail, sequence, pause);
     signals.unless(follow).await.unwrap_or(Ok(()))
 }
@@ -175,7 +179,7 @@ async fn print(mut tail: Tail, mut sequence: impl Sequence) -> Result<(), Failur
     match tail.look().await {
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(Failure::local(format!("{} does not exist", tail.object))),
-        Err(end) => end.into(),
+        Err(end) => Err(end.into()),
     }
 }
 
@@ -213,7 +217,7 @@ async fn follow(
                 let wanted = error.service_error().and_then(|answer| answer.retry_after);
                 least = wanted.unwrap_or_default();
             }
-            Err(end) => return end.into(),
+            Err(end) => return Err(end.into()),
         }
         tokio::time::sleep(pause.next().max(least)).await;
     }

@@ -4,12 +4,11 @@ use futures::StreamExt as _;
 use oss_append::{
     AppendStore as _, Error, ErrorKind, ObjectInfo, ObjectKind, ObjectPath, OssClient, crc64,
 };
-use tokio::io::{AsyncWriteExt, Stdout};
 
 use super::PERMISSION;
 use super::last_lines::LastLines;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, Output};
 
 /// The first and the largest piece that is searched backwards for the start of a line.
 const FIRST_PIECE: u64 = 64 * 1024;
@@ -34,8 +33,6 @@ pub(super) struct Found {
 pub(super) enum End {
     Request(Error),
     Failed(Failure),
-    /// Nobody reads what is written.
-    NobodyReads,
 }
 
 impl From<Error> for End {
@@ -44,12 +41,11 @@ impl From<Error> for End {
     }
 }
 
-impl From<End> for Result<(), Failure> {
+impl From<End> for Failure {
     fn from(end: End) -> Self {
         match end {
-            End::Request(error) => Err(Failure::of_request(&error, PERMISSION)),
-            End::Failed(failure) => Err(failure),
-            End::NobodyReads => Ok(()),
+            End::Request(error) => Self::of_request(&error, PERMISSION),
+            End::Failed(failure) => failure,
         }
     }
 }
@@ -64,7 +60,7 @@ pub(super) struct Tail {
     pub(super) names_objects: bool,
     /// How far it has been read, once it has been begun.
     place: Option<Place>,
-    stdout: Stdout,
+    stdout: Output,
 }
 
 /// A position in an object, with the CRC-64 of what is before it where that is known.
@@ -97,7 +93,7 @@ impl Tail {
             only_appendable: false,
             names_objects: false,
             place: None,
-            stdout: tokio::io::stdout(),
+            stdout: Output::default(),
         }
     }
 
@@ -202,24 +198,20 @@ impl Tail {
 
     /// Writes what is between `place` and `end`. What was written before a failure counts.
     async fn write(&mut self, place: &mut Place, end: u64) -> Result<(), End> {
+        let copied = self.copy(place, end).await;
+        self.stdout.flush().await.map_err(End::Failed)?;
+        copied
+    }
+
+    async fn copy(&mut self, place: &mut Place, end: u64) -> Result<(), End> {
         let mut stream = self
             .client
             .read_range(&self.object, place.position..end)
             .await?;
         while let Some(chunk) = stream.next().await {
             let chunk = chunk?;
-            let written = self.stdout.write_all(&chunk).await;
-            let flushed = match written {
-                Ok(()) => self.stdout.flush().await,
-                failed => failed,
-            };
-            if let Err(error) = flushed {
-                return Err(match output::failed(error) {
-                    Ok(()) => End::NobodyReads,
-                    Err(failure) => End::Failed(failure),
-                });
-            }
             place.advance(&chunk);
+            self.stdout.write(chunk).await.map_err(End::Failed)?;
             self.place = Some(*place);
         }
         match place.position < end {
