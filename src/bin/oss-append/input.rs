@@ -148,7 +148,7 @@ impl Reading {
         loop {
             let piece = match wait_to_read(&source, stopped) {
                 Ok(true) => source.read(&mut buffer),
-                Ok(false) => return self.cut.store(true, Ordering::Relaxed),
+                Ok(false) => return self.cut.store(!is_at_end(&source), Ordering::Relaxed),
                 Err(error) => Err(error),
             };
             let piece = match piece {
@@ -203,6 +203,16 @@ fn stdin() -> io::Result<File> {
     #[cfg(windows)]
     let owned = std::os::windows::io::AsHandle::as_handle(&io::stdin()).try_clone_to_owned();
     owned.map(File::from)
+}
+
+/// Whether all of a file has been read. Nobody can tell of anything else.
+fn is_at_end(mut source: &File) -> bool {
+    let found = source.metadata();
+    let length = found.map_or(0, |found| if found.is_file() { found.len() } else { 0 });
+    length > 0
+        && source
+            .stream_position()
+            .is_ok_and(|position| position >= length)
 }
 
 fn has_end(found: &Metadata) -> bool {
@@ -266,6 +276,27 @@ mod tests {
         input.read_to_string(&mut rest).await.unwrap();
         assert_eq!((&*rest, stop.read()), ("ello", 5));
         assert!(stop.has_cut());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_read_to_its_end_is_not_cut() {
+        for (pieces, cut) in [(3, false), (4, true)] {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&vec![b'x'; pieces * PIECE]).unwrap();
+            file.rewind().unwrap();
+            let mut input = Input::new(file).unwrap();
+            assert_eq!(input.length(), Some((pieces * PIECE) as u64));
+            let stop = input.stop();
+            input.read_u8().await.unwrap();
+            // One piece is being read, one waits, and for the third there is no room.
+            while stop.read() < 3 * PIECE as u64 {
+                tokio::task::yield_now().await;
+            }
+            stop.request();
+            let mut rest = Vec::new();
+            input.read_to_end(&mut rest).await.unwrap();
+            assert_eq!((rest.len() + 1, stop.has_cut()), (3 * PIECE, cut));
+        }
     }
 
     #[tokio::test]
