@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::values::defaults;
 use crate::wire::clock::Clock;
 use crate::wire::plain::timer;
+use crate::wire::variables::Variables;
 
 const USER_AGENT: &str = concat!("oss-append/", env!("CARGO_PKG_VERSION"));
 
@@ -69,10 +70,20 @@ impl OssClientBuilder {
     }
 
     /// Starts with what the environment says: the region from `OSS_REGION`, the endpoint from
-    /// `OSS_ENDPOINT`, and [`EnvironmentCredentials`]. A variable that is unset or empty sets
-    /// nothing, and what is called on the builder afterwards counts more.
+    /// `OSS_ENDPOINT`, and [`EnvironmentCredentials`]. A variable that is unset or blank sets
+    /// nothing, white space around a value is left out, and what is called on the builder
+    /// afterwards counts more. [`build`](Self::build) refuses a value with quotation marks around
+    /// it or a line break in it, and names the variable.
+    ///
+    /// Keys that are somewhere else than in `OSS_ACCESS_KEY_ID` and `OSS_ACCESS_KEY_SECRET` are
+    /// found by [`credentials`](Self::credentials) with another provider, such as the
+    /// [`DefaultChain`](crate::credentials) of Alibaba Cloud's SDKs.
     pub fn from_env() -> Self {
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let variables = Variables::default();
+        let variable = |name| {
+            let read = variables.read(name).map_err(Error::invalid_input);
+            read.transpose()
+        };
         let mut builder = Self::new().credentials(EnvironmentCredentials::new());
         builder.destination.region = variable("OSS_REGION");
         builder.destination.endpoint = variable("OSS_ENDPOINT");
@@ -82,14 +93,14 @@ impl OssClientBuilder {
     /// Sets the region of the buckets, such as `cn-hangzhou` or `oss-cn-hangzhou`. Default: the
     /// region that the endpoint names.
     pub fn region(mut self, region: impl Into<String>) -> Self {
-        self.destination.region = Some(region.into());
+        self.destination.region = Some(Ok(region.into()));
         self
     }
 
     /// Sets the endpoint: `https://HOST`, `http://HOST:PORT`, or a bare host, which means https.
     /// Default: the region's, see [`endpoint_kind`](Self::endpoint_kind).
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
-        self.destination.endpoint = Some(endpoint.into());
+        self.destination.endpoint = Some(Ok(endpoint.into()));
         self
     }
 
@@ -140,7 +151,9 @@ impl OssClientBuilder {
     /// `https://`, or by `socks5://` and, where the proxy is to resolve names, `socks5h://`. Requests
     /// to an https endpoint go through a tunnel (CONNECT), of which the proxy sees no more than the
     /// host. Default: what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and
-    /// `NO_PROXY` say, but none to loopback.
+    /// `NO_PROXY` say, in upper or lower case, but none to loopback. `NO_PROXY` has the forms of
+    /// [`no_proxy`](Self::no_proxy). A variable that names no proxy is an error, unless it does not
+    /// count for the endpoint.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.transport().proxy = Proxy::Through(Zeroizing::new(url.into()));
         self

@@ -42,8 +42,10 @@ pub enum Addressing {
 /// What the builder was told about the destination.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Destination {
-    pub(super) region: Option<String>,
-    pub(super) endpoint: Option<String>,
+    /// An error if it was to come from the environment, and what is there cannot be meant.
+    pub(super) region: Option<Result<String>>,
+    /// As the region.
+    pub(super) endpoint: Option<Result<String>>,
     pub(super) kind: EndpointKind,
     pub(super) addressing: Option<Addressing>,
     pub(super) cloud_box: Option<String>,
@@ -67,7 +69,7 @@ const SUFFIX: &str = ".aliyuncs.com";
 
 impl Destination {
     pub(super) fn resolve(&self) -> Result<Endpoint> {
-        let region = self.region.as_deref().map(check_region).transpose()?;
+        let region = given(&self.region)?.map(check_region).transpose()?;
         let cloud_box = self.cloud_box.as_deref().map(check_cloud_box).transpose()?;
         let url = self.url(region, cloud_box)?;
         let host = url.host_str().unwrap_or_default().to_owned();
@@ -98,7 +100,7 @@ impl Destination {
     }
 
     fn url(&self, region: Option<&str>, cloud_box: Option<&str>) -> Result<Url> {
-        let text = match (&self.endpoint, region, cloud_box) {
+        let text = match (given(&self.endpoint)?, region, cloud_box) {
             (Some(endpoint), ..) if endpoint.contains("://") => endpoint.trim().to_owned(),
             (Some(endpoint), ..) => format!("https://{}", endpoint.trim()),
             (None, Some(region), Some(id)) => format!("https://{id}.{region}.oss-cloudbox{SUFFIX}"),
@@ -170,6 +172,11 @@ impl fmt::Display for Endpoint {
             None => Ok(()),
         }
     }
+}
+
+fn given(setting: &Option<Result<String>>) -> Result<Option<&str>> {
+    let set = setting.as_ref().map(|set| set.as_deref());
+    set.transpose().map_err(Error::clone)
 }
 
 fn check_region(region: &str) -> Result<&str> {
@@ -253,14 +260,14 @@ mod tests {
 
     fn region(region: &str) -> Destination {
         Destination {
-            region: Some(region.into()),
+            region: Some(Ok(region.into())),
             ..Destination::default()
         }
     }
 
     fn endpoint(endpoint: &str) -> Destination {
         Destination {
-            endpoint: Some(endpoint.into()),
+            endpoint: Some(Ok(endpoint.into())),
             ..Destination::default()
         }
     }
@@ -327,7 +334,7 @@ mod tests {
     #[test]
     fn a_given_region_beats_the_endpoints() {
         let destination = Destination {
-            region: Some("cn-shanghai-finance-1".into()),
+            region: Some(Ok("cn-shanghai-finance-1".into())),
             ..endpoint("oss-cn-shfinance.aliyuncs.com")
         };
         assert_eq!(
@@ -363,7 +370,7 @@ mod tests {
             ("10.0.0.1", "https://10.0.0.1/logs/"),
         ] {
             let destination = Destination {
-                region: Some("cn-hangzhou".into()),
+                region: Some(Ok("cn-hangzhou".into())),
                 ..endpoint(name)
             };
             assert_eq!(bucket_url(&destination), url);
@@ -374,7 +381,7 @@ mod tests {
     fn the_addressing_can_be_chosen() {
         let of = |addressing, name: &str| Destination {
             addressing: Some(addressing),
-            region: Some("cn-hangzhou".into()),
+            region: Some(Ok("cn-hangzhou".into())),
             ..endpoint(name)
         };
         assert_eq!(
@@ -433,7 +440,7 @@ mod tests {
             region in prop::option::of("[a-z./@ 日-]{0,9}"),
         ) {
             for text in [any, pieces.concat()] {
-                let destination = Destination { region: region.clone(), ..endpoint(&text) };
+                let destination = Destination { region: region.clone().map(Ok), ..endpoint(&text) };
                 let Ok(resolved) = destination.resolve() else { continue };
                 let text = text.trim();
                 let host = text.split_once("://").map_or(text, |(_, host)| host);

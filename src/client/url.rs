@@ -63,8 +63,8 @@ mod tests {
 
     fn endpoint(name: Option<&str>) -> Endpoint {
         Destination {
-            region: Some("cn-hangzhou".into()),
-            endpoint: name.map(str::to_owned),
+            region: Some(Ok("cn-hangzhou".into())),
+            endpoint: name.map(|name| Ok(name.to_owned())),
             ..Destination::default()
         }
         .resolve()

@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::oidc::OidcSource;
 use super::role_keys::RoleKeySource;
 use super::sts::{Place, Session};
-use super::variables::Variables;
 use super::{CachedCredentials, CredentialsProvider};
 use crate::error::{Error, Result};
+use crate::wire::variables::Variables;
 
 const ROLE_ARN: &str = "ALIBABA_CLOUD_ROLE_ARN";
 const OIDC_PROVIDER_ARN: &str = "ALIBABA_CLOUD_OIDC_PROVIDER_ARN";
@@ -21,10 +21,21 @@ const ROLE_SESSION_NAME: &str = "ALIBABA_CLOUD_ROLE_SESSION_NAME";
 /// key (`AssumeRole`), or with an OIDC token (`AssumeRoleWithOIDC`), such as a pod of ACK has with
 /// RAM Roles for Service Accounts.
 ///
-/// STS gets 5 s for the connection and 10 s for the answer.
+/// STS gets 5 s for the connection and 10 s for the answer. Which STS is asked, unless
+/// [`endpoint`](Self::endpoint) or [`region`](Self::region) say it, the environment says:
+///
+/// | variable | such as |
+/// |---|---|
+/// | `ALIBABA_CLOUD_STS_ENDPOINT` | `sts-vpc.cn-hangzhou.aliyuncs.com`, also with `https://` or `http://` |
+/// | `ALIBABA_CLOUD_STS_REGION`, if there is no endpoint | `cn-hangzhou` |
+/// | `ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED`, with a region | `true` |
+///
+/// ACK sets them in the pods of a service account with RRSA, where only that STS may be reachable.
+/// Without them it is `sts.aliyuncs.com`.
 ///
 /// Sources: <https://www.alibabacloud.com/help/en/ram/api-assumerole>,
-/// <https://www.alibabacloud.com/help/en/ram/api-assumerolewithoidc>
+/// <https://www.alibabacloud.com/help/en/ram/api-assumerolewithoidc>,
+/// <https://www.alibabacloud.com/help/en/container-service-for-kubernetes/latest/ack-pod-identity-webhook>
 ///
 /// ```
 /// use oss_append::OssClient;
@@ -100,8 +111,7 @@ impl AssumeRole {
 
     /// As [`oidc`](Self::oidc), by `ALIBABA_CLOUD_ROLE_ARN`, `ALIBABA_CLOUD_OIDC_PROVIDER_ARN` and
     /// `ALIBABA_CLOUD_OIDC_TOKEN_FILE`, which ACK sets in the pods of a service account with RRSA.
-    /// `ALIBABA_CLOUD_ROLE_SESSION_NAME`, `ALIBABA_CLOUD_STS_REGION` and
-    /// `ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED` set the options if they are there.
+    /// `ALIBABA_CLOUD_ROLE_SESSION_NAME` sets the name of the session if it is there.
     ///
     /// # Errors
     /// [`Credentials`](crate::ErrorKind::Credentials) if one of the first three is unset or empty.
@@ -118,8 +128,13 @@ impl AssumeRole {
         if let Some(name) = variables.get(ROLE_SESSION_NAME)? {
             role.session.name = name;
         }
-        role.place = Place::from_variables(variables)?;
-        Ok(role)
+        Ok(role.with_variables(variables))
+    }
+
+    /// Looks the place of STS up there.
+    pub(super) fn with_variables(mut self, variables: &Variables) -> Self {
+        self.place.variables = variables.clone();
+        self
     }
 
     fn by(identity: Identity, role_arn: impl Into<String>) -> Self {
@@ -159,21 +174,22 @@ impl AssumeRole {
         self
     }
 
-    /// Sets the region whose STS is asked, such as `cn-hangzhou`. Default: `sts.aliyuncs.com`.
+    /// Sets the region whose STS is asked, such as `cn-hangzhou`. Default: what the environment says,
+    /// else `sts.aliyuncs.com`.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.place.region = Some(region.into());
         self
     }
 
-    /// Whether the region's STS is reached inside of a VPC. Default: no. Of no effect without a
-    /// region.
+    /// Whether the region's STS is reached inside of a VPC. Default: what the environment says, else
+    /// no. Of no effect without a region.
     pub fn vpc(mut self, vpc: bool) -> Self {
-        self.place.vpc = vpc;
+        self.place.vpc = Some(vpc);
         self
     }
 
     /// Sets the address of STS: `https://HOST`, `http://HOST:PORT`, or a bare host, which means
-    /// https. Default: by region and VPC.
+    /// https. Default: by region and VPC, or what the environment says.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.place.endpoint = Some(endpoint.into());
         self
@@ -183,7 +199,8 @@ impl AssumeRole {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if an ARN is empty, or the session's name or
-    /// duration, the region or the address is not allowed.
+    /// duration, the region or the address is not allowed;
+    /// [`Credentials`](crate::ErrorKind::Credentials) if the environment says what cannot be.
     pub fn build(self) -> Result<CachedCredentials> {
         Ok(CachedCredentials::new(self.source()?))
     }

@@ -8,13 +8,13 @@ use futures::future::BoxFuture;
 
 use super::environment::Names;
 use super::http::is_unreachable;
-use super::profile::{Endpoints, Found, reason};
-use super::variables::Variables;
+use super::profile::{Found, Surroundings, reason};
 use super::{
     AssumeRole, CachedCredentials, Credentials, CredentialsProvider, CredentialsUri, EcsRole,
     ProfileFile, StaticCredentials, uri,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::wire::variables::Variables;
 
 /// Looks for credentials where Alibaba Cloud's SDKs do, in their order:
 ///
@@ -51,8 +51,7 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Clone, Default)]
 #[must_use = "it does nothing until it is built"]
 pub struct DefaultChain {
-    variables: Variables,
-    endpoints: Endpoints,
+    surroundings: Surroundings,
 }
 
 impl DefaultChain {
@@ -67,19 +66,19 @@ impl DefaultChain {
         mut self,
         lookup: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static,
     ) -> Self {
-        self.variables = Variables::new(lookup);
+        self.surroundings.variables = Variables::new(lookup);
         self
     }
 
-    /// Sets the address of STS. Default: by region.
+    /// Sets the address of STS. Default: as for [`AssumeRole`].
     pub fn sts_endpoint(mut self, endpoint: impl Into<String>) -> Self {
-        self.endpoints.sts = Some(endpoint.into());
+        self.surroundings.sts = Some(endpoint.into());
         self
     }
 
     /// Sets the address of the metadata service. Default: `http://100.100.100.200`.
     pub fn metadata_endpoint(mut self, endpoint: impl Into<String>) -> Self {
-        self.endpoints.metadata = Some(endpoint.into());
+        self.surroundings.metadata = Some(endpoint.into());
         self
     }
 
@@ -202,24 +201,24 @@ impl DefaultChain {
             Link::OssVariables => self.key(Names::Oss),
             Link::AlibabaCloudVariables => self.key(Names::AlibabaCloud),
             Link::Oidc => {
-                let provider = self.variables.get("ALIBABA_CLOUD_OIDC_PROVIDER_ARN")?;
-                let file = self.variables.get("ALIBABA_CLOUD_OIDC_TOKEN_FILE")?;
+                let provider = self.known().get("ALIBABA_CLOUD_OIDC_PROVIDER_ARN")?;
+                let file = self.known().get("ALIBABA_CLOUD_OIDC_TOKEN_FILE")?;
                 if provider.is_none() && file.is_none() {
                     return Ok(Err("ALIBABA_CLOUD_OIDC_TOKEN_FILE is not set".into()));
                 }
-                let role = AssumeRole::oidc_from_variables(&self.variables)?;
-                Ok(Ok(self.endpoints.of_role(role).source()?))
+                let role = AssumeRole::oidc_from_variables(self.known())?;
+                Ok(Ok(self.surroundings.of_role(role).source()?))
             }
             Link::CliProfile => {
                 const DISABLED: &str = "ALIBABA_CLOUD_CLI_PROFILE_DISABLED";
-                match self.variables.is_true(DISABLED)? {
+                match self.known().is_true(DISABLED)? {
                     true => Ok(Err(format!("disabled by {DISABLED}"))),
                     false => self.profile(ProfileFile::cli()).find().await,
                 }
             }
             Link::IniProfile => {
                 let found = self.profile(ProfileFile::ini()).find().await?;
-                match (found, self.variables.get("ALIBABA_CLOUD_PROFILE")?) {
+                match (found, self.known().get("ALIBABA_CLOUD_PROFILE")?) {
                     // It was meant, so that what comes after it was not.
                     (Err(why), Some(name)) => Err(Error::credentials(format!(
                         "{why}, and ALIBABA_CLOUD_PROFILE asks for {name:?}"
@@ -227,34 +226,37 @@ impl DefaultChain {
                     (found, _) => Ok(found),
                 }
             }
-            Link::Ecs => match EcsRole::from_variables(&self.variables) {
-                Ok(role) => Ok(Ok(Box::new(self.endpoints.of_ecs(role).source()?))),
+            Link::Ecs => match EcsRole::from_variables(self.known()) {
+                Ok(role) => Ok(Ok(Box::new(self.surroundings.of_ecs(role).source()?))),
                 Err(disabled) => Ok(Err(reason(&disabled))),
             },
-            Link::Uri => match self.variables.get(uri::VARIABLE)? {
+            Link::Uri => match self.known().get(uri::VARIABLE)? {
                 Some(uri) => Ok(Ok(Box::new(CredentialsUri::new(uri).source()?))),
                 None => Ok(Err(format!("{} is not set", uri::VARIABLE))),
             },
         }
     }
 
+    fn known(&self) -> &Variables {
+        &self.surroundings.variables
+    }
+
     fn key(&self, names: Names) -> Result<Found> {
-        let id = self.variables.get(names.id())?;
-        if id.is_none() && self.variables.get(names.secret())?.is_none() {
+        let id = self.known().get(names.id())?;
+        if id.is_none() && self.known().get(names.secret())?.is_none() {
             return Ok(Err(format!("{} is not set", names.id())));
         }
-        let key = StaticCredentials::from(names.read(&self.variables)?);
+        let key = StaticCredentials::from(names.read(self.known())?);
         Ok(Ok(Box::new(key)))
     }
 
     fn profile(&self, mut file: ProfileFile) -> ProfileFile {
-        file.variables = self.variables.clone();
-        file.endpoints = self.endpoints.clone();
+        file.surroundings = self.surroundings.clone();
         file
     }
 
     fn names_ecs_role(&self) -> Result<bool> {
-        Ok(self.variables.get("ALIBABA_CLOUD_ECS_METADATA")?.is_some())
+        Ok(self.known().get("ALIBABA_CLOUD_ECS_METADATA")?.is_some())
     }
 }
 

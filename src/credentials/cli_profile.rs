@@ -6,7 +6,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::http::from_json;
-use super::profile::{Endpoints, Found, key};
+use super::profile::{Found, Surroundings, key};
 use super::{
     AssumeRole, CredentialsProcess, CredentialsProvider, CredentialsUri, EcsRole, StaticCredentials,
 };
@@ -28,6 +28,7 @@ struct Profile {
     access_key_id: String,
     access_key_secret: Zeroizing<String>,
     sts_token: Zeroizing<String>,
+    sts_endpoint: String,
     sts_region: String,
     enable_vpc: bool,
     ram_role_name: String,
@@ -44,7 +45,7 @@ struct Profile {
 }
 
 /// The provider of the profile of this name, else of the current one.
-pub(super) fn find(text: &str, name: Option<&str>, endpoints: &Endpoints) -> Result<Found> {
+pub(super) fn find(text: &str, name: Option<&str>, surroundings: &Surroundings) -> Result<Found> {
     let config: Config = from_json(text.as_bytes()).map_err(Error::credentials)?;
     let name = name.unwrap_or(&config.current);
     let Some(profile) = config.profile(name) else {
@@ -54,7 +55,9 @@ pub(super) fn find(text: &str, name: Option<&str>, endpoints: &Endpoints) -> Res
     if profile.access_key_id.is_empty() && matches!(&*profile.mode, "" | "AK") {
         return Ok(Err(format!("has no key in its profile {name:?}")));
     }
-    config.provider(profile, endpoints, &mut Vec::new()).map(Ok)
+    config
+        .provider(profile, surroundings, &mut Vec::new())
+        .map(Ok)
 }
 
 impl Config {
@@ -66,7 +69,7 @@ impl Config {
     fn provider<'a>(
         &'a self,
         profile: &'a Profile,
-        endpoints: &Endpoints,
+        surroundings: &Surroundings,
         before: &mut Vec<&'a str>,
     ) -> Result<Box<dyn CredentialsProvider>> {
         let name = &profile.name;
@@ -95,7 +98,7 @@ impl Config {
                 let token = Some(&profile.sts_token);
                 let base = profile.key(&require, token)?;
                 let role = profile.role(AssumeRole::new(base, &profile.ram_role_arn));
-                built(endpoints.of_role(role).source())
+                built(surroundings.of_role(role).source())
             }
             "chainableramrolearn" => {
                 require("ram_role_arn", &profile.ram_role_arn)?;
@@ -107,9 +110,9 @@ impl Config {
                 let source = self
                     .profile(&profile.source_profile)
                     .ok_or_else(|| bad("whose source_profile is not there"))?;
-                let base = self.provider(source, endpoints, before)?;
+                let base = self.provider(source, surroundings, before)?;
                 let role = profile.role(AssumeRole::new(base, &profile.ram_role_arn));
-                built(endpoints.of_role(role).source())
+                built(surroundings.of_role(role).source())
             }
             "oidc" => {
                 require("ram_role_arn", &profile.ram_role_arn)?;
@@ -120,14 +123,14 @@ impl Config {
                     &profile.oidc_provider_arn,
                     &profile.oidc_token_file,
                 );
-                built(endpoints.of_role(profile.role(role)).source())
+                built(surroundings.of_role(profile.role(role)).source())
             }
             "ecsramrole" => {
                 let mut role = EcsRole::new();
                 if !profile.ram_role_name.is_empty() {
                     role = role.role_name(&profile.ram_role_name);
                 }
-                built(endpoints.of_ecs(role).source().map(|s| Box::new(s) as _))
+                built(surroundings.of_ecs(role).source().map(|s| Box::new(s) as _))
             }
             "credentialsuri" => {
                 require("credentials_uri", &profile.credentials_uri)?;
@@ -171,9 +174,12 @@ impl Profile {
         if !self.external_id.is_empty() {
             role = role.external_id(self.external_id.as_str());
         }
-        if !self.sts_region.is_empty() {
-            role = role.region(&self.sts_region);
+        if !self.sts_endpoint.is_empty() {
+            role = role.endpoint(&self.sts_endpoint);
         }
-        role.vpc(self.enable_vpc)
+        if !self.sts_region.is_empty() {
+            role = role.region(&self.sts_region).vpc(self.enable_vpc);
+        }
+        role
     }
 }

@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 
 use super::document::{KeyDocument, Needs};
 use super::http::{Answer, Http, header_value, is_unconnected, server_url};
-use super::variables::Variables;
 use super::{CachedCredentials, Credentials, CredentialsProvider};
 use crate::error::{Error, Result};
+use crate::wire::variables::Variables;
 
 const SERVER: &str = "http://100.100.100.200";
 const TOKEN_PATH: &str = "/latest/api/token";

@@ -3,9 +3,9 @@
 
 use futures::future::BoxFuture;
 
-use super::variables::Variables;
 use super::{Credentials, CredentialsProvider};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::wire::variables::Variables;
 
 /// Credentials from `OSS_ACCESS_KEY_ID`, `OSS_ACCESS_KEY_SECRET` and, for a temporary key,
 /// `OSS_SESSION_TOKEN`; or, with [`alibaba_cloud`](Self::alibaba_cloud), from
@@ -13,7 +13,9 @@ use crate::error::Result;
 /// `ALIBABA_CLOUD_SECURITY_TOKEN`.
 ///
 /// The variables are read for each request, and the names are never mixed. An id or secret that is
-/// unset or empty is an error that names the variable.
+/// unset or blank is an error that names the variable. White space around a value, such as a line
+/// break at the end of a file, is left out. Quotation marks around it, and white space or anything
+/// else within it that is in no key, are an error that names the variable and does not show it.
 ///
 /// The first names are those of the OSS SDKs of the second generation, the others those of
 /// <https://www.alibabacloud.com/help/en/sdk/developer-reference/v2-manage-go-access-credentials>.
@@ -85,9 +87,18 @@ impl Names {
     }
 
     pub(super) fn read(self, variables: &Variables) -> Result<Credentials> {
-        let id = variables.require(self.id())?;
-        let secret = variables.require(self.secret())?;
-        let token = variables.get(self.token())?;
+        if variables.get(self.id())?.is_none() && variables.get(self.secret())?.is_none() {
+            return Err(Error::credentials(format!(
+                "the environment variables {} and {} are not set, and nothing else is looked at: \
+                 a DefaultChain also takes a role by an OIDC token, the profiles of the command \
+                 line and of the SDKs, the role of the ECS instance, and a URI",
+                self.id(),
+                self.secret()
+            )));
+        }
+        let id = variables.require_word(self.id())?;
+        let secret = variables.require_word(self.secret())?;
+        let token = variables.word(self.token())?;
         Ok(Credentials::new(id, secret).with_session_token(token.unwrap_or_default()))
     }
 }
@@ -115,11 +126,11 @@ mod tests {
             ("OSS_ACCESS_KEY_ID", "id"),
             ("OSS_ACCESS_KEY_SECRET", "secret"),
             ("OSS_SESSION_TOKEN", "token"),
-            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "other id"),
-            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "other secret"),
-            ("ALIBABA_CLOUD_SECURITY_TOKEN", "other token"),
+            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "other-id"),
+            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "other-secret"),
+            ("ALIBABA_CLOUD_SECURITY_TOKEN", "other-token"),
         ]);
-        for (names, prefix) in ALL.into_iter().zip(["", "other "]) {
+        for (names, prefix) in ALL.into_iter().zip(["", "other-"]) {
             let read = names.read(&both).unwrap();
             assert_eq!(read.access_key_id(), format!("{prefix}id"));
             assert_eq!(read.access_key_secret(), format!("{prefix}secret"));

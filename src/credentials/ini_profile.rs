@@ -4,14 +4,14 @@
 
 use zeroize::Zeroizing;
 
-use super::profile::{Endpoints, Found, key, reason};
+use super::profile::{Found, Surroundings, key, reason};
 use super::{AssumeRole, CredentialsProvider, EcsRole};
 use crate::error::{Error, Result};
 
 const DEFAULT: &str = "default";
 
 /// The provider of the section of this name, else of `default`.
-pub(super) fn find(text: &str, name: Option<&str>, endpoints: &Endpoints) -> Result<Found> {
+pub(super) fn find(text: &str, name: Option<&str>, surroundings: &Surroundings) -> Result<Found> {
     let name = name.unwrap_or(DEFAULT);
     let section = Section::parse(text, name)
         .map_err(|line| Error::credentials(format!("is no ini file (line {line})")))?;
@@ -19,7 +19,7 @@ pub(super) fn find(text: &str, name: Option<&str>, endpoints: &Endpoints) -> Res
         return Ok(Err(format!("has no profile {name:?}")));
     };
     let bad = |why: &str| Error::credentials(format!("has a profile {name:?} {why}"));
-    let provider = section.provider(endpoints);
+    let provider = section.provider(surroundings);
     provider.map(Ok).map_err(|error| bad(&reason(&error)))
 }
 
@@ -69,7 +69,7 @@ impl<'a> Section<'a> {
             .ok_or_else(|| Error::credentials(format!("without {name}")))
     }
 
-    fn provider(&self, endpoints: &Endpoints) -> Result<Box<dyn CredentialsProvider>> {
+    fn provider(&self, surroundings: &Surroundings) -> Result<Box<dyn CredentialsProvider>> {
         let unusable =
             |error: Error| Error::credentials(format!("that cannot be used: {}", reason(&error)));
         match self.require("type")? {
@@ -78,7 +78,7 @@ impl<'a> Section<'a> {
             "ram_role_arn" => {
                 let base = self.key(self.get("security_token"))?;
                 let role = AssumeRole::new(base, self.require("role_arn")?);
-                self.role(role, endpoints).map_err(unusable)
+                self.role(role, surroundings).map_err(unusable)
             }
             "oidc_role_arn" => {
                 let role = AssumeRole::oidc(
@@ -86,14 +86,14 @@ impl<'a> Section<'a> {
                     self.require("oidc_provider_arn")?,
                     self.require("oidc_token_file_path")?,
                 );
-                self.role(role, endpoints).map_err(unusable)
+                self.role(role, surroundings).map_err(unusable)
             }
             "ecs_ram_role" => {
                 let mut role = EcsRole::new();
                 if let Some(name) = self.get("role_name") {
                     role = role.role_name(name);
                 }
-                let source = endpoints.of_ecs(role).source().map_err(unusable)?;
+                let source = surroundings.of_ecs(role).source().map_err(unusable)?;
                 Ok(Box::new(source))
             }
             _ => Err(Error::credentials(
@@ -113,7 +113,7 @@ impl<'a> Section<'a> {
     fn role(
         &self,
         mut role: AssumeRole,
-        endpoints: &Endpoints,
+        surroundings: &Surroundings,
     ) -> Result<Box<dyn CredentialsProvider>> {
         if let Some(name) = self.get("role_session_name") {
             role = role.session_name(name);
@@ -121,7 +121,7 @@ impl<'a> Section<'a> {
         if let Some(policy) = self.get("policy") {
             role = role.policy(policy);
         }
-        endpoints.of_role(role).source()
+        surroundings.of_role(role).source()
     }
 }
 

@@ -51,7 +51,6 @@ mod role_keys;
 mod sts;
 #[cfg(feature = "credentials")]
 mod uri;
-mod variables;
 
 use std::borrow::Cow;
 use std::fmt;

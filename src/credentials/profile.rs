@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use futures::future::BoxFuture;
 use zeroize::Zeroizing;
 
-use super::variables::Variables;
 use super::{
     AssumeRole, CachedCredentials, Credentials, CredentialsProvider, EcsRole, StaticCredentials,
 };
 use super::{cli_profile, file, ini_profile};
 use crate::error::{Error, ErrorKind, Result};
+use crate::wire::variables::Variables;
 
 /// The most bytes of a file of profiles.
 const MAX_FILE: u64 = 1 << 20;
@@ -53,8 +53,7 @@ pub struct ProfileFile {
     kind: Kind,
     path: Option<PathBuf>,
     profile: Option<String>,
-    pub(super) variables: Variables,
-    pub(super) endpoints: Endpoints,
+    pub(super) surroundings: Surroundings,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,15 +62,17 @@ enum Kind {
     Ini,
 }
 
-/// Addresses to use instead of the usual ones.
+/// The variables, and addresses to use instead of the usual ones.
 #[derive(Clone, Default)]
-pub(super) struct Endpoints {
+pub(super) struct Surroundings {
+    pub(super) variables: Variables,
     pub(super) sts: Option<String>,
     pub(super) metadata: Option<String>,
 }
 
-impl Endpoints {
+impl Surroundings {
     pub(super) fn of_role(&self, role: AssumeRole) -> AssumeRole {
+        let role = role.with_variables(&self.variables);
         match &self.sts {
             Some(endpoint) => role.endpoint(endpoint),
             None => role,
@@ -105,8 +106,7 @@ impl ProfileFile {
             kind,
             path: None,
             profile: None,
-            variables: Variables::default(),
-            endpoints: Endpoints::default(),
+            surroundings: Surroundings::default(),
         }
     }
 
@@ -122,16 +122,17 @@ impl ProfileFile {
         self
     }
 
-    /// Sets the address of STS for profiles with a role. Default: by the profile's region.
+    /// Sets the address of STS for profiles with a role. Default: the profile's own or that of
+    /// its region, else as for [`AssumeRole`].
     pub fn sts_endpoint(mut self, endpoint: impl Into<String>) -> Self {
-        self.endpoints.sts = Some(endpoint.into());
+        self.surroundings.sts = Some(endpoint.into());
         self
     }
 
     /// Sets the address of the metadata service for profiles with the role of an instance. Default:
     /// `http://100.100.100.200`.
     pub fn metadata_endpoint(mut self, endpoint: impl Into<String>) -> Self {
-        self.endpoints.metadata = Some(endpoint.into());
+        self.surroundings.metadata = Some(endpoint.into());
         self
     }
 
@@ -153,11 +154,11 @@ impl ProfileFile {
         file::warn_of_readers(&path).await;
         let given = match &self.profile {
             Some(name) => Some(name.clone()),
-            None => self.variables.get("ALIBABA_CLOUD_PROFILE")?,
+            None => self.surroundings.variables.get("ALIBABA_CLOUD_PROFILE")?,
         };
         let found = match self.kind {
-            Kind::Cli => cli_profile::find(&text, given.as_deref(), &self.endpoints),
-            Kind::Ini => ini_profile::find(&text, given.as_deref(), &self.endpoints),
+            Kind::Cli => cli_profile::find(&text, given.as_deref(), &self.surroundings),
+            Kind::Ini => ini_profile::find(&text, given.as_deref(), &self.surroundings),
         };
         let place = |reason: &str| format!("the file {} {reason}", path.display());
         match found {
@@ -179,12 +180,12 @@ impl ProfileFile {
         if let Some(path) = &self.path {
             return Ok(Ok(path.clone()));
         }
-        if let Some(path) = self.variables.get(variable)? {
+        if let Some(path) = self.surroundings.variables.get(variable)? {
             return Ok(Ok(path.into()));
         }
-        let home = match self.variables.get("HOME")? {
+        let home = match self.surroundings.variables.get("HOME")? {
             Some(home) => Some(home),
-            None => self.variables.get("USERPROFILE")?,
+            None => self.surroundings.variables.get("USERPROFILE")?,
         };
         let Some(home) = home.map(PathBuf::from) else {
             return Ok(Err("there is no home directory to look for it in".into()));

@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 use super::Credentials;
 use super::document::{KeyDocument, Needs};
 use super::http::{Http, server_url};
-use super::variables::Variables;
 use crate::error::{Error, Result};
 use crate::wire::encoding::encode_strict;
 use crate::wire::hidden::Hidden;
+use crate::wire::variables::Variables;
 
 /// The content type of a form.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
@@ -26,12 +26,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// STS refuses shorter ones.
 const LEAST_DURATION: Duration = Duration::from_secs(900);
 
-/// Which of the endpoints is asked.
+/// Which of the endpoints is asked. What is not set is as the environment says.
 #[derive(Clone, Default)]
 pub(super) struct Place {
     pub(super) region: Option<String>,
-    pub(super) vpc: bool,
+    pub(super) vpc: Option<bool>,
     pub(super) endpoint: Option<String>,
+    pub(super) variables: Variables,
 }
 
 /// Does not show the endpoint, whose URL may have a password in it.
@@ -45,26 +46,38 @@ impl fmt::Debug for Place {
 }
 
 impl Place {
-    pub(super) fn from_variables(variables: &Variables) -> Result<Self> {
-        Ok(Self {
-            region: variables.get("ALIBABA_CLOUD_STS_REGION")?,
-            vpc: variables.is_true("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED")?,
-            endpoint: None,
-        })
-    }
-
     fn url(&self) -> Result<Url> {
+        const ENDPOINT: &str = "ALIBABA_CLOUD_STS_ENDPOINT";
         if let Some(endpoint) = &self.endpoint {
             return server_url(endpoint);
         }
-        let Some(region) = &self.region else {
+        let region = match &self.region {
+            Some(region) => Some(region.clone()),
+            None => {
+                if let Some(endpoint) = self.variables.get(ENDPOINT)? {
+                    return server_url(&endpoint).map_err(|_| {
+                        Error::credentials(format!(
+                            "the environment variable {ENDPOINT} is no host or HTTP URL"
+                        ))
+                    });
+                }
+                self.variables.get("ALIBABA_CLOUD_STS_REGION")?
+            }
+        };
+        let Some(region) = &region else {
             return server_url("sts.aliyuncs.com");
+        };
+        let vpc = match self.vpc {
+            Some(vpc) => vpc,
+            None => self
+                .variables
+                .is_true("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED")?,
         };
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if region.is_empty() || !region.bytes().all(allowed) {
             return Err(Error::invalid_input("the region of STS is none"));
         }
-        let host = if self.vpc { "sts-vpc" } else { "sts" };
+        let host = if vpc { "sts-vpc" } else { "sts" };
         server_url(&format!("{host}.{region}.aliyuncs.com"))
     }
 
@@ -175,4 +188,76 @@ pub(super) async fn assume(
         .ok_or_else(|| bad("has no Credentials".into()))?;
     let credentials = document.credentials(Needs::TokenAndExpiration);
     Ok(answer.in_local_time(credentials.map_err(bad)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(place: Place, variables: &'static [(&str, &str)]) -> Result<String> {
+        let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
+        let variables = Variables::new(move |name| Some(find(name)?.1.into()));
+        let place = Place { variables, ..place };
+        Ok(place.url()?.to_string())
+    }
+
+    const ENDPOINT: (&str, &str) = ("ALIBABA_CLOUD_STS_ENDPOINT", "sts.corp.example");
+    const REGION: (&str, &str) = ("ALIBABA_CLOUD_STS_REGION", "cn-beijing");
+    const VPC: (&str, &str) = ("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", "true");
+
+    #[test]
+    fn the_environment_says_which_sts_is_asked() {
+        for (variables, url) in [
+            (&[][..], "https://sts.aliyuncs.com/"),
+            (&[ENDPOINT, REGION, VPC], "https://sts.corp.example/"),
+            (
+                &[("ALIBABA_CLOUD_STS_ENDPOINT", "http://10.0.0.1:80 \n")],
+                "http://10.0.0.1/",
+            ),
+            (
+                &[("ALIBABA_CLOUD_STS_ENDPOINT", "10.0.0.1:8443")],
+                "https://10.0.0.1:8443/",
+            ),
+            (&[REGION], "https://sts.cn-beijing.aliyuncs.com/"),
+            (&[REGION, VPC], "https://sts-vpc.cn-beijing.aliyuncs.com/"),
+            (&[VPC], "https://sts.aliyuncs.com/"),
+        ] {
+            assert_eq!(asked(Place::default(), variables).unwrap(), url);
+        }
+    }
+
+    #[test]
+    fn what_the_program_says_counts_more() {
+        let endpoint = || Place {
+            endpoint: Some("own.example".into()),
+            ..Place::default()
+        };
+        let region = |vpc| Place {
+            region: Some("cn-hangzhou".into()),
+            vpc,
+            ..Place::default()
+        };
+        let all = &[ENDPOINT, REGION, VPC];
+        for (place, url) in [
+            (endpoint(), "https://own.example/"),
+            (region(None), "https://sts-vpc.cn-hangzhou.aliyuncs.com/"),
+            (region(Some(false)), "https://sts.cn-hangzhou.aliyuncs.com/"),
+        ] {
+            assert_eq!(asked(place, all).unwrap(), url);
+        }
+    }
+
+    #[test]
+    fn a_place_that_is_none_is_told_by_its_variable() {
+        for value in ["ftp://sts.example", "https://", "a b", "'sts.example'"] {
+            let place = Place {
+                variables: Variables::new(move |name| {
+                    (name == "ALIBABA_CLOUD_STS_ENDPOINT").then(|| value.into())
+                }),
+                ..Place::default()
+            };
+            let error = place.url().unwrap_err().to_string();
+            assert!(error.contains("ALIBABA_CLOUD_STS_ENDPOINT"), "{error}");
+        }
+    }
 }

@@ -6,9 +6,9 @@ use futures::future::BoxFuture;
 
 use super::document::{KeyDocument, Needs};
 use super::http::{Http, server_url};
-use super::variables::Variables;
 use super::{CachedCredentials, Credentials, CredentialsProvider};
 use crate::error::{Error, Result};
+use crate::wire::variables::Variables;
 
 pub(super) const VARIABLE: &str = "ALIBABA_CLOUD_CREDENTIALS_URI";
 

@@ -299,6 +299,6 @@ async fn a_line_break_at_the_end_of_a_secret_does_no_harm_and_one_in_it_is_told(
     run(with(format!("{ACCESS_KEY_SECRET}\nmore")), "hello")
         .await
         .expect(5)
-        .says(&["white space"]);
+        .says(&["OSS_ACCESS_KEY_SECRET has a line break"]);
     assert_eq!(emulator.requests().len(), requests);
 }

@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use oss_append::OssClientBuilder;
 use oss_append::credentials::{
     AssumeRole, CredentialsProcess, CredentialsProvider, CredentialsUri, DefaultChain, EcsRole,
     EnvironmentCredentials, ProfileFile,
@@ -101,6 +102,115 @@ async fn an_oidc_role_goes_by_its_variables() {
     let told_less = told(test, &environment[..3]).await;
     let says = "error no credentials: the environment variable ALIBABA_CLOUD_OIDC_TOKEN_FILE";
     assert!(told_less.contains(says), "{told_less}");
+}
+
+#[tokio::test]
+async fn the_sts_of_the_environment_is_asked() {
+    if is_child() {
+        tell(AssumeRole::oidc_from_env().and_then(AssumeRole::build)).await;
+        tell(AssumeRole::new(EnvironmentCredentials::new(), "role").build()).await;
+        tell(Ok(ProfileFile::cli().build())).await;
+        tell(Ok(DefaultChain::new().build())).await;
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let token = home.path().join("token");
+    std::fs::write(&token, "the-token").unwrap();
+    let profile = home.path().join("config.json");
+    std::fs::write(
+        &profile,
+        r#"{"current":"p","profiles":[{"name":"p","mode":"RamRoleArn","ram_role_arn":"role",
+            "access_key_id":"id","access_key_secret":"s"}]}"#,
+    )
+    .unwrap();
+    let keys = (0..4).map(|n| ok(&sts_key(&format!("STS.{n}"))));
+    let sts = ScriptedServer::start(keys).await;
+    let endpoint = sts.endpoint();
+    let environment = [
+        ("OSS_ACCESS_KEY_ID", "id\n"),
+        ("OSS_ACCESS_KEY_SECRET", "secret\n"),
+        ("ALIBABA_CLOUD_ROLE_ARN", "role"),
+        ("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "provider"),
+        ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", token.to_str().unwrap()),
+        ("ALIBABA_CLOUD_CONFIG_FILE", profile.to_str().unwrap()),
+        ("ALIBABA_CLOUD_STS_ENDPOINT", &*endpoint),
+        // Of less weight than the endpoint, and nobody's.
+        ("ALIBABA_CLOUD_STS_REGION", "nowhere"),
+    ];
+    let test = "the_sts_of_the_environment_is_asked";
+    let got = told(test, &environment).await;
+    for n in 0..3 {
+        assert!(got.contains(&format!("got STS.{n}/")), "{got}");
+    }
+    // Keys come before a role in the chain.
+    assert!(got.contains("got id/None"), "{got}");
+    let got = told(test, &environment[2..]).await;
+    assert!(got.contains("got STS.3/"), "{got}");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_by_the_environment_refuses_what_cannot_be_meant_there() {
+    if is_child() {
+        let built = OssClientBuilder::from_env().build();
+        match built {
+            Ok(client) => println!("goes to {client:?}"),
+            Err(error) => println!("error {error}"),
+        }
+        let other = OssClientBuilder::from_env()
+            .region("cn-beijing")
+            .endpoint("http://127.0.0.1:1");
+        println!(
+            "{}",
+            other
+                .build()
+                .map(|client| client.region().to_owned())
+                .unwrap()
+        );
+        return;
+    }
+    let test = "a_client_that_goes_by_the_environment_refuses_what_cannot_be_meant_there";
+    let trimmed = [("OSS_REGION", " cn-hangzhou\r\n"), ("OSS_ENDPOINT", "\n")];
+    let got = told(test, &trimmed).await;
+    assert!(
+        got.contains("https://oss-cn-hangzhou.aliyuncs.com"),
+        "{got}"
+    );
+    for (name, value) in [
+        ("OSS_REGION", "\"cn-hangzhou\""),
+        ("OSS_ENDPOINT", "'http://127.0.0.1:1'"),
+        ("OSS_REGION", "cn-hangzhou\ncn-beijing"),
+    ] {
+        let got = told(test, &[(name, value)]).await;
+        let says = format!("error the environment variable {name} has a ");
+        assert!(got.contains(&says), "{got}");
+        // What the program says counts more.
+        assert!(got.contains("\ncn-beijing\n"), "{got}");
+    }
+}
+
+#[tokio::test]
+async fn no_keys_in_the_environment_are_told_with_where_else_there_may_be_some() {
+    if is_child() {
+        tell(Ok(EnvironmentCredentials::new())).await;
+        return;
+    }
+    let test = "no_keys_in_the_environment_are_told_with_where_else_there_may_be_some";
+    let got = told(test, &[("OSS_ACCESS_KEY_ID", " \n")]).await;
+    for part in ["OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "DefaultChain"] {
+        assert!(got.contains(part), "{got}");
+    }
+    let half = told(test, &[("OSS_ACCESS_KEY_ID", "id")]).await;
+    let says = "error no credentials: the environment variable OSS_ACCESS_KEY_SECRET is not set";
+    assert!(half.contains(says), "{half}");
+    let quoted = [
+        ("OSS_ACCESS_KEY_ID", "id"),
+        ("OSS_ACCESS_KEY_SECRET", "\"MARKED\""),
+    ];
+    let quoted = told(test, &quoted).await;
+    assert!(
+        quoted.contains("OSS_ACCESS_KEY_SECRET has a quotation mark") && !quoted.contains("MARKED"),
+        "{quoted}"
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
-use oss_append::credentials::{self, Credentials, CredentialsProvider, StaticCredentials};
+use oss_append::credentials::{
+    self, Credentials, CredentialsProcess, CredentialsProvider, DefaultChain, ProfileFile,
+    StaticCredentials,
+};
 use oss_append::emulator::{Action, Emulator, Fault, Operation};
 use oss_append::{Landed, OssAppendWriter};
 use tokio::io::AsyncWriteExt;
@@ -158,6 +161,50 @@ async fn a_secret_that_is_replaced_in_mid_stream_is_fetched_once_and_nothing_is_
 
     assert_eq!(content(&emulator), b"before, after");
     assert!(secrets.lock().unwrap().is_empty());
+}
+
+/// Every provider that reads its key from somewhere finds the new secret of an id there.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_secret_that_is_replaced_where_it_is_kept_is_read_there_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let keep = |secret: &str| {
+        let ini = "[default]\ntype=access_key\naccess_key_id=id\naccess_key_secret=";
+        std::fs::write(path("ini"), format!("{ini}{secret}\n")).unwrap();
+        let key = format!(r#""access_key_id":"id","access_key_secret":"{secret}""#);
+        let cli = format!(r#"{{"current":"p","profiles":[{{"name":"p","mode":"AK",{key}}}]}}"#);
+        std::fs::write(path("cli"), cli).unwrap();
+        std::fs::write(path("json"), format!(r#"{{"mode":"AK",{key}}}"#)).unwrap();
+    };
+    keep("old");
+    let (ini, cli) = (path("ini"), path("cli"));
+    let chain = DefaultChain::new().variables(move |name| match name {
+        "ALIBABA_CLOUD_CONFIG_FILE" => Some(cli.clone().into()),
+        _ => None,
+    });
+    let program = format!("cat {}", path("json").display());
+    let providers = [
+        ProfileFile::ini().path(ini).build(),
+        ProfileFile::cli().path(path("cli")).build(),
+        CredentialsProcess::new(program).build().unwrap(),
+        chain.build(),
+    ];
+    for provider in providers {
+        keep("old");
+        let emulator = start_with(Emulator::builder().credentials("id", "old")).await;
+        let mut writer = open(&emulator, provider).await;
+        writer.write_all(b"before, ").await.unwrap();
+        writer.sync().await.unwrap();
+        let before = emulator.requests().len();
+        emulator.set_secret("id", "new");
+        keep("new");
+        writer.write_all(b"after").await.unwrap();
+        writer.shutdown().await.unwrap();
+        assert_eq!(content(&emulator), b"before, after");
+        // The one that was refused, and the one with the new key.
+        assert_eq!(emulator.requests().len() - before, 2);
+    }
 }
 
 #[tokio::test]
