@@ -159,8 +159,18 @@ impl OssClientBuilder {
         self
     }
 
-    /// Connects without a proxy to these hosts: names with all names below them, addresses, and
-    /// networks such as `10.0.0.0/8`, divided by commas. Default: none.
+    /// Connects without a proxy to these hosts, divided by commas or white space. Default: none.
+    ///
+    /// | entry | connected to directly |
+    /// |---|---|
+    /// | `example.com`, `.example.com`, `*.example.com` | that name and all below it; the three are the same |
+    /// | `10.0.0.1`, `::1`, `[::1]` | that address, where the endpoint is one |
+    /// | `10.0.0.0/8`, `fd00::/8` | all addresses of that network |
+    /// | `*` | everything |
+    /// | `example.com:8443`, `10.0.0.1:9000`, `[::1]:9000`, `*:80` | the same, at that port alone |
+    ///
+    /// Names are not resolved for it. An entry of another form is an error; one in `NO_PROXY` is
+    /// warned of in the log.
     pub fn no_proxy(mut self, hosts: impl Into<String>) -> Self {
         self.transport().no_proxy = Some(hosts.into());
         self

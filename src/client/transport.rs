@@ -1,9 +1,9 @@
 //! How a client connects: proxies, certificates, name resolution, and how long connections are kept.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::client::proxy::matcher::Matcher;
 use zeroize::Zeroizing;
 
 use super::endpoint::Endpoint;
@@ -11,7 +11,9 @@ use super::lane::{Connections, Connector};
 use super::tls::{Certificates, Tls};
 use crate::error::{Error, Result};
 use crate::values::defaults;
+use crate::wire::no_proxy::NoProxy;
 use crate::wire::plain::{plain_client, timer};
+use crate::wire::proxies::Proxies;
 
 /// An object has up to 8 KiB of user metadata, each entry a header of its own.
 pub(super) const MAX_HEADERS: usize = 1024;
@@ -76,19 +78,22 @@ impl Transport {
             .tcp_nodelay(true)
             .tcp_keepalive(TCP_KEEPALIVE);
         let proxies = match &self.proxy {
-            Proxy::Environment if !endpoint.is_loopback() => Some(Matcher::from_system()),
-            Proxy::Environment | Proxy::Direct => {
-                builder = builder.no_proxy();
-                None
+            Proxy::Environment if !endpoint.is_loopback() => Some(Proxies::from_environment()),
+            Proxy::Environment | Proxy::Direct => None,
+            Proxy::Through(url) => Some(Proxies::through(url, self.exceptions()?)?),
+        };
+        let proxies = proxies.map(Arc::new);
+        builder = match &proxies {
+            Some(proxies) => {
+                if let Ok(server) = endpoint.to_string().parse() {
+                    proxies.check(&server)?;
+                }
+                Arc::clone(proxies).apply(builder)
             }
-            Proxy::Through(url) => {
-                builder = builder.proxy(self.proxy_to(url)?);
-                let except = self.no_proxy.as_deref().unwrap_or_default();
-                Some(Matcher::builder().all(url.as_str()).no(except).build())
-            }
+            None => builder.no_proxy(),
         };
         // What nobody needs is not read: small images have no root certificates.
-        let tls = match self.certificates.are_none() && !uses_tls(endpoint, proxies.as_ref()) {
+        let tls = match self.certificates.are_none() && !uses_tls(endpoint, proxies.as_deref()) {
             true => Tls::new(&Certificates::unused())?,
             false => {
                 self.certificates.check()?;
@@ -111,32 +116,20 @@ impl Transport {
         Ok((client, connections))
     }
 
-    fn proxy_to(&self, url: &str) -> Result<reqwest::Proxy> {
-        // Neither the URL nor what is said of it is repeated: it may hold a password.
-        let known = [
-            "http://",
-            "https://",
-            "socks5://",
-            "socks5h://",
-            "socks4://",
-            "socks4a://",
-        ]
-        .iter()
-        .any(|scheme| url.starts_with(scheme));
-        let proxy = known.then(|| reqwest::Proxy::all(url).ok()).flatten();
-        let proxy = proxy.ok_or_else(|| {
-            Error::invalid_input(
-                "the proxy is not of the form http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, \
-                 or the same with https, socks5 or socks5h",
-            )
-        })?;
-        let except = self.no_proxy.as_deref();
-        Ok(proxy.no_proxy(except.and_then(reqwest::NoProxy::from_string)))
+    fn exceptions(&self) -> Result<NoProxy> {
+        let (except, unknown) = NoProxy::parse(self.no_proxy.as_deref().unwrap_or_default());
+        match unknown.first() {
+            None => Ok(except),
+            Some(entry) => Err(Error::invalid_input(format!(
+                "no_proxy has {entry:?}, which excepts nothing: example.com, *.example.com, \
+                 10.0.0.1, 10.0.0.0/8, *, and the same but networks with :PORT, are right"
+            ))),
+        }
     }
 }
 
 /// Whether there is TLS on the way, to the endpoint or to a proxy.
-fn uses_tls(endpoint: &Endpoint, proxies: Option<&Matcher>) -> bool {
+fn uses_tls(endpoint: &Endpoint, proxies: Option<&Proxies>) -> bool {
     let is_secure = |uri: &http::Uri| uri.scheme_str() != Some("http");
     let to_proxy = |server: http::Uri| {
         let proxy = proxies.and_then(|proxies| proxies.intercept(&server));

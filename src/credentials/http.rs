@@ -2,8 +2,8 @@
 //! say what was asked for, of whom, and what came back.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, StatusCode};
@@ -19,6 +19,7 @@ use crate::wire::clock::{MATERIAL_SECONDS, clock_ahead};
 use crate::wire::failure;
 use crate::wire::hidden::Hidden;
 use crate::wire::plain::plain_client;
+use crate::wire::proxies::Proxies;
 
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -94,14 +95,22 @@ impl Http {
 
     fn client(&self) -> Result<&reqwest::Client> {
         let client = self.client.get_or_init(|| {
-            let mut builder = plain_client()
+            let builder = plain_client()
                 .connect_timeout(self.connect_timeout)
                 // Fetches are hours apart.
                 .pool_max_idle_per_host(0);
-            if self.server.scheme() == "http" {
+            let builder = match self.server.scheme() {
                 // A proxy could read the keys; and the metadata service is behind none.
-                builder = builder.no_proxy();
-            }
+                "http" => builder.no_proxy(),
+                _ => {
+                    let proxies = Proxies::from_environment();
+                    if let Ok(server) = self.server.as_str().parse() {
+                        (proxies.check(&server))
+                            .map_err(|error| Error::credentials(error.kind().to_string()))?;
+                    }
+                    Arc::new(proxies).apply(builder)
+                }
+            };
             builder.build().map_err(|error| {
                 Error::credentials("the HTTP client could not be set up").with_source(error)
             })

@@ -148,6 +148,96 @@ async fn hosts_that_are_excepted_are_connected_to_directly() {
 }
 
 #[tokio::test]
+async fn exceptions_have_the_forms_that_users_of_other_programs_know() {
+    let place = place().await;
+    let port = place.server.address.port();
+    let proxy = ConnectProxy::start(place.server.address, None).await;
+    let client = |except: &str| {
+        place
+            .client()
+            .endpoint(format!("https://{NAME}:{port}"))
+            .resolve(NAME, [place.server.address])
+            .proxy(format!("http://{}", proxy.address))
+            .no_proxy(except)
+    };
+    for except in [
+        "*.invalid",
+        ".example.invalid",
+        "*",
+        &format!("{NAME}:{port}"),
+        &format!("*.invalid:{port}"),
+    ] {
+        write(client(except)).await.unwrap();
+        assert_eq!(proxy.asked(), [""; 0], "{except}");
+    }
+    write(client(&format!("{NAME}:{}", port ^ 1)))
+        .await
+        .unwrap();
+    assert!(!proxy.asked().is_empty());
+}
+
+/// The environment of the process decides: the test runs itself again as a child.
+#[tokio::test]
+async fn the_exceptions_of_the_environment_count_for_requests_and_lanes() {
+    const TEST: &str = "proxy::the_exceptions_of_the_environment_count_for_requests_and_lanes";
+    if let Ok(address) = std::env::var("OSS_APPEND_TEST_ADDRESS") {
+        let client = OssClientBuilder::from_env()
+            .addressing(Addressing::Path)
+            .resolve(NAME, [address.parse().unwrap()]);
+        let client = client.build().unwrap();
+        let object = crate::support::object();
+        let writer = OssAppendWriter::builder(client, object)
+            .max_in_flight(2)
+            .delivery_timeout(std::time::Duration::from_millis(200));
+        let written = async {
+            let mut writer = writer.open().await?;
+            for _ in 0..3 {
+                writer.write_all(b"x").await.map_err(Error::from)?;
+                writer.sync().await.map_err(Error::from)?;
+            }
+            writer.shutdown().await.map_err(Error::from)
+        };
+        match written.await {
+            Ok(()) => println!("written"),
+            Err(error) => println!("failed: {}", told(&error)),
+        }
+        return;
+    }
+    let emulator = start().await;
+    let (port, proxy) = (emulator.address().port(), crate::support::nobody());
+    let exact = format!("other.example,{NAME}:{port}");
+    for (variable, except, direct) in [
+        ("NO_PROXY", "*.example.invalid", true),
+        ("no_proxy", ".invalid\n", true),
+        ("no_proxy", &*exact, true),
+        ("NO_PROXY", "*", true),
+        ("NO_PROXY", "example.invalid:1", false),
+        ("NO_PROXY", "", false),
+    ] {
+        let before = emulator.requests().len();
+        let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
+        child
+            .args(["--exact", TEST, "--nocapture"])
+            .env_clear()
+            .env("OSS_APPEND_TEST_ADDRESS", emulator.address().to_string())
+            .env("OSS_ENDPOINT", format!("http://{NAME}:{port}"))
+            .env("OSS_REGION", emulator.region())
+            .env("OSS_ACCESS_KEY_ID", oss_append::emulator::ACCESS_KEY_ID)
+            .env(
+                "OSS_ACCESS_KEY_SECRET",
+                oss_append::emulator::ACCESS_KEY_SECRET,
+            )
+            .env("http_proxy", format!("http://{proxy}"))
+            .env(variable, except)
+            .kill_on_drop(true);
+        let output = child.output().await.unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(said.contains("written"), direct, "{except:?} {said}");
+        assert_eq!(emulator.requests().len() > before, direct, "{except:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_proxy_that_is_set_counts_for_loopback_too() {
     let emulator = start().await;
     let address = crate::support::nobody();
@@ -168,6 +258,12 @@ fn options_that_do_not_go_together_are_refused_when_it_is_built() {
         (client().proxy("ftp://hush:hush@proxy"), "proxy"),
         (client().proxy("http://hush:hush@"), "proxy"),
         (client().no_proxy("example.com"), "no_proxy"),
+        (
+            client()
+                .proxy("http://proxy")
+                .no_proxy("a,http://example.com"),
+            "http://example.com",
+        ),
         (client().connect_timeout(std::time::Duration::ZERO), "zero"),
         (
             client().http_client(reqwest::Client::new()).without_proxy(),

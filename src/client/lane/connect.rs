@@ -12,7 +12,6 @@ use futures::future::BoxFuture;
 use http::{HeaderValue, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
-use hyper_util::client::proxy::matcher::Matcher;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tower_service::Service;
@@ -20,6 +19,7 @@ use tower_service::Service;
 use crate::client::tls::Tls;
 use crate::error::Result;
 use crate::wire::failure::unconnected;
+use crate::wire::proxies::Proxies;
 
 /// The most bytes of a proxy's answer to CONNECT.
 const MAX_TUNNEL_HEAD: usize = 16 * 1024;
@@ -52,7 +52,7 @@ pub(in crate::client) enum Route {
 
 pub(in crate::client) struct Connector {
     tcp: HttpConnector<Addresses>,
-    proxies: Option<Matcher>,
+    proxies: Option<Arc<Proxies>>,
     tls: Tls,
     timeout: Duration,
 }
@@ -62,7 +62,7 @@ impl Connector {
     /// resolver.
     pub(in crate::client) fn new(
         addresses: Vec<(String, Vec<SocketAddr>)>,
-        proxies: Option<Matcher>,
+        proxies: Option<Arc<Proxies>>,
         tls: Tls,
         timeout: Duration,
         keepalive: Duration,
