@@ -50,7 +50,18 @@ fn server(url: &reqwest::Url) -> String {
 }
 
 fn innermost(error: &(dyn StdError + 'static)) -> String {
-    causes(error).last().unwrap_or(error).to_string()
+    let said = causes(error).last().unwrap_or(error).to_string();
+    match is_out_of_time(&said) {
+        true => format!("{said} (is this machine's clock right?)"),
+        false => said,
+    }
+}
+
+/// Whether a certificate is said to be expired or not yet valid, as all are for a wrong clock.
+fn is_out_of_time(said: &str) -> bool {
+    let said = said.to_lowercase();
+    let time = ["expired", "not valid yet", "not yet valid"];
+    said.contains("certificate") && time.iter().any(|words| said.contains(words))
 }
 
 fn cause_of_no_connection(error: &(dyn StdError + 'static)) -> TransportCause {
@@ -72,4 +83,27 @@ fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> + use<'a> {
     std::iter::successors(Some(error), |error| StdError::source(*error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_out_of_its_time_asks_for_the_clock() {
+        let said = |text: &str| unconnected("host", std::io::Error::other(text)).to_string();
+        for text in [
+            "invalid peer certificate: certificate expired: verification time 4000000000 (UNIX)",
+            "invalid peer certificate: certificate not valid yet: verification time 0 (UNIX)",
+            "certificate verify failed: certificate is not yet valid",
+        ] {
+            assert!(said(text).contains("clock"), "{text}");
+        }
+        for text in [
+            "invalid peer certificate: UnknownIssuer",
+            "the token has expired",
+        ] {
+            assert!(!said(text).contains("clock"), "{text}");
+        }
+    }
 }
