@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::document::{document_in_header, parse_document};
 use super::response::{decimal, header_text};
-use crate::error::ServiceError;
+use crate::error::{Refusal, ServiceError};
 use crate::wire::dates;
 use crate::wire::hidden::Hidden;
 
@@ -63,6 +63,10 @@ pub(super) fn refusal(
         retry_after: retry_after(headers, now),
         ..ServiceError::new(status, document.code.unwrap_or_default())
     };
+    let error = match is_public_access_blocked(&error) {
+        true => error.with_refusal(Refusal::PublicAccessBlocked),
+        false => error,
+    };
     let about_time = error.code == "RequestTimeTooSkewed"
         || (error.code == "InvalidArgument"
             && error.message == "Invalid signing date in Authorization header.");
@@ -74,6 +78,18 @@ pub(super) fn refusal(
         clock_refused: about_time.then(server_time).flatten(),
         error,
     }
+}
+
+/// Whether it is refused since Block Public Access is on, by EC or message: the code is that of a
+/// missing permission. Buckets made since October 2025 have it on by default.
+///
+/// Source: <https://www.alibabacloud.com/help/en/oss/developer-reference/mb-create-storage-space>
+fn is_public_access_blocked(error: &ServiceError) -> bool {
+    let is_said = || {
+        let message = error.message.to_ascii_lowercase();
+        message.starts_with("put public ") && message.contains("acl is not allowed")
+    };
+    error.refusal == Refusal::Denied && (error.ec.as_deref() == Some("0016-00000901") || is_said())
 }
 
 /// Says what there is instead of a document. The body itself is not repeated: what stands between
@@ -202,6 +218,40 @@ mod tests {
         assert_eq!(error.ec.as_deref(), Some("0003-00000001"));
         assert_eq!(error.request_id.as_deref(), Some("ID"));
         assert_eq!(error.message, "");
+    }
+
+    #[test]
+    fn a_public_acl_that_is_blocked_is_no_missing_permission() {
+        let answer = |message: &str, ec: &str| {
+            let body = format!(
+                "<Error><Code>AccessDenied</Code><Message>{message}</Message><EC>{ec}</EC></Error>"
+            );
+            read(403, &body).refusal
+        };
+        for (message, ec, refusal) in [
+            (
+                "Put public object acl is not allowed",
+                "0016-00000901",
+                Refusal::PublicAccessBlocked,
+            ),
+            (
+                "Put public bucket acl is not allowed.",
+                "",
+                Refusal::PublicAccessBlocked,
+            ),
+            (
+                "In other words",
+                "0016-00000901",
+                Refusal::PublicAccessBlocked,
+            ),
+            (
+                "You have no right to access this object.",
+                "0003-00000001",
+                Refusal::Denied,
+            ),
+        ] {
+            assert_eq!(answer(message, ec), refusal, "{message}");
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub struct EmulatorBuilder {
     keys: Keys,
     directory: Option<PathBuf>,
     max_object_size: u64,
+    public_access_blocked: bool,
     latency: Duration,
     bandwidth: Option<u64>,
     clock_offset: i64,
@@ -48,6 +49,7 @@ impl EmulatorBuilder {
             keys: Keys::default(),
             directory: None,
             max_object_size: super::MAX_OBJECT_SIZE,
+            public_access_blocked: false,
             latency: Duration::ZERO,
             bandwidth: None,
             clock_offset: 0,
@@ -115,6 +117,15 @@ impl EmulatorBuilder {
     /// The most bytes of an object. Default: [`MAX_OBJECT_SIZE`](super::MAX_OBJECT_SIZE).
     pub fn max_object_size(mut self, bytes: u64) -> Self {
         self.max_object_size = bytes;
+        self
+    }
+
+    /// Refuses public ACLs, of buckets and of objects, as OSS does while Block Public Access is on,
+    /// which it is by default for buckets made since October 2025. Default: no.
+    ///
+    /// Source: <https://www.alibabacloud.com/help/en/oss/developer-reference/mb-create-storage-space>
+    pub fn block_public_access(mut self, blocked: bool) -> Self {
+        self.public_access_blocked = blocked;
         self
     }
 
@@ -225,6 +236,7 @@ impl EmulatorBuilder {
             faults,
             log: Log::new(),
             max_object_size: self.max_object_size,
+            public_access_blocked: self.public_access_blocked,
             max_requests: self.max_requests_per_connection.unwrap_or(u64::MAX),
             pipelining: self.pipelining,
             latency: Mutex::new(self.latency),
@@ -249,6 +261,7 @@ impl fmt::Debug for EmulatorBuilder {
             .field("keys", &self.keys)
             .field("directory", &self.directory)
             .field("max_object_size", &self.max_object_size)
+            .field("public_access_blocked", &self.public_access_blocked)
             .field("latency", &self.latency)
             .field("bandwidth", &self.bandwidth)
             .field("clock_offset", &self.clock_offset)

@@ -167,6 +167,9 @@ fn read_call(
     if sender == Sender::Anonymous {
         allow_anonymous(shared, operation, &target)?;
     }
+    if shared.public_access_blocked {
+        allow_no_public_acl(&parts)?;
+    }
     let arguments = Arguments::read(operation, &target, &query, &parts)?;
     record.position = arguments.position();
     let needs_length = matches!(operation, Operation::AppendObject | Operation::PutObject);
@@ -213,6 +216,20 @@ fn allow_anonymous(shared: &Shared, operation: Operation, target: &Target) -> Re
             "You have no right to access this object because of bucket acl.",
         )),
     }
+}
+
+/// Refuses to make anything public.
+fn allow_no_public_acl(parts: &Parts) -> Result<(), Refusal> {
+    for (header, message) in [
+        ("x-oss-object-acl", "Put public object acl is not allowed"),
+        ("x-oss-acl", "Put public bucket acl is not allowed"),
+    ] {
+        let acl = parts.headers.get(header);
+        if acl.is_some_and(|acl| acl.as_bytes().starts_with(b"public-")) {
+            return Err(Refusal::access_denied(message).ec("0016-00000901"));
+        }
+    }
+    Ok(())
 }
 
 fn invalid_digest(ec: &'static str) -> Refusal {

@@ -33,6 +33,8 @@ pub(super) struct Shared {
     pub(super) faults: Faults,
     pub(super) log: Log,
     pub(super) max_object_size: u64,
+    /// Nobody may make anything public.
+    pub(super) public_access_blocked: bool,
     /// Of one connection.
     pub(super) max_requests: u64,
     pub(super) pipelining: Pipelining,

@@ -72,6 +72,7 @@ fn of_answer(answer: &ServiceError) -> Recovery {
         | Refusal::NoSuchObject
         | Refusal::NoSuchBucket
         | Refusal::Denied
+        | Refusal::PublicAccessBlocked
         | Refusal::Other => Recovery::Fail,
     }
 }

@@ -38,6 +38,9 @@ pub enum Refusal {
     NoSuchBucket,
     /// The caller is known, and may not do this.
     Denied,
+    /// Block Public Access is on for the bucket or the account, and the request would have let
+    /// everybody read or write. No permission helps: leave the public ACL out, or switch that off.
+    PublicAccessBlocked,
     /// The security token has expired or is not known: the next one may be.
     Token,
     /// The access key is not known: its provider may have another.
@@ -73,6 +76,8 @@ impl Refusal {
             (_, "InvalidAccessKeyId" | "AccessKeyIdAndSecurityTokenNotMatch") => Self::Key,
             (_, "InvalidDigest") => Self::Damaged,
             (_, "RequestTimeout" | "IncompleteBody" | "BadRequest") => Self::InDoubt,
+            // Somebody else has changed the object's metadata at the same moment.
+            (_, "StaleFile") => Self::InDoubt,
             // A request that it does not know now it will not know the next time either.
             (501, code) if !code.is_empty() => Self::Other,
             // No source says that OSS throttles before it applies, and something between may repeat.
@@ -110,6 +115,14 @@ mod tests {
             (409, "FileImmutable", Refusal::Immutable),
             (409, "FileAlreadyExists", Refusal::Exists),
             (409, "NobodyKnowsThis", Refusal::Conflict),
+            (409, "ObjectWormNotSupported", Refusal::Conflict),
+            (409, "StaleFile", Refusal::InDoubt),
+            (400, "NobodyKnowsThis", Refusal::Other),
+            (403, "NobodyKnowsThis", Refusal::Other),
+            (404, "NobodyKnowsThis", Refusal::Other),
+            (418, "NobodyKnowsThis", Refusal::Other),
+            (408, "NobodyKnowsThis", Refusal::InDoubt),
+            (429, "NobodyKnowsThis", Refusal::InDoubt),
             (404, "NoSuchKey", Refusal::NoSuchObject),
             (404, "NoSuchBucket", Refusal::NoSuchBucket),
             (403, "AccessDenied", Refusal::Denied),

@@ -53,6 +53,7 @@ impl ServiceError {
                 | Refusal::NoSuchObject
                 | Refusal::NoSuchBucket
                 | Refusal::Denied
+                | Refusal::PublicAccessBlocked
                 | Refusal::Other => false,
             }
     }

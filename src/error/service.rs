@@ -87,6 +87,12 @@ impl fmt::Display for ServiceError {
         if separator == ", " {
             f.write_str(")")?;
         }
+        if self.refusal == Refusal::PublicAccessBlocked {
+            f.write_str(
+                "; Block Public Access is on for the bucket or the account: leave the public ACL \
+                 out, or switch that off",
+            )?;
+        }
         Ok(())
     }
 }

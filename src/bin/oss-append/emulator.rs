@@ -48,6 +48,9 @@ pub(crate) struct Arguments {
     /// The most bytes of an object, such as 5MiB; 5GiB if not given.
     #[arg(long, value_name = "SIZE")]
     max_object_size: Option<ByteSize>,
+    /// Refuse public ACLs, as OSS does while Block Public Access is on.
+    #[arg(long)]
+    block_public_access: bool,
     /// A delay of each answer, such as 20ms.
     #[arg(long, value_name = "DURATION")]
     latency: Option<humantime::Duration>,
@@ -87,6 +90,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         .listen(arguments.listen)
         .region(arguments.region)
         .pipelining(arguments.pipelining)
+        .block_public_access(arguments.block_public_access)
         .credentials(arguments.access_key_id, arguments.access_key_secret);
     for bucket in arguments.bucket {
         builder = builder.bucket(bucket);

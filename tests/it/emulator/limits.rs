@@ -26,6 +26,32 @@ async fn an_object_does_not_grow_past_its_limit() {
     assert_eq!(emulator.length(BUCKET, "k"), Some(10));
 }
 
+#[tokio::test]
+async fn public_acls_are_refused_where_public_access_is_blocked() {
+    let builder = Emulator::builder().bucket(BUCKET).block_public_access(true);
+    let emulator = builder.start().await.unwrap();
+    let client = Client::new(emulator.address());
+    for method in ["POST", "PUT"] {
+        let request = |acl: &str| {
+            let request = match method {
+                "POST" => Request::new("POST", "k")
+                    .query("append", "")
+                    .query("position", "0"),
+                _ => Request::new("PUT", "k"),
+            };
+            request.header("x-oss-object-acl", acl).body("x")
+        };
+        for acl in ["public-read", "public-read-write"] {
+            let refused = client.send(request(acl)).await;
+            assert_eq!(refused.summary(), "403 AccessDenied 0016-00000901");
+            let message = refused.element("Message").unwrap();
+            assert_eq!(message, "Put public object acl is not allowed");
+        }
+        assert_eq!(client.send(request("private")).await.status, 200);
+        emulator.delete(BUCKET, "k").unwrap();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn latency_passes_in_tokios_time() {
     let hour = Duration::from_secs(3600);
