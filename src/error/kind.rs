@@ -8,6 +8,10 @@ use super::conflict::{Conflict, OrUnknown};
 use super::service::ServiceError;
 
 /// The kinds of [`Error`](crate::Error) that a caller acts on differently.
+///
+/// Kinds and their fields may grow: match with a last arm, and with `..` behind the fields. Errors of
+/// kinds that a store or a test makes itself come from the constructors of
+/// [`Error`](crate::Error), such as [`Error::not_appendable`](crate::Error::not_appendable).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -17,6 +21,7 @@ pub enum ErrorKind {
     /// removed it, or created it first.
     Conflict(Conflict),
     /// The object exists and is no appendable object. Holds OSS's object type.
+    #[non_exhaustive]
     NotAppendable {
         /// The value of `x-oss-object-type`, where known.
         object_type: Option<String>,
@@ -24,6 +29,7 @@ pub enum ErrorKind {
     /// The object is sealed and takes no more appends.
     Sealed,
     /// The append was refused before it was sent: it would pass the configured object size.
+    #[non_exhaustive]
     ObjectFull {
         /// The configured limit in bytes.
         limit: u64,
@@ -34,11 +40,13 @@ pub enum ErrorKind {
     },
     /// The append was refused before it was sent: the object is made of as many appends as the store
     /// allows.
+    #[non_exhaustive]
     TooManyAppends {
         /// The most appends to an object.
         limit: u64,
     },
     /// OSS accepted an append, but its answer proves that the object does not hold what was sent.
+    #[non_exhaustive]
     Checksum {
         /// The next position that the answer should have named.
         expected_position: u64,
@@ -51,6 +59,7 @@ pub enum ErrorKind {
     },
     /// What was written in a replay is not what the object already holds. Found before anything
     /// was appended, unless [`Error::landed`](crate::Error::landed) is in doubt.
+    #[non_exhaustive]
     ReplayDiffers {
         /// Where the replay began.
         start: u64,
@@ -58,6 +67,7 @@ pub enum ErrorKind {
         end: u64,
     },
     /// The replay ended before the object does.
+    #[non_exhaustive]
     ReplayTooShort {
         /// Where the written bytes end.
         given: u64,
@@ -65,6 +75,7 @@ pub enum ErrorKind {
         object: u64,
     },
     /// No credentials could be had.
+    #[non_exhaustive]
     Credentials {
         /// What was tried and why it failed.
         reason: String,
@@ -73,11 +84,13 @@ pub enum ErrorKind {
         temporary: bool,
     },
     /// A key, option, header value or call was refused before anything was sent.
+    #[non_exhaustive]
     InvalidInput {
         /// What is wrong with it and what would be right.
         reason: String,
     },
     /// The request did not get through, or no complete answer came back.
+    #[non_exhaustive]
     Transport {
         /// In which way it failed.
         cause: TransportCause,
@@ -85,6 +98,7 @@ pub enum ErrorKind {
         reason: String,
     },
     /// An answer that the protocol does not allow, such as a success without its next position.
+    #[non_exhaustive]
     BadAnswer {
         /// The HTTP status of the answer.
         status: u16,
@@ -94,6 +108,7 @@ pub enum ErrorKind {
         request_id: Option<String>,
     },
     /// Retrying did not help within the delivery timeout. The last failure is the source.
+    #[non_exhaustive]
     RetriesExhausted {
         /// How many requests were made for this batch.
         attempts: u32,
@@ -111,15 +126,50 @@ pub enum ErrorKind {
     Forked,
     /// So many keys of a keyed writer have failed that it opens no more, until some are forgiven.
     /// The error of one of them is the source.
+    #[non_exhaustive]
     TooManyFailedKeys {
         /// How many keys have failed.
         keys: usize,
     },
     /// The reader given to `copy_from` failed. Its error is the source.
+    #[non_exhaustive]
     Reader {
         /// The kind of the reader's error.
         kind: io::ErrorKind,
     },
+}
+
+impl ErrorKind {
+    /// A name for programs and for counting, such as `retries_exhausted`. It stays the same.
+    ///
+    /// ```
+    /// use oss_append::Error;
+    ///
+    /// assert_eq!(Error::invalid_input("no").kind().name(), "invalid_input");
+    /// ```
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Service(_) => "service",
+            Self::Conflict(_) => "conflict",
+            Self::NotAppendable { .. } => "not_appendable",
+            Self::Sealed => "sealed",
+            Self::ObjectFull { .. } => "object_full",
+            Self::TooManyAppends { .. } => "too_many_appends",
+            Self::Checksum { .. } => "checksum",
+            Self::ReplayDiffers { .. } => "replay_differs",
+            Self::ReplayTooShort { .. } => "replay_too_short",
+            Self::Credentials { .. } => "credentials",
+            Self::InvalidInput { .. } => "invalid_input",
+            Self::Transport { .. } => "transport",
+            Self::BadAnswer { .. } => "bad_answer",
+            Self::RetriesExhausted { .. } => "retries_exhausted",
+            Self::Closed => "closed",
+            Self::WorkerLost => "worker_lost",
+            Self::Forked => "forked",
+            Self::TooManyFailedKeys { .. } => "too_many_failed_keys",
+            Self::Reader { .. } => "reader",
+        }
+    }
 }
 
 /// In which way a request failed to get through.

@@ -9,6 +9,7 @@ mod service;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::conflict::{Conflict, ConflictCause};
 pub use self::kind::{ErrorKind, Landed, TransportCause};
@@ -90,6 +91,27 @@ impl Error {
             reason: reason.into(),
             temporary: true,
         })
+    }
+
+    /// The object takes no appends since it was not made by them. `object_type` is the store's name
+    /// for what it is, where known.
+    pub fn not_appendable(object_type: Option<String>) -> Self {
+        Self::new(ErrorKind::NotAppendable { object_type })
+    }
+
+    /// An answer that the protocol does not allow: a writer looks at the object before it goes on.
+    pub fn bad_answer(status: u16, reason: impl Into<String>) -> Self {
+        Self::new(ErrorKind::BadAnswer {
+            status,
+            reason: reason.into(),
+            request_id: None,
+        })
+    }
+
+    /// As a writer gives up after so many requests and so long without progress, for tests of what a
+    /// program does then. The last failure is added [as the source](Self::with_source).
+    pub fn retries_exhausted(attempts: u32, stalled: Duration) -> Self {
+        Self::new(ErrorKind::RetriesExhausted { attempts, stalled })
     }
 
     /// Names the operation that failed, such as `append`. An operation named earlier stays.
@@ -252,7 +274,6 @@ impl From<ObjectPathError> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn refused() -> Error {
         let mut answer = ServiceError::new(403, "AccessDenied");

@@ -292,7 +292,7 @@ async fn a_name_that_is_not_known_is_told_as_that() {
     let opened = builder.delivery_timeout(SEC / 10).on_event(told.callback());
     opened.open().await.unwrap_err();
     let error = told.all()[0].error().unwrap().clone();
-    let ErrorKind::Transport { cause, reason } = error.kind() else {
+    let ErrorKind::Transport { cause, reason, .. } = error.kind() else {
         panic!("{error}")
     };
     assert_eq!(*cause, TransportCause::UnknownHost, "{reason}");

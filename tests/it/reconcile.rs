@@ -233,14 +233,8 @@ async fn a_success_without_the_next_position_is_no_success() {
     assert_eq!(store.ops().last(), Some(&Op::Head));
 
     // Not applied at all, and yet answered with 200: it is sent again.
-    let (store, result) = append_world(Fault::answered(oss_append::Error::new(
-        ErrorKind::BadAnswer {
-            status: 200,
-            reason: "an HTML page".into(),
-            request_id: None,
-        },
-    )))
-    .await;
+    let page = oss_append::Error::bad_answer(200, "an HTML page");
+    let (store, result) = append_world(Fault::answered(page)).await;
     result.unwrap();
     assert_eq!(store.text(), "hello world");
 }

@@ -41,7 +41,7 @@ fn writer_by(client: OssClientBuilder) -> OssAppendWriterBuilder<oss_append::Oss
 }
 
 fn assert_refused(error: &Error) {
-    let ErrorKind::Transport { cause, reason } = error.kind() else {
+    let ErrorKind::Transport { cause, reason, .. } = error.kind() else {
         panic!("{error}");
     };
     assert_eq!(*cause, TransportCause::Tls);

@@ -114,7 +114,7 @@ fn end_replay(shutdown: std::io::Result<()>) -> Result<(), Failure> {
         Err(error) => error,
     };
     match Error::from_io(&error).map(Error::kind) {
-        Some(ErrorKind::ReplayTooShort { given, object }) => {
+        Some(ErrorKind::ReplayTooShort { given, object, .. }) => {
             note(&format!(
                 "the object was read again up to {given} of {object} bytes; the next start goes on"
             ));

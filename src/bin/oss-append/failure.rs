@@ -255,11 +255,7 @@ mod tests {
     }
 
     fn exhausted(cause: Error) -> Error {
-        Error::new(ErrorKind::RetriesExhausted {
-            attempts: 3,
-            stalled: Duration::from_secs(2),
-        })
-        .with_source(cause)
+        Error::retries_exhausted(3, Duration::from_secs(2)).with_source(cause)
     }
 
     #[test]
@@ -282,36 +278,13 @@ mod tests {
                 Error::new(conflict).with_source(answered(409, "PositionNotEqualToLength"));
             assert_eq!(code(&caused_by_an_answer), CONFLICT);
         }
-        for kind in [
-            ErrorKind::Checksum {
-                expected_position: 1,
-                found_position: 2,
-                expected_crc64: None,
-                found_crc64: None,
-            },
-            ErrorKind::ReplayDiffers { start: 0, end: 9 },
-            ErrorKind::ReplayTooShort {
-                given: 1,
-                object: 9,
-            },
-        ] {
-            assert_eq!(code(&Error::new(kind)), CONFLICT);
-        }
         assert_eq!(code(&answered(409, "FileAlreadyExists")), CONFLICT);
     }
 
     #[test]
     fn an_object_that_takes_no_appends_is_4() {
-        for kind in [
-            ErrorKind::NotAppendable { object_type: None },
-            ErrorKind::Sealed,
-            ErrorKind::ObjectFull {
-                limit: 5_000_000_000,
-                length: 4_999_999_999,
-                batch: 2,
-            },
-        ] {
-            assert_eq!(code(&Error::new(kind)), TAKES_NO_APPENDS);
+        for error in [Error::not_appendable(None), Error::new(ErrorKind::Sealed)] {
+            assert_eq!(code(&error), TAKES_NO_APPENDS);
         }
         assert_eq!(
             code(&answered(409, "ObjectNotAppendable")),
@@ -381,14 +354,8 @@ mod tests {
             answered(400, "OperationNotSupported"),
             Error::new(ErrorKind::Closed),
             Error::new(ErrorKind::WorkerLost),
-            Error::new(ErrorKind::Reader {
-                kind: io::ErrorKind::PermissionDenied,
-            }),
-            Error::new(ErrorKind::BadAnswer {
-                status: 200,
-                reason: "x".into(),
-                request_id: None,
-            }),
+            io::Error::from(io::ErrorKind::PermissionDenied).into(),
+            Error::bad_answer(200, "x"),
         ] {
             assert_eq!(code(&error), OTHER, "{error}");
         }
@@ -416,10 +383,7 @@ mod tests {
             .with_source(io::Error::other("error sending request"));
         assert_eq!(describe(&reset), "reset by peer");
 
-        let file = Error::new(ErrorKind::Reader {
-            kind: io::ErrorKind::Other,
-        })
-        .with_source(io::Error::other("the disk is gone"));
+        let file = Error::from(io::Error::other("the disk is gone"));
         assert_eq!(describe(&file), "the reader failed: the disk is gone");
     }
 

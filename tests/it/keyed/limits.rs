@@ -376,7 +376,7 @@ async fn records_that_cannot_be_taken_are_refused() {
     for len in [0, 61, 51] {
         let record = Bytes::from(vec![b'x'; len]);
         let error = writer.write("a", record).await.unwrap_err();
-        let ErrorKind::InvalidInput { reason } = error.kind() else {
+        let ErrorKind::InvalidInput { reason, .. } = error.kind() else {
             panic!("{error}");
         };
         assert!(reason.contains(&len.to_string()), "{reason}");

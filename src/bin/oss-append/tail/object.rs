@@ -1,9 +1,7 @@
 //! One object, as far as it has been written out.
 
 use futures::StreamExt as _;
-use oss_append::{
-    AppendStore as _, Error, ErrorKind, ObjectInfo, ObjectKind, ObjectPath, OssClient, crc64,
-};
+use oss_append::{AppendStore as _, Error, ObjectInfo, ObjectKind, ObjectPath, OssClient, crc64};
 
 use super::PERMISSION;
 use super::last_lines::LastLines;
@@ -153,7 +151,7 @@ impl Tail {
             && let ObjectKind::Other(name) = &info.kind
         {
             let object_type = Some(name.clone()).filter(|name| !name.is_empty());
-            let error = Error::new(ErrorKind::NotAppendable { object_type });
+            let error = Error::not_appendable(object_type);
             return Err(error.with_object(&self.object).into());
         }
         let position = match self.start {
