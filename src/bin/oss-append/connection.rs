@@ -20,7 +20,8 @@ Environment:
   OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET
                      the access key; never taken from the command line
   OSS_SESSION_TOKEN  the security token of a temporary key
-  ALIBABA_CLOUD_...  what the official SDKs know, for --credentials chain
+  ALIBABA_CLOUD_...  what the official SDKs know: keys, an OIDC role (RRSA) and its STS, profiles,
+                     the ECS instance's role, a URI; looked at unless OSS_ACCESS_KEY_ID is set
   OSS_REGION         the bucket's region, unless --region is given
   OSS_ENDPOINT       the endpoint, unless --endpoint is given
   RUST_LOG           what is logged on standard error, such as debug; nothing by default";
@@ -40,7 +41,7 @@ pub(crate) struct ConnectionArguments {
     #[arg(long)]
     path_style: bool,
     /// Where the access key comes from
-    #[arg(long, value_enum, default_value_t = Source::Environment)]
+    #[arg(long, value_enum, default_value_t = Source::Chain)]
     credentials: Source,
     /// Start an OSS server in this process that keeps its objects in DIR, create the bucket there
     /// if it is missing, and use that instead of OSS; no environment is needed
@@ -50,11 +51,13 @@ pub(crate) struct ConnectionArguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Source {
-    /// The variables below
-    Environment,
-    /// Where the official SDKs look: variables, an OIDC role, the profiles of the command line and
-    /// of the SDKs, the role of the ECS instance, a URI
+    /// Where the official SDKs look, in their order: the variables OSS_ACCESS_KEY_ID and so on, then
+    /// ALIBABA_CLOUD_ACCESS_KEY_ID and so on, an OIDC role, the profiles of the command line and of
+    /// the SDKs, the role of the ECS instance (a second where there is none), a URI. What is
+    /// configured first is used, or the command fails
     Chain,
+    /// The variables OSS_ACCESS_KEY_ID and so on alone
+    Environment,
     /// The RAM role of the ECS instance, by its metadata service
     EcsRole,
     /// The profile of the aliyun command line, ~/.aliyun/config.json
@@ -126,8 +129,8 @@ impl ConnectionArguments {
         if self.path_style {
             builder = builder.addressing(Addressing::Path);
         }
-        let region_given =
-            self.region.is_some() || std::env::var("OSS_REGION").is_ok_and(|set| !set.is_empty());
+        let region_given = self.region.is_some()
+            || std::env::var("OSS_REGION").is_ok_and(|set| !set.trim().is_empty());
         builder.build().map_err(|error| {
             let failure = Failure::from(error);
             match region_given {

@@ -64,8 +64,8 @@ async fn without_write_nothing_is_written() {
         json!({
             "target": BUCKET,
             "credentials": {
-                "provider": "the environment",
-                "origin": null,
+                "provider": "the default chain",
+                "origin": "OSS variables",
                 "id": format!("{}…", &ACCESS_KEY_ID[..4]),
                 "temporary": false,
                 "expires": null,
@@ -129,7 +129,7 @@ async fn with_write_everything_is_found_out_and_nothing_is_left() {
     let told = text(&emulator, &["--write"], 0).await;
     for part in [
         BUCKET,
-        "from the environment",
+        "from the default chain (OSS variables)",
         &emulator.address().to_string(),
         "round trip",
         "upload",
