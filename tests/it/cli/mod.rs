@@ -62,6 +62,9 @@ fn bare<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     }
     command
         .args(arguments)
+        // Neither the user nor the machine has a key for it.
+        .env("HOME", "/nonexistent")
+        .env("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
