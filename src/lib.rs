@@ -63,7 +63,8 @@
 //! with that in `writer/decide.rs`. Several appends under way are rows of `engine/rows/ahead.rs`, and
 //! how HTTP carries them is in `client/lane`. Who is woken is in
 //! `writer/shared.rs`, and `writer/handoff.rs` checks all orders of it. Where a record went after a
-//! roll is in `rolling/roller.rs`, and how its receipt knows in `engine/place.rs`.
+//! roll is in `rolling/roller.rs`, and how its receipt knows in `engine/place.rs`. Whether it may follow
+//! what an object holds already is in `drive/beginning.rs`.
 //!
 //! # Logging
 //! Trouble with delivery is told to the `tracing` subscriber that is current where a writer is
@@ -165,7 +166,8 @@ pub use crate::values::batch::Batch;
 pub use crate::values::checkpoint::Checkpoint;
 pub use crate::values::crc64;
 pub use crate::values::defaults;
-pub use crate::values::info::{ObjectInfo, ObjectKind};
+pub use crate::values::format::StoredFormat;
+pub use crate::values::info::{ObjectInfo, ObjectKind, ObjectProperties};
 pub use crate::values::path::{ObjectPath, ObjectPathError};
 pub use crate::values::progress::Progress;
 pub use crate::writer::{

@@ -43,9 +43,9 @@ impl<'a> Headers<'a> {
 
     /// Adds the properties of a new object.
     pub(super) fn set_creation(&mut self, key: &str, options: &'a ObjectOptions) {
-        match options.content_type.as_deref().unwrap_or_default() {
-            "" => self.set_guessed_type(key),
-            given => self.set(CONTENT_TYPE, given),
+        match options.content_type_used() {
+            None => self.set_guessed_type(key),
+            Some(used) => self.set(CONTENT_TYPE, used),
         }
         self.set_given("cache-control", options.cache_control.as_deref());
         self.set_given(

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::beginning::{Beginning, Inspector};
 use super::options::AppenderOptions;
 use super::stats::Counters;
 use super::window::WindowAccess;
@@ -25,6 +26,7 @@ pub(crate) struct Driver<S> {
     pub(super) options: Arc<AppenderOptions>,
     pub(super) counters: Arc<Counters>,
     pub(super) engine: Engine,
+    pub(super) beginning: Beginning,
 }
 
 impl<S: AppendStore> Driver<S> {
@@ -51,6 +53,15 @@ impl<S: AppendStore> Driver<S> {
 
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    pub(super) fn inspector(&self) -> Inspector<'_, S> {
+        Inspector {
+            store: &self.store,
+            object: self.engine.object(),
+            options: &self.options,
+            counters: &self.counters,
+        }
     }
 
     pub(super) fn now(&self) -> Time {

@@ -1,9 +1,9 @@
 //! `ObjectAppender`: one object, unbuffered. It retries, and after every failure finds out what
 //! really happened.
 
-#[cfg(feature = "rolling")]
 pub(crate) mod ask;
 mod attempt;
+mod beginning;
 pub(crate) mod driver;
 pub(crate) mod events;
 pub(crate) mod gate;

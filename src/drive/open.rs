@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::ObjectAppender;
+use super::beginning::Beginning;
 use super::driver::Driver;
 use super::events::TARGET;
 use super::options::{AppenderOptions, OpenMode, appender_option_setters, open_mode_setters};
@@ -60,7 +61,8 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
     /// [`InvalidInput`](ErrorKind::InvalidInput) for options that do not go together,
     /// [`NotAppendable`](ErrorKind::NotAppendable) and [`Sealed`](ErrorKind::Sealed) for an object
     /// that takes no appends, [`Conflict`](ErrorKind::Conflict) for one that exists and should not,
-    /// or does not reach to the replay's checkpoint; what OSS said for a missing bucket or
+    /// does not reach to the replay's checkpoint, or is not compressed as what is to be appended
+    /// ([`Format`](ConflictCause::Format)); what OSS said for a missing bucket or
     /// permission (the look is a HEAD and needs `oss:GetObject`).
     ///
     /// # Cancel safety
@@ -101,6 +103,7 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             options,
             counters,
             engine: Engine::new(object, mark),
+            beginning: Beginning::Agrees,
         };
         // What waits in the window of a writer is not settled by this.
         let mut window = Window::default();
@@ -110,6 +113,10 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
         let seen = looked
             .and_then(|looked| check_open(&driver.options, looked.seen.map(|seen| *seen)))
             .map_err(|error| error.with_operation("open").with_object(driver.object()))?;
+        // In a box, since it is long, and over before anything else is begun.
+        let beginning = Box::pin(driver.inspector().beginning(seen.as_ref())).await;
+        driver.beginning =
+            beginning.map_err(|error| error.with_operation("open").with_object(driver.object()))?;
         let replay = match &driver.options.mode {
             OpenMode::Replay(from) => Some(from.proven()),
             OpenMode::Append | OpenMode::CreateNew => None,

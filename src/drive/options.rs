@@ -11,6 +11,7 @@ use crate::engine::rules::Rules;
 use crate::error::{Error, Result};
 use crate::store::options::{ObjectOptions, RequestOptions};
 use crate::values::checkpoint::Checkpoint;
+use crate::values::format::StoredFormat;
 
 /// How the object is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(crate) struct AppenderOptions {
     pub(crate) mode: OpenMode,
     pub(crate) rules: Rules,
     pub(crate) create: Arc<ObjectOptions>,
+    /// What is appended is compressed to this.
+    pub(crate) compresses: Option<StoredFormat>,
     pub(crate) request: RequestOptions,
     /// Each request waits for its turn, and each append for its place.
     pub(crate) gate: Option<Arc<Gate>>,
@@ -47,6 +50,7 @@ impl Default for AppenderOptions {
             mode: OpenMode::Append,
             rules: Rules::default(),
             create: Arc::default(),
+            compresses: None,
             request: RequestOptions::default(),
             gate: None,
             mark_creator: true,

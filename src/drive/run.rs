@@ -14,6 +14,7 @@ use futures::stream::{BoxStream, FuturesOrdered};
 use tokio::time::Instant;
 
 use super::attempt::{Timekeeper, attempt};
+use super::beginning::{Beginning, Inspector};
 use super::driver::Driver;
 use super::options::AppenderOptions;
 use super::stats::{Counters, Hope};
@@ -24,7 +25,7 @@ use crate::engine::budget::{Trip, Wait};
 use crate::engine::flush::Time;
 use crate::engine::machine::{Engine, Moment};
 use crate::engine::mark::{Mark, shown};
-use crate::error::{Error, Result, TransportCause};
+use crate::error::{Error, Landed, Result, TransportCause};
 use crate::store::AppendStore;
 use crate::store::lane::Lane;
 use crate::store::options::ObjectOptions;
@@ -68,6 +69,25 @@ impl<S: AppendStore> Driver<S> {
                     body,
                     creates,
                 } => {
+                    if self.beginning != Beginning::Agrees && position > ObjectPosition::default() {
+                        let inspector = Inspector {
+                            store,
+                            object: &object,
+                            options: &self.options,
+                            counters: &self.counters,
+                        };
+                        let follows = inspector.may_follow(self.beginning, position.bytes(), &body);
+                        match Box::pin(follows).await {
+                            Ok(beginning) => self.beginning = beginning,
+                            Err(error) => {
+                                let never_sent = Some(Landed::No);
+                                let error =
+                                    runner.decide(|moment| moment.failure(error, never_sent));
+                                runner.finish();
+                                return Err(error);
+                            }
+                        }
+                    }
                     runner.pace().await;
                     if lane.is_none() && self.options.rules.max_in_flight > 1 {
                         lane = store.lane(&object);
@@ -82,7 +102,12 @@ impl<S: AppendStore> Driver<S> {
                             continue;
                         }
                         None => {
-                            Event::Answered(runner.append(store, position, body, creates).await)
+                            let answer = runner.append(store, position, body, creates).await;
+                            if answer.is_ok() {
+                                // It begins with this, or goes on from what agrees.
+                                self.beginning = Beginning::Agrees;
+                            }
+                            Event::Answered(answer)
                         }
                     }
                 }

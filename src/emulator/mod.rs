@@ -450,6 +450,7 @@ impl StoredObject {
                 creator: attributes.metadata.get(ObjectOptions::CREATOR).cloned(),
                 etag: Some(properties.etag.clone()),
                 appends: None,
+                properties: None,
             },
             etag: properties.etag,
             content_type: attributes.content_type,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::values::format::StoredFormat;
+
 /// How the object differs from what was proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -43,6 +45,22 @@ pub enum ConflictCause {
     Replaced,
     /// Created it before us, although a new object was asked for.
     Exists,
+    /// Wrote it in another form than what is to be appended has: no tool could read both. It is found
+    /// before anything is sent.
+    ///
+    /// A writer that [compresses](crate::OssAppendWriterBuilder::compression) goes on with an object
+    /// that begins in the same form. Whoever does not compress may append what is compressed
+    /// already: their first bytes are asked for where the object is compressed. That is known by its
+    /// metadata [`COMPRESSION`](crate::ObjectOptions::COMPRESSION), and looked for where its key ends
+    /// as those of compressed files do (`.gz`, `.tgz`, `.zst`), or its content type or encoding says
+    /// so. What a writer has compressed takes a member or frame of the same form then. What others
+    /// have made takes anything but another form and text, since it may end in the midst of a member.
+    Format {
+        /// The form of what the object holds.
+        found: StoredFormat,
+        /// The form of what is to be appended.
+        given: StoredFormat,
+    },
 }
 
 impl fmt::Display for Conflict {
@@ -75,6 +93,13 @@ impl fmt::Display for Conflict {
                 OrUnknown(*found)
             ),
             ConflictCause::Exists => f.write_str("the object exists already"),
+            ConflictCause::Format { found, given } => write!(
+                f,
+                "the object has {expected} bytes that are {}, and what is to be appended is {}: \
+                 no tool could read both; go on as the object was begun, or in another one",
+                Form(*found),
+                Form(*given)
+            ),
         }?;
         for Range { start, end } in apart {
             write!(
@@ -83,6 +108,18 @@ impl fmt::Display for Conflict {
             )?;
         }
         Ok(())
+    }
+}
+
+/// The form of bytes.
+struct Form(StoredFormat);
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.name() {
+            Some(name) => write!(f, "compressed by {name}"),
+            None => f.write_str("not compressed by gzip or zstd"),
+        }
     }
 }
 

@@ -25,6 +25,7 @@ impl Error {
                 ConflictCause::Gone => io::ErrorKind::NotFound,
                 ConflictCause::Replaced => io::ErrorKind::StaleNetworkFileHandle,
                 ConflictCause::Exists => io::ErrorKind::AlreadyExists,
+                ConflictCause::Format { .. } => io::ErrorKind::InvalidData,
             },
             ErrorKind::NotAppendable { .. } => io::ErrorKind::Unsupported,
             ErrorKind::Sealed => io::ErrorKind::ReadOnlyFilesystem,

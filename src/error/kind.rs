@@ -18,7 +18,7 @@ pub enum ErrorKind {
     /// OSS answered with an error that is none of the kinds below.
     Service(ServiceError),
     /// The object is not what it was proven to be: somebody else appended to it, replaced it,
-    /// removed it, or created it first.
+    /// removed it, or created it first. Or it is not compressed as what is to be appended.
     Conflict(Conflict),
     /// The object exists and is no appendable object. Holds OSS's object type.
     #[non_exhaustive]

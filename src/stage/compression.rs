@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::values::batch::Batch;
+use crate::values::format::StoredFormat;
 
 /// How what is written is compressed, see
 /// [`OssAppendWriterBuilder::compression`](crate::OssAppendWriterBuilder::compression).
@@ -13,6 +14,55 @@ use crate::values::batch::Batch;
 /// assert_eq!("zstd:19".parse::<Compression>()?, Compression::Zstd { level: 19 });
 /// # Ok::<(), oss_append::Error>(())
 /// ```
+///
+/// # Who reads it
+/// Each append is one complete gzip member or zstd frame, with its checksum and, in zstd, its
+/// length. The formats say that a file of several is read as one, and the tools of the shell do so:
+/// `zcat`, `gzip -d`, `zstdcat`, `zgrep`, `rg -z`, `lnav`, 7-Zip. `oss-append cat --decompress` reads
+/// all of them too. Many libraries stop after the first instead, without an error. What was found by
+/// trying (November 2026):
+///
+/// | reader | gzip | zstd | what to do |
+/// |---|---|---|---|
+/// | pandas, polars, DuckDB, PyArrow, Dask, Spark, chDB, DataFusion, fsspec | all | all | name the key `.gz` or `.zst`: most go by that |
+/// | Daft | all | **first append** | take gzip |
+/// | Python: `gzip`; `pyzstd`, `backports.zstd` | all | all | |
+/// | Python: `zlib.decompress`; of `zstandard` `decompress`, `decompressobj`, one `read(n)` | **first** | **first** | `gzip.open`; `stream_reader(…).read()`, `zstandard.open` |
+/// | Rust: `flate2::…::GzDecoder`, `async-compression`, `libflate`, `ruzstd` | **first** | **first** | `MultiGzDecoder`, `multiple_members(true)`, `MultiDecoder`; the crate `zstd` |
+/// | Go: `compress/gzip`, klauspost's `zstd` | all | all | |
+/// | Java: `GZIPInputStream` over a file; zstd-jni, aircompressor | all | all | |
+/// | Java: `GZIPInputStream` over a connection | **up to a pause** | | read all of it into memory or a file first |
+/// | Java: commons-compress | **first** | all | `decompressConcatenated` |
+/// | Perl `IO::Uncompress::Gunzip`, Ruby `GzipReader`, PHP `gzdecode` | **first** | | `MultiStream => 1`; `GzipReader.zcat`; `gzopen` |
+/// | Node: `zlib`, `DecompressionStream` | all | | `fzstd` or `zstddec` for zstd: all |
+/// | JavaScript: `fflate.gunzipSync`, pako 2, browserify-zlib, loaders.gl, numcodecs | **cut, first, or an error** | | `fflate.Gunzip`, pako 3 |
+/// | browsers: `DecompressionStream` | **error** | | `fzstd` |
+///
+/// zstd is the better choice for logs and tables, where its readers above are those that read them.
+///
+/// # With a content encoding
+/// The header `Content-Encoding` makes HTTP clients decompress what they download. New objects get
+/// it only where [`ObjectOptions::content_encoding`](crate::ObjectOptions::content_encoding) asks for
+/// it. Of gzip in several members that is only right for some clients:
+///
+/// | client | gzip | zstd |
+/// |---|---|---|
+/// | Chromium, Firefox | **first append** | all |
+/// | curl, libcurl | **error** after the first | all |
+/// | reqwest, tower-http | **first or error** | all |
+/// | Python: requests, urllib3; aiohttp from 3.14 | all | all with `backports.zstd` |
+/// | Python: httpx | **first** | all, or **error**, by how the bytes arrive |
+/// | wget, aria2, Ruby, Perl's LWP, attohttpc | **first** | mostly not decoded |
+/// | Node, Go, nginx `gunzip` | all | not decoded |
+/// | the SDKs of OSS for Python and Node, OpenDAL | **ranges and downloads fail** | the same where they know zstd |
+///
+/// Without the header all of these give the bytes as they are stored, and whole. So set it only for
+/// browsers, and then with zstd. Browsers take no window beyond 8 MiB
+/// ([RFC 9659](https://www.rfc-editor.org/rfc/rfc9659)): levels from 20 on are refused then with a
+/// [`max_append_size`](crate::OssAppendWriterBuilder::max_append_size) beyond that.
+///
+/// An object keeps the headers that it was created with, whoever goes on with it. To be rid of a
+/// content encoding, go on in a new object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {
@@ -45,13 +95,13 @@ impl Compression {
 }
 
 impl Compression {
-    /// The name of the content encoding.
-    pub(crate) fn encoding(self) -> &'static str {
+    /// The form of what is stored.
+    pub(crate) fn format(self) -> StoredFormat {
         match self {
             #[cfg(feature = "compression")]
-            Self::Gzip { .. } => "gzip",
+            Self::Gzip { .. } => StoredFormat::Gzip,
             #[cfg(feature = "compression")]
-            Self::Zstd { .. } => "zstd",
+            Self::Zstd { .. } => StoredFormat::Zstd,
         }
     }
 
@@ -78,6 +128,24 @@ impl Compression {
         }
     }
 
+    /// Refuses what HTTP clients would not decode: they take frames with a window of up to 8 MiB
+    /// ([RFC 9659](https://www.rfc-editor.org/rfc/rfc9659)). A frame needs none that is longer than
+    /// what is in it.
+    #[cfg_attr(not(feature = "compression"), allow(unused_variables))]
+    pub(crate) fn check_encoded(self, max_append_size: u64) -> Result<()> {
+        match self {
+            #[cfg(feature = "compression")]
+            Self::Zstd { level } if level >= 20 && max_append_size > WEB_WINDOW => {
+                Err(Error::invalid_input(format!(
+                    "with a content encoding, zstd at level {level} needs a max_append_size of at \
+                     most {WEB_WINDOW}, and not {max_append_size}: HTTP clients decode no larger \
+                     window; or take level 19"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// `batch` as one member or frame.
     pub(super) async fn compress(self, batch: Batch) -> Result<Batch> {
         let compressed = tokio::task::spawn_blocking(move || self.member(&batch).map(Batch::from));
@@ -85,7 +153,7 @@ impl Compression {
             Ok(Ok(member)) => Ok(member),
             Ok(Err(error)) => Err(Error::invalid_input(format!(
                 "a batch could not be compressed by {}",
-                self.encoding()
+                self.format()
             ))
             .with_source(error)),
             Err(error) => match error.try_into_panic() {
@@ -117,6 +185,10 @@ impl Compression {
         }
     }
 }
+
+/// The largest window that HTTP clients decode.
+#[cfg(feature = "compression")]
+const WEB_WINDOW: u64 = 8 << 20;
 
 #[cfg(feature = "compression")]
 fn write_chunks(encoder: &mut impl std::io::Write, batch: &Batch) -> std::io::Result<()> {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::error::{Error, Result};
+use crate::values::format::StoredFormat;
+use crate::values::info::ObjectProperties;
 
 /// The properties of a new object, given when an append creates it and ignored when it exists.
 ///
@@ -29,6 +31,8 @@ pub struct ObjectOptions {
     pub(crate) encryption: Option<Encryption>,
     pub(crate) meta: BTreeMap<String, String>,
     pub(crate) tags: BTreeMap<String, String>,
+    /// What a writer that compresses makes of it.
+    compressed: Option<StoredFormat>,
 }
 
 /// The most bytes of user metadata, names and values together.
@@ -45,6 +49,11 @@ impl ObjectOptions {
     /// sent as `x-oss-meta-oss-append-creator`, with a random value of the writer.
     pub const CREATOR: &'static str = "oss-append-creator";
 
+    /// The name of the user metadata by which a writer that compresses tells how: sent as
+    /// `x-oss-meta-oss-append-compression`, with `gzip` or `zstd`. Whoever opens such an object knows
+    /// by that what may be appended to it, without reading any of it.
+    pub const COMPRESSION: &'static str = "oss-append-compression";
+
     /// Nothing set: the content type is guessed from the key, everything else is the bucket's
     /// default.
     pub fn new() -> Self {
@@ -52,7 +61,9 @@ impl ObjectOptions {
     }
 
     /// Sets `Content-Type`. Default: guessed from the key's extension, else
-    /// `application/octet-stream`.
+    /// `application/octet-stream`. Of a writer that compresses it is `application/gzip` or
+    /// `application/zstd`, unless a [content encoding](Self::content_encoding) is set: then the type
+    /// is that of what was compressed.
     #[must_use]
     pub fn content_type(mut self, value: impl Into<String>) -> Self {
         self.content_type = Some(value.into());
@@ -73,7 +84,11 @@ impl ObjectOptions {
         self
     }
 
-    /// Sets `Content-Encoding`, such as `gzip`. Default: none. The bytes are sent as they are.
+    /// Sets `Content-Encoding`, such as `gzip`. Default: none, also when a writer
+    /// [compresses](crate::OssAppendWriterBuilder::compression). The bytes are sent as they are.
+    ///
+    /// It makes HTTP clients decompress what they download, and many of them stop after the first
+    /// append of several: see who reads what at [`Compression`](crate::Compression).
     #[must_use]
     pub fn content_encoding(mut self, value: impl Into<String>) -> Self {
         self.content_encoding = Some(value.into());
@@ -153,6 +168,51 @@ impl ObjectOptions {
             )));
         }
         Ok(())
+    }
+
+    /// Says that a writer compresses what it appends.
+    pub(crate) fn compress(&mut self, format: StoredFormat) {
+        self.compressed = Some(format);
+        if let Some(name) = format.name() {
+            self.meta.insert(Self::COMPRESSION.into(), name.into());
+        }
+    }
+
+    /// Whether clients are told to decode it.
+    pub(crate) fn is_encoded(&self) -> bool {
+        let given = self.content_encoding.as_deref().unwrap_or_default();
+        !given.is_empty() && !given.eq_ignore_ascii_case("identity")
+    }
+
+    /// The content type, unless that is to be guessed from the key.
+    pub(crate) fn content_type_used(&self) -> Option<&str> {
+        let given = self
+            .content_type
+            .as_deref()
+            .filter(|given| !given.is_empty());
+        let compressed = self.compressed.filter(|_| !self.is_encoded());
+        given.or(compressed.and_then(StoredFormat::media_type))
+    }
+
+    /// The mark of the writer that creates the object.
+    #[cfg(feature = "testing")]
+    pub(crate) fn creator(&self) -> Option<&str> {
+        self.meta.get(Self::CREATOR).map(|mark| &**mark)
+    }
+
+    /// What a look at an object shows that was created with these, but for what is guessed.
+    #[cfg(feature = "testing")]
+    pub(crate) fn as_seen(&self) -> ObjectProperties {
+        ObjectProperties {
+            content_type: self.content_type_used().map(str::to_owned),
+            cache_control: self.cache_control.clone(),
+            content_disposition: self.content_disposition.clone(),
+            content_encoding: self.content_encoding.clone(),
+            expires: self.expires.clone(),
+            storage_class: self.storage_class.map(|class| class.to_string()),
+            encryption: self.encryption.map(|encryption| encryption.to_string()),
+            metadata: self.meta.clone(),
+        }
     }
 
     /// Marks the object as that of one writer.

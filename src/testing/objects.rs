@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -39,7 +40,7 @@ pub(super) struct Arriving {
     object: ObjectPath,
     position: u64,
     body: Bytes,
-    creator: Option<String>,
+    create: Option<Arc<ObjectOptions>>,
 }
 
 impl Arriving {
@@ -47,14 +48,11 @@ impl Arriving {
     pub(super) fn of(request: &AppendRequest, len: usize) -> Self {
         let mut body = Bytes::from(request.body.chunks().concat());
         body.truncate(len);
-        let metadata = request.create.as_ref().map(|create| create.metadata());
-        let mark =
-            metadata.and_then(|mut all| all.find(|(name, _)| *name == ObjectOptions::CREATOR));
         Self {
             object: request.object.clone(),
             position: request.position,
             body,
-            creator: mark.map(|(_, value)| value.to_owned()),
+            create: request.create.clone(),
         }
     }
 }
@@ -85,7 +83,8 @@ impl Objects {
         if length != arriving.position {
             return Err(self.wrong_position(length));
         }
-        self.grow(&arriving.object, &arriving.body, arriving.creator.clone());
+        let create = arriving.create.as_deref();
+        self.grow(&arriving.object, &arriving.body, create);
         let info = self.find(&arriving.object)?.map(|object| &object.info);
         let Some(info) = info else {
             return Err(refused(404, "NoSuchKey"));
@@ -99,14 +98,15 @@ impl Objects {
     }
 
     /// Appends, whatever the object is.
-    pub(super) fn grow(&mut self, path: &ObjectPath, bytes: &[u8], creator: Option<String>) {
+    pub(super) fn grow(&mut self, path: &ObjectPath, bytes: &[u8], create: Option<&ObjectOptions>) {
         let tag = self.next_tag();
         let evidence = self.evidence;
         let object = self.objects.entry(key(path)).or_insert_with(|| Object {
             data: Vec::new(),
             info: ObjectInfo {
-                creator,
+                creator: create.and_then(ObjectOptions::creator).map(str::to_owned),
                 appends: Some(0),
+                properties: create.map(|create| Box::new(create.as_seen())),
                 ..ObjectInfo::appendable(0, None)
             },
         });

@@ -1,5 +1,7 @@
 //! What an object is at one moment.
 
+use std::collections::BTreeMap;
+
 use super::position::ObjectPosition;
 
 /// What an object is at one moment.
@@ -22,6 +24,8 @@ pub struct ObjectInfo {
     pub etag: Option<String>,
     /// How many appends it is made of, where the store tells.
     pub appends: Option<u64>,
+    /// What it was created with, where the store tells.
+    pub properties: Option<Box<ObjectProperties>>,
 }
 
 impl ObjectInfo {
@@ -40,8 +44,32 @@ impl ObjectInfo {
             creator: None,
             etag: None,
             appends: None,
+            properties: None,
         }
     }
+}
+
+/// What an object was created with, as far as a look at it tells. What nobody set is `None`, or what
+/// the store sets then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectProperties {
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<String>,
+    /// `Content-Encoding`.
+    pub content_encoding: Option<String>,
+    /// `Expires`.
+    pub expires: Option<String>,
+    /// The storage class by OSS's name for it.
+    pub storage_class: Option<String>,
+    /// The encryption on the server by OSS's name for it.
+    pub encryption: Option<String>,
+    /// The user metadata, without `x-oss-meta-` before the names.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// The type of an object, by `x-oss-object-type`.

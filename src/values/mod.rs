@@ -6,6 +6,7 @@ pub(crate) mod batch;
 pub(crate) mod checkpoint;
 pub mod crc64;
 pub mod defaults;
+pub(crate) mod format;
 pub(crate) mod info;
 pub(crate) mod locks;
 pub(crate) mod path;

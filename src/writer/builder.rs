@@ -164,10 +164,20 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
     /// is one compressed batch in memory.
     ///
     /// # The object
-    /// One that this creates has the `Content-Encoding` `gzip` or `zstd`, unless
-    /// [`object_options`](Self::object_options) have another. HTTP clients may decompress it on
-    /// their own then; `identity` keeps them from that. What the object holds already is not looked
-    /// at: do not go on with another compression, or with none.
+    /// One that this creates has the `Content-Type` `application/gzip` or `application/zstd`, unless
+    /// [`object_options`](Self::object_options) have another, and no `Content-Encoding`, unless they
+    /// have one. The user metadata `oss-append-compression` says how it is compressed
+    /// ([`ObjectOptions::COMPRESSION`](crate::ObjectOptions::COMPRESSION)). Which tools and libraries
+    /// read all of it, and which stop after the first append, is at [`Compression`].
+    ///
+    /// One that exists is continued if it was begun with the same compression: by that metadata, or,
+    /// where others have made it, by its first bytes, for which a range of 4 bytes is read. Else
+    /// [`open`](OssAppendWriterBuilder::open) fails with a [`Conflict`](crate::ErrorKind::Conflict)
+    /// ([`Format`](crate::ConflictCause::Format)), and a sequence goes on with its next number.
+    ///
+    /// So does a writer that does not compress with an object that is compressed, when it is about to
+    /// append, unless what it was given is compressed in the same way. See
+    /// [`Format`](crate::ConflictCause::Format).
     ///
     /// A replay cannot be compressed, since it compares what is written with what is stored: it is
     /// refused by [`open`](OssAppendWriterBuilder::open).
@@ -213,10 +223,8 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
         let mut appender = self.appender;
         if let Some(compression) = self.compression {
             let options = Arc::make_mut(&mut appender.options);
-            let create = Arc::make_mut(&mut options.create);
-            create
-                .content_encoding
-                .get_or_insert_with(|| compression.encoding().into());
+            options.compresses = Some(compression.format());
+            Arc::make_mut(&mut options.create).compress(compression.format());
         }
         appender
     }
@@ -257,6 +265,9 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
             .unwrap_or(defaults::BUFFER_CAPACITY.max(max_append_size.saturating_mul(2)));
         if let Some(compression) = self.compression {
             compression.check()?;
+            if self.appender.options.create.is_encoded() {
+                compression.check_encoded(max_append_size)?;
+            }
             if let OpenMode::Replay(_) = self.appender.options.mode {
                 return Err(Error::invalid_input(
                     "a replay compares what is written with the object, which is not possible if \

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use oss_append::emulator::{Action, Fault as ServerFault, Operation};
 use oss_append::{
-    AppendStore, Checkpoint, Compression, Error, ErrorKind, FinishedObject, Landed, ObjectOptions,
-    ObjectPath, OssAppendWriter, OssAppendWriterBuilder, RollReason, RollingWriter,
-    RollingWriterBuilder, crc64,
+    AppendStore, Checkpoint, Compression, Error, ErrorKind, FinishedObject, Landed, ObjectPath,
+    OssAppendWriter, OssAppendWriterBuilder, RollReason, RollingWriter, RollingWriterBuilder,
+    crc64,
 };
 use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
@@ -184,30 +184,6 @@ async fn a_retry_sends_the_same_member_and_a_lost_answer_doubles_nothing() {
         for (position, len) in &store.appends()[..store.appends().len() - 1] {
             assert_eq!(lengths.entry(*position).or_insert(*len), len);
         }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_new_object_says_how_it_is_encoded_unless_told_otherwise() {
-    for (compression, own, expected) in [
-        (Compression::gzip(), None, "gzip"),
-        (Compression::zstd(), None, "zstd"),
-        (Compression::gzip(), Some("identity"), "identity"),
-    ] {
-        let emulator = emulated::start().await;
-        // Whichever is set first.
-        let mut builder = emulated::writer(&emulator).compression(compression);
-        if let Some(own) = own {
-            builder = builder.object_options(ObjectOptions::new().content_encoding(own));
-        } else {
-            builder = builder.object_options(ObjectOptions::new().cache_control("no-store"));
-        }
-        let mut writer = builder.open().await.unwrap();
-        writer.write_all(b"hello").await.unwrap();
-        writer.shutdown().await.unwrap();
-        let stored = emulated::stored(&emulator);
-        assert_eq!(stored.headers["content-encoding"], expected);
-        assert_eq!(decoded(compression, &stored.bytes), "hello");
     }
 }
 

@@ -28,6 +28,7 @@ mod events;
 mod failure;
 mod fallback;
 mod flush;
+mod holds;
 mod holes;
 mod in_order;
 mod keyed;

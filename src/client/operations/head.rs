@@ -12,7 +12,7 @@ use crate::client::request::{Call, Context};
 use crate::client::response::Answer;
 use crate::error::Result;
 use crate::store::options::ObjectOptions;
-use crate::values::info::{ObjectInfo, ObjectKind};
+use crate::values::info::{ObjectInfo, ObjectKind, ObjectProperties};
 use crate::values::path::ObjectPath;
 use crate::wire::dates::system_time;
 
@@ -121,15 +121,25 @@ impl ObjectMeta {
         })
     }
 
-    pub(in crate::client) fn into_info(mut self) -> ObjectInfo {
+    pub(in crate::client) fn into_info(self) -> ObjectInfo {
         ObjectInfo {
             length: self.length,
             crc64: self.crc64,
             kind: self.kind,
             sealed: self.sealed,
-            creator: self.metadata.remove(ObjectOptions::CREATOR),
+            creator: self.metadata.get(ObjectOptions::CREATOR).cloned(),
             etag: self.etag,
             appends: None,
+            properties: Some(Box::new(ObjectProperties {
+                content_type: self.content_type,
+                cache_control: self.cache_control,
+                content_disposition: self.content_disposition,
+                content_encoding: self.content_encoding,
+                expires: self.expires,
+                storage_class: self.storage_class,
+                encryption: self.encryption,
+                metadata: self.metadata,
+            })),
         }
     }
 }

@@ -36,7 +36,8 @@ async fn the_object_is_compressed_and_the_summary_tells_both_lengths() {
         }
     }
     let object = emulator.object("bucket", KEY).unwrap();
-    assert_eq!(object.headers["content-encoding"], "gzip");
+    assert_eq!(object.headers.get("content-encoding"), None);
+    assert_eq!(object.content_type, "application/gzip");
 }
 
 #[tokio::test]
@@ -97,4 +98,124 @@ async fn what_cannot_be_is_refused() {
         append(&emulator, options, "text").await.expect(2);
     }
     assert_eq!(emulator.length("bucket", KEY), None);
+}
+
+/// Appends `input` to `key` with these options.
+async fn append_to(emulator: &Emulator, key: &str, options: &[&str], input: &[u8]) -> Ended {
+    let target = format!("oss://bucket/{key}");
+    let arguments = [&["append", target.as_str()], options].concat();
+    run(command(emulator, arguments), input).await
+}
+
+fn stored(emulator: &Emulator, key: &str) -> Vec<u8> {
+    emulator.object("bucket", key).unwrap().bytes.to_vec()
+}
+
+#[tokio::test]
+async fn an_object_is_not_continued_in_another_form() {
+    let emulator = emulator().await;
+    let (none, gzip, zstd) = (&[][..], &["--compress=gzip"][..], &["--compress=zstd"][..]);
+    let named = &["--compress=gzip", "--content-type=text/plain"][..];
+    for (number, (first, second, code)) in [
+        (none, gzip, 3),
+        (gzip, none, 3),
+        (gzip, zstd, 3),
+        (gzip, gzip, 0),
+        (none, none, 0),
+        (none, zstd, 3),
+        (zstd, none, 3),
+        (zstd, gzip, 3),
+        (zstd, zstd, 0),
+        (named, none, 3),
+        (named, gzip, 0),
+        (gzip, &["--shared"], 3),
+        (gzip, &["--replay"], 3),
+        (none, &["--shared", "--compress=gzip"], 3),
+        (gzip, &["--max-in-flight=4"], 3),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for extension in ["log", "gz"] {
+            let key = format!("{number}.{extension}");
+            append_to(&emulator, &key, first, b"first\n")
+                .await
+                .expect(0);
+            let before = stored(&emulator, &key);
+            let ended = append_to(&emulator, &key, second, b"second\n").await;
+            assert_eq!(ended.code, code, "{first:?} {second:?}: {ended:?}");
+            let after = stored(&emulator, &key);
+            assert_eq!(
+                after.len() > before.len(),
+                code == 0,
+                "{first:?} {second:?}"
+            );
+            if code == 3 {
+                ended.says(&[&format!("oss://bucket/{key}")]);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_compressed_by_others_goes_on() {
+    let emulator = emulator().await;
+    for key in ["a.gz", "a.log"] {
+        let member = emulated_member("a line\n");
+        for piece in [&member[..], &member, &member[..9], &member[9..]] {
+            append_to(&emulator, key, &[], piece).await.expect(0);
+        }
+        append_to(&emulator, key, &["--compress=gzip"], b"ours\n")
+            .await
+            .expect(0);
+        let stored = stored(&emulator, key);
+        assert_eq!(gunzip(&stored), "a line\n".repeat(3) + "ours\n");
+    }
+    append_to(&emulator, "a.gz", &[], b"text\n")
+        .await
+        .expect(3)
+        .says(&["gzip"]);
+}
+
+fn emulated_member(text: &str) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_sequence_goes_on_in_the_next_object_when_compression_changes() {
+    let emulator = emulator().await;
+    for (options, key) in [
+        (&["--compress=gzip"][..], "1.log"),
+        (&[], "2.log"),
+        (&["--compress=zstd"], "3.log"),
+        (&["--compress=zstd"], "3.log"),
+    ] {
+        let options = [&["--roll-size=1MiB", "--json"], options].concat();
+        let ended = append_to(&emulator, "{seq}.log", &options, b"a line\n").await;
+        assert_eq!(ended.expect(0).json()["key"], key);
+    }
+}
+
+#[tokio::test]
+async fn a_content_encoding_is_what_was_asked_for() {
+    let emulator = emulator().await;
+    let options = ["--compress=zstd", "--content-encoding=zstd"];
+    append_to(&emulator, "a.txt", &options, b"text")
+        .await
+        .expect(0);
+    let object = emulator.object("bucket", "a.txt").unwrap();
+    assert_eq!(object.headers["content-encoding"], "zstd");
+    assert_eq!(object.content_type, "text/plain");
+    let options = [
+        "--compress=zstd:20",
+        "--content-encoding=zstd",
+        "--max-append-size=9MiB",
+    ];
+    append_to(&emulator, "b.txt", &options, b"text")
+        .await
+        .expect(2)
+        .says(&["8388608"]);
 }

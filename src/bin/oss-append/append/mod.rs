@@ -74,9 +74,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     shared: bool,
     /// Compress each append to one gzip member or zstd frame, so that zcat or zstdcat can read the
-    /// object after each of them, and the same command continues it. LEVEL is 0 to 9 (usually 6),
-    /// of zstd up to 22 (usually 3). The object gets the Content-Encoding gzip or zstd. The sizes
-    /// of batches and of the buffer are those of the input, those of objects are compressed
+    /// object after each of them (and cat --decompress), and the same command continues it. An
+    /// object that holds something else already is refused with exit code 3, and passed over in a
+    /// sequence. LEVEL is 0 to 9 (usually 6), of zstd up to 22 (usually 3). The sizes of batches
+    /// and of the buffer are those of the input, those of objects are compressed
     #[arg(long, value_name = "gzip|zstd[:LEVEL]", conflicts_with = "replay")]
     compress: Option<Compression>,
     /// Seal the object, or the last of a sequence, at the end, so that nobody can append to it any

@@ -8,9 +8,15 @@ use crate::failure::Failure;
 #[derive(Args)]
 #[command(next_help_heading = "Properties of the object if this creates it")]
 pub(super) struct Properties {
-    /// The content type [default: guessed from the key, else application/octet-stream]
+    /// The content type [default: application/gzip or application/zstd with --compress, else guessed
+    /// from the key, else application/octet-stream]
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
+    /// The content encoding, such as zstd for --compress zstd: browsers and other HTTP clients then
+    /// decompress what they download. Of gzip most give the first append only, without an error
+    /// [default: none, also with --compress]
+    #[arg(long, value_name = "ENCODING")]
+    content_encoding: Option<String>,
     /// User metadata; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     meta: Vec<(String, String)>,
@@ -36,6 +42,9 @@ impl Properties {
         }
         if let Some(content_type) = &self.content_type {
             options = options.content_type(content_type);
+        }
+        if let Some(content_encoding) = &self.content_encoding {
+            options = options.content_encoding(content_encoding);
         }
         if let Some(acl) = self.acl {
             options = options.acl(acl);
