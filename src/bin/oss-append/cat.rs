@@ -1,21 +1,26 @@
 //! `oss-append cat`: an object's bytes on standard output.
 
+use std::io::{self, IsTerminal as _};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use bytes::Bytes;
 use clap::Args;
-use futures::StreamExt as _;
-use oss_append::client::GetObjectRequest;
-use oss_append::{Error, ObjectPath, OssClient};
+use futures::stream::{self, Stream};
+use futures::{StreamExt as _, TryStreamExt as _};
+use oss_append::{Error, ObjectPath, OssClient, StoredFormat};
 
 use crate::connection::{self, ConnectionArguments};
+use crate::decompress::{decompress, stored_format};
 use crate::failure::{self, Failure};
 use crate::logging;
 use crate::output::{self, Output};
 
 /// Write an object, or a range of its bytes, to standard output.
 ///
-/// It ends quietly when nobody reads on, with exit code 141.
+/// It ends quietly when nobody reads on, with exit code 141. A terminal is not given what is compressed
+/// by gzip or zstd.
 #[derive(Args)]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", connection::HELP, failure::HELP))]
 pub(crate) struct Arguments {
@@ -26,6 +31,11 @@ pub(crate) struct Arguments {
     /// N [default: all]
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
     range: Option<Range>,
+    /// Decompress the object: all gzip members and zstd frames, one after another, which not every
+    /// other tool does. Where one is cut or damaged, all that is before is written, and the exit code
+    /// is 1; so it is for an object that is not compressed. A RANGE has to begin where a member does
+    #[arg(long)]
+    decompress: bool,
     #[command(flatten)]
     connection: ConnectionArguments,
 }
@@ -33,7 +43,8 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   oss-append cat oss://logs/2026/app.log
-  oss-append cat --range -4096 oss://logs/2026/app.log";
+  oss-append cat --range -4096 oss://logs/2026/app.log
+  oss-append cat --decompress oss://logs/2026/app.log.zst | tail";
 
 /// A range of bytes as in HTTP.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,32 +84,64 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     logging::init("off");
     let connection = arguments.connection.open(&arguments.target).await?;
     let client = connection.client();
-    let result = output::while_read(cat(&client, &arguments.target, arguments.range)).await;
+    let result = output::while_read(arguments.cat(&client)).await;
     connection.close().await;
     result.map(|()| ExitCode::SUCCESS)
 }
 
-async fn cat(client: &OssClient, object: &ObjectPath, range: Option<Range>) -> Result<(), Failure> {
-    let failed = |error: Error| Failure::of_request(&error, "oss:GetObject");
-    let get = client.get_object(object);
-    let get: GetObjectRequest = match range {
-        None => get,
-        Some(Range::FromTo(first, last)) => get.range(first..=last),
-        Some(Range::From(first)) => get.range(first..),
-        Some(Range::Last(count)) => {
-            let meta = client.head_object(object).send().await.map_err(failed)?;
-            if meta.length == 0 {
-                return Ok(());
+impl Arguments {
+    async fn cat(&self, client: &OssClient) -> Result<(), Failure> {
+        let object = &self.target;
+        let get = client.get_object(object);
+        let (get, start) = match self.range {
+            None => (get, 0),
+            Some(Range::FromTo(first, last)) => (get.range(first..=last), first),
+            Some(Range::From(first)) => (get.range(first..), first),
+            Some(Range::Last(count)) => {
+                let meta = client.head_object(object).send().await.map_err(failed)?;
+                if meta.length == 0 {
+                    return Ok(());
+                }
+                let start = meta.length.saturating_sub(count);
+                // Bounded: the object may grow in between.
+                (get.range(start..meta.length), start)
             }
-            // Bounded: the object may grow in between.
-            get.range(meta.length.saturating_sub(count)..meta.length)
+        };
+        if !self.decompress && io::stdout().is_terminal() {
+            let format = stored_format(client, object).await.map_err(failed)?;
+            if format != StoredFormat::Other {
+                return Err(Failure::local(format!(
+                    "{object} is compressed by {format}, which is nothing for a terminal: add \
+                     --decompress, or let standard output go elsewhere"
+                )));
+            }
         }
-    };
-    let mut body = get.send().await.map_err(failed)?.body;
+        let body = get.send().await.map_err(failed)?.body;
+        match self.decompress {
+            true => {
+                let pieces = decompress(object, start, body);
+                print(stream::unfold(pieces, async |mut pieces| {
+                    let piece = pieces.recv().await?;
+                    Some((piece, pieces))
+                }))
+                .await
+            }
+            false => print(body.map_err(failed)).await,
+        }
+    }
+}
+
+fn failed(error: Error) -> Failure {
+    Failure::of_request(&error, "oss:GetObject")
+}
+
+/// Writes what comes, also what comes before a failure.
+async fn print(body: impl Stream<Item = Result<Bytes, Failure>>) -> Result<(), Failure> {
+    let mut body = pin!(body);
     let mut stdout = Output::default();
     let copied = async {
         while let Some(chunk) = body.next().await {
-            stdout.write(chunk.map_err(failed)?).await?;
+            stdout.write(chunk?).await?;
         }
         Ok(())
     };

@@ -3,6 +3,7 @@
 mod append;
 mod cat;
 mod connection;
+mod decompress;
 mod doctor;
 mod emulator;
 mod failure;

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "oss://BUCKET/KEY")]
     target: ObjectPath,
     /// Print one JSON object: bucket, key, length, type, crc64 (a decimal string), etag,
-    /// content_type, sealed, last_modified, storage_class, metadata, next_append_position; null
+    /// content_type, content_encoding, sealed, last_modified, storage_class, metadata, next_append_position; null
     /// for what OSS does not tell
     #[arg(long)]
     json: bool,
@@ -46,6 +46,7 @@ struct Stat {
     crc64: Option<String>,
     etag: Option<String>,
     content_type: Option<String>,
+    content_encoding: Option<String>,
     sealed: bool,
     last_modified: Option<String>,
     storage_class: Option<String>,
@@ -68,6 +69,7 @@ impl Stat {
             crc64: meta.crc64.map(|crc| crc.to_string()),
             etag: meta.etag.map(|etag| etag.trim_matches('"').to_owned()),
             content_type: meta.content_type,
+            content_encoding: meta.content_encoding,
             sealed: meta.sealed,
             last_modified: meta.last_modified.and_then(show_time),
             storage_class: meta.storage_class,
@@ -98,6 +100,7 @@ impl fmt::Display for Stat {
         line("crc64", &known(&self.crc64))?;
         line("etag", &known(&self.etag))?;
         line("content type", &known(&self.content_type))?;
+        line("content encoding", &known(&self.content_encoding))?;
         line("sealed", &sealed)?;
         line("last modified", &known(&self.last_modified))?;
         line("storage class", &known(&self.storage_class))?;

@@ -209,6 +209,13 @@ async fn a_content_encoding_is_what_was_asked_for() {
     let object = emulator.object("bucket", "a.txt").unwrap();
     assert_eq!(object.headers["content-encoding"], "zstd");
     assert_eq!(object.content_type, "text/plain");
+    let stat = ["stat", "--json", "oss://bucket/a.txt"];
+    let stat = run(command(&emulator, stat), "").await.expect(0).json();
+    assert_eq!(stat["content_encoding"], "zstd");
+    assert_eq!(stat["content_type"], "text/plain");
+    let stat = run(command(&emulator, ["stat", "oss://bucket/a.txt"]), "").await;
+    let text = String::from_utf8(stat.expect(0).stdout).unwrap();
+    assert!(text.contains("content encoding      zstd"), "{text}");
     let options = [
         "--compress=zstd:20",
         "--content-encoding=zstd",

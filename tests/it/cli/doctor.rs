@@ -89,6 +89,7 @@ async fn without_write_nothing_is_written() {
             "recommended_batch_size": null,
             "appends": null,
             "pipelining": null,
+            "encoded": [],
             "problems": [],
         })
     );

@@ -2,6 +2,7 @@
 
 mod append;
 mod compress;
+mod compressed;
 mod doctor;
 mod embedded;
 mod follow;

@@ -32,6 +32,7 @@ async fn stat_tells_what_the_object_is() {
             "crc64": crc64::checksum(b"hello").to_string(),
             "etag": object.etag,
             "content_type": "text/x-test",
+            "content_encoding": null,
             "sealed": true,
             "last_modified": null,
             "storage_class": "Standard",

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::join_all;
+use oss_append::client::ListedObject;
 use oss_append::credentials::CredentialsProvider;
 use oss_append::{
-    AppendRequest, AppendStore, Error, ErrorKind, ObjectOptions, ObjectPath, OssClient, Refusal,
-    defaults,
+    AppendRequest, AppendStore, Error, ErrorKind, ObjectKind, ObjectOptions, ObjectPath, OssClient,
+    Refusal, defaults,
 };
 
 use super::Prefix;
-use super::report::{Appends, Clock, Endpoint, Permission, Pipelining, Report, RoundTrip};
+use super::report::{Appends, Clock, Encoded, Endpoint, Permission, Pipelining, Report, RoundTrip};
 use crate::connection::Connection;
 use crate::failure::Failure;
 
@@ -21,6 +22,10 @@ use crate::failure::Failure;
 const PROBE: Bytes = Bytes::from_static(b"doctor\n");
 
 const ROUND_TRIPS: usize = 5;
+
+/// Among the first of the objects that are there, so many are looked at.
+const MOST_LISTED: u16 = 100;
+const MOST_LOOKED_AT: usize = 5;
 
 /// The bandwidth is measured by appends that double in length until one takes as long as this
 /// beyond a round trip, or has this length.
@@ -106,9 +111,12 @@ impl Examination {
             .client
             .list_objects(&self.target.bucket)
             .prefix(&self.target.prefix)
-            .max_keys(1)
+            .max_keys(MOST_LISTED)
             .send()
             .await;
+        if let Ok(listing) = &listed {
+            self.look_at_encodings(&listing.objects).await;
+        }
         self.report.permissions.list = self.judge(listed.map(drop), "oss:ListObjects");
         self.measure_round_trip().await;
         if write {
@@ -128,6 +136,25 @@ impl Examination {
             }
         }
         Ok(())
+    }
+
+    /// Looks for objects of appends that clients are told to decode. What cannot be looked at is left
+    /// out.
+    async fn look_at_encodings(&mut self, listed: &[ListedObject]) {
+        let appended = |object: &&ListedObject| object.kind == ObjectKind::Appendable;
+        for listed in listed.iter().filter(appended).take(MOST_LOOKED_AT) {
+            let Ok(object) = ObjectPath::new(&self.target.bucket, &listed.key) else {
+                continue;
+            };
+            let looked = self.client.head_object(&object).send().await;
+            let encoding = looked.ok().and_then(|meta| meta.content_encoding);
+            if let Some(encoding) = encoding.filter(|encoding| encoding != "identity") {
+                self.report.encoded.push(Encoded {
+                    key: listed.key.clone(),
+                    content_encoding: encoding,
+                });
+            }
+        }
     }
 
     async fn measure_round_trip(&mut self) {

@@ -29,8 +29,9 @@ pub(crate) struct Arguments {
     write: bool,
     /// Print one JSON object: target, credentials, endpoint, clock, permissions, round_trip_ms,
     /// upload_bytes_per_second, recommended_batch_size, appends (per_second and per_month at full
-    /// speed with that), pipelining (taken, reason, recommended_max_in_flight, gain), problems; null
-    /// for what was not found out
+    /// speed with that), pipelining (taken, reason, recommended_max_in_flight, gain), encoded (key
+    /// and content_encoding of objects, among the first, that HTTP clients decode), problems; null for
+    /// what was not found out
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -23,6 +23,7 @@ pub(super) struct Report {
     pub(super) recommended_batch_size: Option<u64>,
     pub(super) appends: Option<Appends>,
     pub(super) pipelining: Option<Pipelining>,
+    pub(super) encoded: Vec<Encoded>,
     pub(super) problems: Vec<String>,
 }
 
@@ -125,6 +126,13 @@ pub(super) struct Pipelining {
     pub(super) gain: Option<f64>,
 }
 
+/// An object of appends that HTTP clients are told to decode.
+#[derive(Serialize)]
+pub(super) struct Encoded {
+    pub(super) key: String,
+    pub(super) content_encoding: String,
+}
+
 impl Report {
     pub(super) fn new(target: String, provider: &'static str) -> Self {
         Self {
@@ -144,6 +152,7 @@ impl Report {
             recommended_batch_size: None,
             appends: None,
             pipelining: None,
+            encoded: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -215,6 +224,9 @@ impl fmt::Display for Report {
         if let Some(pipelining) = &self.pipelining {
             line("in flight", pipelining)?;
         }
+        for object in &self.encoded {
+            line("encoded", object)?;
+        }
         for problem in &self.problems {
             line("PROBLEM", problem)?;
         }
@@ -240,6 +252,17 @@ impl fmt::Display for Pipelining {
             ),
             _ => Ok(()),
         }
+    }
+}
+
+impl fmt::Display for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} has the Content-Encoding {}: of an object of several appends many HTTP clients give \
+             the first only, so that it is best read by oss-append cat --decompress",
+            self.key, self.content_encoding
+        )
     }
 }
 

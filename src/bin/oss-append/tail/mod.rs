@@ -35,6 +35,10 @@ use crate::{logging, output};
 /// replaced, which its checksum tells; with 141 as soon as nobody reads what it writes, also while
 /// nothing is appended.
 ///
+/// Of an object that is compressed by gzip or zstd the last lines are not found, and a terminal is
+/// not given any of it: it ends with exit code 1 then. With --bytes or --from its bytes are written
+/// as they are, to a pipe or a file.
+///
 /// With --template it follows a sequence of objects as append --roll and --roll-size write it. It
 /// begins with the newest object of the present period. When that has ended, it goes on with the
 /// next one: the next number, or the first of a later period. One has ended when it is sealed, or
@@ -103,6 +107,7 @@ Examples:
   oss-append tail --lines 100 oss://logs/2026/app.log
   oss-append tail -f oss://logs/2026/app.log
   oss-append tail -f --from 1048576 --poll-max 1m oss://logs/2026/app.log
+  oss-append tail -f --from 0 oss://logs/2026/app.log.gz | zcat
   oss-append tail -f --template 'oss://logs/%Y/%m/%d/%H-{host}-{seq}.log'
 
 SIZE is a number of bytes, with a unit if need be: 64KiB, 8MiB, 1MB (1000000). DURATION is like

@@ -1,10 +1,15 @@
 //! One object, as far as it has been written out.
 
+use std::io::{self, IsTerminal as _};
+
 use futures::StreamExt as _;
-use oss_append::{AppendStore as _, Error, ObjectInfo, ObjectKind, ObjectPath, OssClient, crc64};
+use oss_append::{
+    AppendStore as _, Error, ObjectInfo, ObjectKind, ObjectPath, OssClient, StoredFormat, crc64,
+};
 
 use super::PERMISSION;
 use super::last_lines::LastLines;
+use crate::decompress::stored_format;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 
@@ -56,6 +61,10 @@ pub(super) struct Tail {
     pub(super) only_appendable: bool,
     /// Say which object it is, before its first bytes.
     pub(super) names_objects: bool,
+    /// What is compressed is of no use: lines of it are wanted, or it goes to a terminal.
+    only_plain: bool,
+    /// The object is known to be of use.
+    is_of_use: bool,
     /// How far it has been read, once it has been begun.
     place: Option<Place>,
     stdout: Output,
@@ -90,6 +99,8 @@ impl Tail {
             start,
             only_appendable: false,
             names_objects: false,
+            only_plain: matches!(start, Start::LastLines(1..)) || io::stdout().is_terminal(),
+            is_of_use: false,
             place: None,
             stdout: Output::default(),
         }
@@ -99,6 +110,7 @@ impl Tail {
     pub(super) fn go_on(&mut self, object: ObjectPath) {
         self.object = object;
         self.start = Start::At(0);
+        self.is_of_use = false;
         self.place = None;
     }
 
@@ -117,6 +129,10 @@ impl Tail {
             }
             return Ok(None);
         };
+        if self.only_plain && !self.is_of_use && info.length > 0 {
+            self.refuse_compressed().await?;
+            self.is_of_use = true;
+        }
         let mut place = match self.place {
             Some(place) => place,
             None => {
@@ -143,6 +159,21 @@ impl Tail {
             grown,
             sealed: info.sealed,
         }))
+    }
+
+    /// Refuses an object whose lines cannot be told, and which is nothing for a terminal.
+    async fn refuse_compressed(&self) -> Result<(), End> {
+        let object = &self.object;
+        let (format, tool) = match stored_format(&self.client, object).await? {
+            format @ StoredFormat::Gzip => (format, "zcat"),
+            format @ StoredFormat::Zstd => (format, "zstdcat"),
+            _ => return Ok(()),
+        };
+        Err(End::Failed(Failure::local(format!(
+            "{object} is compressed by {format}: its last lines are found by \
+             oss-append cat --decompress {object} | tail, and it is followed by \
+             oss-append tail -f --from 0 {object} | {tool}"
+        ))))
     }
 
     /// Finds where to begin, in an object that exists.
