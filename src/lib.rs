@@ -155,6 +155,7 @@ pub use crate::stage::RollReason;
 pub use crate::stage::compression::Compression;
 pub use crate::store::AppendStore;
 pub use crate::store::ability::{Evidence, StoreLimits};
+pub use crate::store::ignored::IgnoredOption;
 pub use crate::store::lane::Lane;
 pub use crate::store::listing::{KeyPage, ListedKey};
 pub use crate::store::options::{

@@ -71,7 +71,9 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
         let object = self.object.clone();
         let counters = Arc::new(Counters::new(&object, &self.options.events));
         let driver = self.open_driver(Arc::clone(&counters)).await;
-        Ok(ObjectAppender::new(counters.told(&object, driver)?))
+        let driver = counters.told(&object, driver)?;
+        counters.tell_ignored(&object);
+        Ok(ObjectAppender::new(driver))
     }
 
     /// Opens the object for whoever has the window. Counts in `counters` what is done.
@@ -121,6 +123,9 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             OpenMode::Replay(from) => Some(from.proven()),
             OpenMode::Append | OpenMode::CreateNew => None,
         };
+        let properties = seen.as_ref().and_then(|seen| seen.properties.as_deref());
+        let ignored = properties.map(|found| driver.options.create.ignored_by(found));
+        driver.counters.note_ignored(ignored.unwrap_or_default());
         driver.engine.opened(seen, replay);
         if driver.options.mode == OpenMode::CreateNew {
             window.offer(Batch::from(""), driver.now());

@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::events::{DeliveryEvent, Events};
+use super::events::{DeliveryEvent, Events, TARGET};
 use crate::engine::action::Told;
 use crate::engine::recovery::is_trouble;
 use crate::error::{Error, Result};
 use crate::metrics;
+use crate::store::ignored::IgnoredOption;
 use crate::values::locks::MutexExt as _;
 use crate::values::path::ObjectPath;
 
@@ -35,6 +36,8 @@ pub struct AppendStats {
     pub last_error: Option<Error>,
     /// When an append was last proven.
     pub last_success: Option<SystemTime>,
+    /// Options for new objects that are without effect, since the object existed and differs.
+    pub ignored_options: Vec<IgnoredOption>,
 }
 
 #[derive(Debug)]
@@ -55,14 +58,16 @@ struct Last {
     /// As microseconds since 1970, which takes half the room; 0: never.
     success: u64,
     /// In a box, since few have any.
-    failures: Option<Box<Failures>>,
+    notes: Option<Box<Notes>>,
 }
 
 #[derive(Debug, Default)]
-struct Failures {
-    requests: u64,
+struct Notes {
+    failed_requests: u64,
     error: Option<Error>,
     trouble: Option<Trouble>,
+    /// What the object that was opened last lacks.
+    ignored: Vec<IgnoredOption>,
 }
 
 /// What is tried yet after a failure.
@@ -101,12 +106,12 @@ struct Trouble {
 }
 
 impl Last {
-    fn failures(&mut self) -> &mut Failures {
-        self.failures.get_or_insert_default()
+    fn notes(&mut self) -> &mut Notes {
+        self.notes.get_or_insert_default()
     }
 
     fn end_trouble(&mut self, delivered: bool) -> Option<Trouble> {
-        let trouble = &mut self.failures.as_mut()?.trouble;
+        let trouble = &mut self.notes.as_mut()?.trouble;
         trouble.take_if(|trouble| delivered || !trouble.delivering)
     }
 }
@@ -174,12 +179,12 @@ impl Counters {
     /// A request failed: once for each, overcome or not.
     pub(crate) fn failed_request(&self, error: &Error) {
         metrics::failed_request(&self.bucket, error.kind());
-        self.last().failures().requests += 1;
+        self.last().notes().failed_requests += 1;
     }
 
     /// What is told as the last failure.
     pub(crate) fn error(&self, error: &Error) {
-        self.last().failures().error = Some(error.clone());
+        self.last().notes().error = Some(error.clone());
     }
 
     /// A request failed that is tried again or looked into. Out of trouble, only
@@ -187,11 +192,11 @@ impl Counters {
     pub(crate) fn failed(&self, object: &ObjectPath, error: &Error, hope: Hope) {
         let trouble = {
             let mut last = self.last();
-            let failures = last.failures();
-            if failures.trouble.is_none() && !(hope.is_kept || is_trouble(error)) {
+            let notes = last.notes();
+            if notes.trouble.is_none() && !(hope.is_kept || is_trouble(error)) {
                 return;
             }
-            let trouble = failures.trouble.get_or_insert_with(|| Trouble {
+            let trouble = notes.trouble.get_or_insert_with(|| Trouble {
                 since: Instant::now(),
                 failures: 0,
                 delivering: false,
@@ -246,8 +251,8 @@ impl Counters {
 
     fn is_failing(&self) -> bool {
         let last = self.last();
-        let failures = last.failures.as_ref();
-        failures.is_some_and(|failures| failures.trouble.is_some())
+        let notes = last.notes.as_ref();
+        notes.is_some_and(|notes| notes.trouble.is_some())
     }
 
     /// Those who are told what happens.
@@ -255,20 +260,46 @@ impl Counters {
         &self.events
     }
 
+    /// The object was opened, and lacks these options.
+    pub(super) fn note_ignored(&self, options: Vec<IgnoredOption>) {
+        let mut last = self.last();
+        if !options.is_empty() || last.notes.is_some() {
+            last.notes().ignored = options;
+        }
+    }
+
+    /// Tells of the options that the object lacks which is used from now on.
+    pub(crate) fn tell_ignored(&self, object: &ObjectPath) {
+        // Whoever is told may ask for the counts.
+        let options = self.snapshot().ignored_options;
+        if !options.is_empty() {
+            let options: Vec<_> = options.iter().map(ToString::to_string).collect();
+            let options = options.join(", ");
+            self.events.trace(|| {
+                tracing::warn!(
+                    target: TARGET,
+                    %object,
+                    "the object exists, so that it does not get {options}"
+                );
+            });
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> AppendStats {
         let last = self.last();
-        let failures = last.failures.as_deref();
-        let trouble = failures.and_then(|failures| failures.trouble);
+        let notes = last.notes.as_deref();
+        let trouble = notes.and_then(|notes| notes.trouble);
         AppendStats {
             durable: self.durable.load(Ordering::Relaxed),
             appends: self.appends.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
             reconciles: self.reconciles.load(Ordering::Relaxed),
-            failed_requests: failures.map_or(0, |failures| failures.requests),
+            failed_requests: notes.map_or(0, |notes| notes.failed_requests),
             failing: trouble.map(|trouble| trouble.since.elapsed()),
-            last_error: failures.and_then(|failures| failures.error.clone()),
+            last_error: notes.and_then(|notes| notes.error.clone()),
             last_success: (last.success > 0)
                 .then(|| SystemTime::UNIX_EPOCH + Duration::from_micros(last.success)),
+            ignored_options: notes.map(|notes| notes.ignored.clone()).unwrap_or_default(),
         }
     }
 

@@ -45,6 +45,7 @@ impl<S: AppendStore> Stage for KeyObject<S> {
         if let State::Closed(builder) = &self.state {
             let counters = Arc::clone(&self.counters);
             let driver = builder.clone().open_driver(counters).await?;
+            driver.counters().tell_ignored(driver.object());
             self.state = State::Open(driver);
         }
         Ok(())

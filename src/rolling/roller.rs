@@ -219,6 +219,7 @@ impl<S: AppendStore> Roller<S> {
 
     fn begin(&mut self, candidate: Candidate, driver: Driver<Arc<S>>) {
         let now = self.plan.clock.now();
+        self.counters.tell_ignored(driver.object());
         self.standing
             .opened(driver.object(), driver.engine().proven());
         self.current = Some(Current {

@@ -2,6 +2,7 @@
 //! must be able to do, and the values that cross it.
 
 pub(crate) mod ability;
+pub(crate) mod ignored;
 pub(crate) mod lane;
 pub(crate) mod listing;
 pub(crate) mod options;

@@ -386,6 +386,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         let counters = Arc::new(Counters::new(&object, &appender.options.events));
         let driver = appender.open_driver(Arc::clone(&counters)).await;
         let driver = counters.told(&object, driver)?;
+        counters.tell_ignored(&object);
         let start = match compression {
             Some(_) => 0,
             None => driver.position().bytes(),

@@ -292,6 +292,7 @@ impl Shared {
             failing: append.failing,
             last_error: append.last_error,
             last_success: append.last_success,
+            ignored_options: append.ignored_options,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
+use crate::store::ignored::IgnoredOption;
 
 /// What a writer has done since it was opened. The counts add up: `accepted` is always
 /// `durable + buffered + compared + failed`.
@@ -47,6 +48,10 @@ pub struct WriterStats {
     pub last_error: Option<Error>,
     /// When an append was last proven.
     pub last_success: Option<SystemTime>,
+    /// Options for new objects that are without effect on the object that was opened last, since that
+    /// existed and differs. An event of `tracing` tells of them too, at level WARN with the target
+    /// `oss_append::delivery`. ACL and tags are not compared: a look at an object does not show them.
+    pub ignored_options: Vec<IgnoredOption>,
 }
 
 impl WriterStats {

@@ -46,11 +46,21 @@ pub(crate) struct Summary {
     /// Bytes that were read and are not proven to be in the object.
     missing: u64,
     error: Option<String>,
+    /// Options for new objects that the object does not have, since it existed.
+    ignored_options: Vec<Ignored>,
     #[serde(flatten)]
     sequence: Option<Sequence>,
     /// The append that was under way may be in the object nevertheless.
     #[serde(skip)]
     in_doubt: bool,
+}
+
+/// An option for new objects without effect.
+#[derive(Serialize)]
+struct Ignored {
+    name: String,
+    asked: String,
+    found: Option<String>,
 }
 
 /// What is told of a sequence of objects.
@@ -99,6 +109,13 @@ impl Summary {
             interrupted: false,
             missing: read.saturating_sub(stats.durable),
             error: None,
+            ignored_options: (stats.ignored_options.into_iter())
+                .map(|option| Ignored {
+                    name: option.name,
+                    asked: option.asked,
+                    found: option.found,
+                })
+                .collect(),
             sequence: None,
             in_doubt: stats.accepted > stats.durable && !settled,
         }

@@ -29,6 +29,7 @@ async fn standard_input_is_appended_and_summed_up_in_one_json_object() {
             "appends_per_second": null,
             "appends_per_month": null,
             "interrupted": false,
+            "ignored_options": [],
             "missing": 0,
             "error": null,
         })

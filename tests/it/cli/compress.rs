@@ -226,3 +226,38 @@ async fn a_content_encoding_is_what_was_asked_for() {
         .expect(2)
         .says(&["8388608"]);
 }
+
+#[tokio::test]
+async fn options_that_come_too_late_are_told() {
+    let emulator = emulator().await;
+    append(&emulator, &[], "first\n").await.expect(0);
+    let options = [
+        "--content-type=text/csv",
+        "--storage-class=IA",
+        "--meta=a=b",
+        "--acl=private",
+    ];
+    let ended = append(&emulator, &options, "second\n").await.expect(0);
+    let told = [
+        "Content-Type text/csv",
+        "x-oss-storage-class IA",
+        "x-oss-meta-a b",
+    ];
+    let summary = ended.json();
+    let asked: Vec<_> = summary["ignored_options"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .collect();
+    assert_eq!(asked.len(), 3, "{summary}");
+    assert_eq!(
+        *asked[1],
+        json!({ "name": "x-oss-storage-class", "asked": "IA", "found": "Standard" })
+    );
+    ended.says(&told);
+    // It is what the object has.
+    let ended = append(&emulator, &["--storage-class=Standard"], "third\n")
+        .await
+        .expect(0);
+    assert_eq!(ended.stderr, "");
+}

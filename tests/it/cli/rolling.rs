@@ -70,6 +70,7 @@ async fn objects_have_exactly_their_size_and_are_summed_up() {
             "appends_per_second": null,
             "appends_per_month": null,
             "interrupted": false,
+            "ignored_options": [],
             "missing": 0,
             "error": null,
             "finished": 3,

@@ -1,13 +1,16 @@
-//! What a compressed object is called.
+//! What a compressed object is called, and what is told of options that come too late.
+
+use std::sync::{Arc, Mutex};
 
 use oss_append::client::ObjectMeta;
 use oss_append::emulator::{Emulator, StoredObject};
 use oss_append::testing::MemoryStore;
 use oss_append::{
-    Compression, ErrorKind, KeyedWriter, ObjectAppender, ObjectOptions, OssAppendWriter,
-    OssAppendWriterBuilder, RollingWriter, StoredFormat,
+    Compression, ErrorKind, KeyedWriter, ObjectAcl, ObjectAppender, ObjectOptions, OssAppendWriter,
+    OssAppendWriterBuilder, OssClient, RollingWriter, StorageClass, StoredFormat,
 };
 use tokio::io::AsyncWriteExt;
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::{assert_refused, member, named};
 use crate::support::{emulated, object};
@@ -200,4 +203,107 @@ async fn the_largest_window_is_that_which_browsers_decode() {
         let window = window(&store.content(&object()).unwrap());
         assert_eq!(window, 8 << 20, "level {level}");
     }
+}
+
+fn asked() -> ObjectOptions {
+    ObjectOptions::new()
+        .content_type("text/csv")
+        .content_encoding("gzip")
+        .storage_class(StorageClass::Ia)
+        .acl(ObjectAcl::Private)
+        .meta("origin", "here")
+        .unwrap()
+}
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+async fn open(client: &OssClient, key: &str, options: ObjectOptions) -> (Vec<String>, String) {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_ansi(false)
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let builder = OssAppendWriter::builder(client.clone(), named(key)).object_options(options);
+    let mut writer = builder.open().await.unwrap();
+    drop(guard);
+    writer.write_all(b"a line\n").await.unwrap();
+    writer.shutdown().await.unwrap();
+    let ignored = writer.stats().ignored_options;
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    (ignored.iter().map(ToString::to_string).collect(), logged)
+}
+
+#[tokio::test]
+async fn options_that_come_too_late_are_told_and_those_that_the_object_has_are_not() {
+    let emulator = emulated::start().await;
+    let client = emulator.client().build().unwrap();
+    let none = (Vec::new(), String::new());
+    assert_eq!(
+        open(&client, "a", asked()).await,
+        none,
+        "it creates the object"
+    );
+    assert_eq!(
+        open(&client, "a", asked()).await,
+        none,
+        "the object has them all"
+    );
+    assert_eq!(
+        open(&client, "a", ObjectOptions::new()).await,
+        none,
+        "nothing is asked for"
+    );
+
+    assert_eq!(open(&client, "b", ObjectOptions::new()).await, none);
+    let (ignored, logged) = open(&client, "b", asked()).await;
+    assert_eq!(
+        ignored,
+        [
+            "Content-Type text/csv (it has application/octet-stream)",
+            "Content-Encoding gzip (it has none)",
+            "x-oss-storage-class IA (it has Standard)",
+            "x-oss-meta-origin here (it has none)",
+        ]
+    );
+    assert!(
+        logged.contains("WARN") && logged.contains("oss_append::delivery"),
+        "{logged}"
+    );
+    for option in ignored {
+        assert!(logged.contains(&option), "{logged}");
+    }
+
+    // An appender, and a sequence that goes on with an object.
+    let builder = ObjectAppender::builder(client.clone(), named("b")).object_options(asked());
+    assert_eq!(
+        builder.open().await.unwrap().stats().ignored_options.len(),
+        4
+    );
+    open(&client, "log-1", ObjectOptions::new()).await;
+    let sequence = RollingWriter::builder(client.clone(), "bucket", "log-{seq}")
+        .writer(|writer| writer.object_options(asked()));
+    let writer = sequence.open().await.unwrap();
+    assert_eq!(writer.stats().writer.ignored_options.len(), 4);
 }

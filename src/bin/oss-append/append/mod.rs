@@ -89,7 +89,8 @@ pub(crate) struct Arguments {
     /// to), appends, retries, reconciles, crc64 (of the whole object, a decimal string or null),
     /// elapsed_ms, appends_per_second and appends_per_month (append requests, which are billed; null
     /// if it ran for less than 10 s), interrupted, missing (bytes read and not durable), error (or
-    /// null). It is printed after a failure too, once the object was opened. Of a sequence: key, end and crc64
+    /// null), ignored_options (of those for new objects name, asked and found, where the object
+    /// existed and differs). It is printed after a failure too, once the object was opened. Of a sequence: key, end and crc64
     /// are those of the last object, null if there is none; instead of start there are template,
     /// finished (how many objects) and objects: of the last 10000 that were finished key, start and
     /// end (where our bytes are), crc64 (of the whole object), reason (size, period, closed: it
@@ -266,6 +267,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     } = opened?;
 
     let observer = writer.clone();
+    let ignored = observer.stats().ignored_options;
+    if !ignored.is_empty() {
+        let ignored: Vec<_> = ignored.iter().map(ToString::to_string).collect();
+        output::note(format_args!(
+            "the object exists, so that it does not get {}",
+            ignored.join(", ")
+        ));
+    }
     let start = match &observer {
         Writer::Object(writer) => writer.checkpoint().position,
         Writer::Sequence(_) => 0,
