@@ -12,7 +12,6 @@ const EMBEDDED_BUCKET: &str = "examplebucket";
 
 /// OSS, and a runtime to talk to it.
 pub struct Oss {
-    /// Declared before the runtime that it runs on.
     emulator: Option<Emulator>,
     runtime: Runtime,
     bucket: String,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::auth::keys::{Key, Keys};
 use super::clock::Clock;
 use super::fault::{Fault, Faults};
+use super::home::Home;
 use super::log::Log;
 use super::pipelining::Pipelining;
 use super::server::Server;
@@ -38,6 +39,7 @@ pub struct EmulatorBuilder {
     max_requests_per_connection: Option<u64>,
     pipelining: Pipelining,
     faults: Vec<Fault>,
+    on_current_runtime: bool,
 }
 
 impl EmulatorBuilder {
@@ -56,6 +58,7 @@ impl EmulatorBuilder {
             max_requests_per_connection: None,
             pipelining: Pipelining::default(),
             faults: Vec::new(),
+            on_current_runtime: false,
         }
     }
 
@@ -185,11 +188,48 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Starts the server on the current tokio runtime. It accepts connections on return.
+    /// Runs the server on the tokio runtime in which [`start`](Self::start) is called, whose time it
+    /// then goes by. For tests with a paused clock (`tokio::time::pause`): tokio moves such a clock
+    /// on when the runtime has nothing to do, and it does not know that a server on another thread
+    /// is about to answer.
+    ///
+    /// On a runtime of one thread, as that of `#[tokio::test]`, nothing may block that thread then
+    /// that needs the server: a `LogGuard` that is dropped waits for it in vain.
+    ///
+    /// Default: on a thread of its own.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use oss_append::emulator::Emulator;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> oss_append::Result<()> {
+    /// let emulator = Emulator::builder()
+    ///     .bucket("logs")
+    ///     .latency(Duration::from_secs(60)) // passes at once when the clock is paused
+    ///     .on_current_runtime()
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_current_runtime(mut self) -> Self {
+        self.on_current_runtime = true;
+        self
+    }
+
+    /// Starts the server. It accepts connections on return.
+    ///
+    /// It runs on a thread of its own, so that a program or a test that blocks its thread is still
+    /// answered, unless told [otherwise](Self::on_current_runtime). What it logs there goes to the
+    /// `tracing` subscriber of the program, or of the caller if the program has none.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) if a bucket's name is not valid, the address
-    /// cannot be listened on, or the directory cannot be used.
+    /// cannot be listened on, the directory cannot be used, or no thread or runtime can be had.
+    ///
+    /// # Cancel safety
+    /// Safe: a server whose start was given up ends.
     pub async fn start(mut self) -> Result<Emulator> {
         for bucket in &self.buckets {
             check_bucket(bucket)?;
@@ -203,15 +243,17 @@ impl EmulatorBuilder {
                 .with_source(error)
             }
         };
+        let home = match self.on_current_runtime {
+            true => Home::current(),
+            false => Home::own_thread(),
+        };
+        let home = home.map_err(failed("start"))?;
         let storage = match self.directory.take() {
             None => Storage::in_memory(),
             Some(path) => {
                 let failed = failed(&format!("use the directory {}", path.display()));
-                tokio::task::spawn_blocking(move || Storage::in_directory(&path))
-                    .await
-                    .map_err(io::Error::other)
-                    .flatten()
-                    .map_err(failed)?
+                let opened = home.blocking(move || Storage::in_directory(&path));
+                opened.await.map_err(failed)?
             }
         };
         if self.keys.is_empty() {
@@ -245,7 +287,7 @@ impl EmulatorBuilder {
             tasks: Tasks::new(),
             closed: CancellationToken::new(),
         });
-        let server = Server::start(Arc::clone(&shared), self.listen)
+        let server = Server::start(Arc::clone(&shared), self.listen, home)
             .await
             .map_err(failed(&format!("listen on {}", self.listen)))?;
         Ok(Emulator { server, shared })
@@ -271,6 +313,7 @@ impl fmt::Debug for EmulatorBuilder {
             )
             .field("pipelining", &self.pipelining)
             .field("faults", &self.faults)
+            .field("on_current_runtime", &self.on_current_runtime)
             .finish()
     }
 }

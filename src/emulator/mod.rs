@@ -54,6 +54,7 @@ mod connection;
 mod fault;
 mod front;
 mod handler;
+mod home;
 mod log;
 mod object;
 mod operation;
@@ -110,6 +111,11 @@ pub const REGION: &str = "cn-hangzhou";
 pub const MAX_OBJECT_SIZE: u64 = 5 * 1024 * 1024 * 1024;
 
 /// A running OSS server. Dropping it stops it at once; [`shutdown`](Emulator::shutdown) is gentler.
+///
+/// It runs on a thread of its own, so that it also answers a program that blocks: in a
+/// `#[tokio::test]`, which has one thread, a `LogGuard` can be dropped, a blocking client used and a
+/// child process waited for. [`on_current_runtime`](EmulatorBuilder::on_current_runtime) is for
+/// tests with a paused clock.
 pub struct Emulator {
     server: Server,
     shared: Arc<Shared>,

@@ -11,6 +11,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::connection;
+use super::home::Home;
 use super::shared::Shared;
 
 use crate::values::locks::MutexExt;
@@ -24,6 +25,7 @@ pub(super) struct Server {
     shared: Arc<Shared>,
     address: SocketAddr,
     running: Mutex<Option<Running>>,
+    home: Home,
 }
 
 #[derive(Debug)]
@@ -55,12 +57,17 @@ impl Stop {
 }
 
 impl Server {
-    pub(super) async fn start(shared: Arc<Shared>, address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    pub(super) async fn start(
+        shared: Arc<Shared>,
+        address: SocketAddr,
+        home: Home,
+    ) -> io::Result<Self> {
+        let listener = home.spawn(TcpListener::bind(address)).await??;
         let server = Self {
             shared,
             address: listener.local_addr()?,
             running: Mutex::default(),
+            home,
         };
         server.run(listener);
         Ok(server)
@@ -72,7 +79,8 @@ impl Server {
 
     fn run(&self, listener: TcpListener) {
         let stop = Stop::default();
-        let task = tokio::spawn(accept(Arc::clone(&self.shared), listener, stop.clone()));
+        let accepting = accept(Arc::clone(&self.shared), listener, stop.clone());
+        let task = self.home.spawn(accepting);
         *self.lock() = Some(Running { stop, task });
     }
 
@@ -90,23 +98,10 @@ impl Server {
     /// Listens again where it did before.
     pub(super) async fn resume(&self) -> io::Result<()> {
         if self.lock().is_none() {
-            self.run(self.bind_again().await?);
+            let listener = self.home.spawn(bind_again(self.address)).await??;
+            self.run(listener);
         }
         Ok(())
-    }
-
-    /// A process that is being spawned at this moment has the old socket too, until it has become
-    /// another program.
-    async fn bind_again(&self) -> io::Result<TcpListener> {
-        for _ in 0..1000 {
-            match TcpListener::bind(self.address).await {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                bound => return bound,
-            }
-        }
-        TcpListener::bind(self.address).await
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
@@ -121,6 +116,20 @@ impl Drop for Server {
             stop.token.cancel();
         }
     }
+}
+
+/// A process that is being spawned at this moment has the old socket too, until it has become another
+/// program.
+async fn bind_again(address: SocketAddr) -> io::Result<TcpListener> {
+    for _ in 0..1000 {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            bound => return bound,
+        }
+    }
+    TcpListener::bind(address).await
 }
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener, stop: Stop) {

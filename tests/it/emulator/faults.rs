@@ -7,7 +7,7 @@ use oss_append::emulator::{Action, Emulator, ErrorAnswer, Fault, Late, Operation
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::raw::{Answer, BUCKET, append, start};
+use crate::support::raw::{Answer, BUCKET, Client, append, start};
 
 /// Strikes an append of `body` behind "start", and says what is stored then.
 async fn strike(action: Action, body: &str) -> (Result<Answer, ErrorKind>, String) {
@@ -174,7 +174,9 @@ async fn a_late_append_is_applied_when_released() {
 
 #[tokio::test(start_paused = true)]
 async fn a_late_append_is_applied_after_its_delay() {
-    let (emulator, client) = start().await;
+    let builder = Emulator::builder().bucket(BUCKET).on_current_runtime();
+    let emulator = builder.start().await.unwrap();
+    let client = Client::new(emulator.address());
     let late = Action::ApplyLate(Late::After(Duration::from_secs(3600)));
     emulator.inject(Fault::new(Operation::AppendObject, late));
     assert!(client.try_send(append("k", 0, b"late")).await.is_err());

@@ -56,7 +56,7 @@ async fn public_acls_are_refused_where_public_access_is_blocked() {
 async fn latency_passes_in_tokios_time() {
     let hour = Duration::from_secs(3600);
     let builder = Emulator::builder().bucket(BUCKET).latency(hour);
-    let emulator = builder.start().await.unwrap();
+    let emulator = builder.on_current_runtime().start().await.unwrap();
     let client = Client::new(emulator.address());
     let start = Instant::now();
     assert_eq!(client.append("k", 0, b"x").await.status, 200);
@@ -66,7 +66,7 @@ async fn latency_passes_in_tokios_time() {
 #[tokio::test(start_paused = true)]
 async fn bandwidth_is_limited_in_both_directions() {
     let builder = Emulator::builder().bucket(BUCKET).bandwidth(1000);
-    let emulator = builder.start().await.unwrap();
+    let emulator = builder.on_current_runtime().start().await.unwrap();
     let client = Client::new(emulator.address());
     let start = Instant::now();
     assert_eq!(client.append("k", 0, &[7; 10_000]).await.status, 200);
@@ -124,7 +124,8 @@ async fn every_option_value_works() {
     };
     for rate in [0, 1, u64::MAX - 1, u64::MAX] {
         tokio::time::pause();
-        let (_emulator, client) = start(&|builder| builder.bandwidth(rate)).await;
+        let (_emulator, client) =
+            start(&|builder| builder.bandwidth(rate).on_current_runtime()).await;
         assert_eq!(client.append("k", 0, b"hello").await.status, 200, "{rate}");
         tokio::time::resume();
     }

@@ -10,3 +10,4 @@ mod limits;
 mod objects;
 mod pipelining;
 mod storage;
+mod thread;

@@ -14,8 +14,11 @@ use crate::support::raw::{BUCKET, Client, Request, append};
 
 const WATCHDOG: Duration = Duration::from_secs(60);
 
+/// On the runtime of the test, so that a server and its client take turns: what is behind a request
+/// has come when that is answered.
 async fn start(builder: EmulatorBuilder) -> (Emulator, Client) {
-    let emulator = builder.bucket(BUCKET).start().await.unwrap();
+    let builder = builder.bucket(BUCKET).on_current_runtime();
+    let emulator = builder.start().await.unwrap();
     let client = Client::new(emulator.address());
     (emulator, client)
 }
