@@ -156,7 +156,7 @@ fn log_lines(c: &mut Criterion) {
                 .writer(|writer| writer.max_object_size(u64::MAX));
             let (appender, _guard) = OssLogAppender::builder(objects)
                 .when_full(WhenFull::Block)
-                .start()
+                .start_unchecked()
                 .unwrap();
             let mut line = vec![b'x'; size];
             line[size - 1] = b'\n';

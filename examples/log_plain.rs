@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             // Nobody may listen any more.
             let _ = finished.send(object);
         });
-    let (appender, guard) = OssLogAppender::builder(log).start()?;
+    let (appender, guard) = OssLogAppender::builder(log).start_blocking()?;
     tracing_subscriber::fmt()
         .with_writer(appender.clone())
         .with_ansi(false)

@@ -46,7 +46,7 @@ fn main() -> Result<()> {
         // Nobody may listen any more.
         let _ = finished.send(object);
     });
-    let (appender, guard) = OssLogAppender::builder(log).start()?;
+    let (appender, guard) = OssLogAppender::builder(log).start_blocking()?;
     tracing_subscriber::fmt()
         .with_writer(appender.clone())
         .with_ansi(false)

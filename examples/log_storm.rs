@@ -35,7 +35,7 @@ fn main() -> Result<()> {
     let log = RollingWriter::builder(oss.client()?, oss.bucket(), template).roll_size(ROLL_SIZE);
     let (appender, guard) = OssLogAppender::builder(log)
         .when_full(WhenFull::Block)
-        .start()?;
+        .start_blocking()?;
     tracing_subscriber::fmt()
         .with_writer(appender.clone())
         .with_ansi(false)

@@ -139,8 +139,8 @@ pub use crate::keyed::{FailedKey, KeyedError, KeyedStats, KeyedWriter, KeyedWrit
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use crate::log::{
-    Dropped, LogEvent, LogGuard, LogReport, LogStats, LogWriter, OssLogAppender,
-    OssLogAppenderBuilder, WhenFull,
+    Dropped, LogEvent, LogGuard, LogOutage, LogReport, LogStats, LogTrouble, LogWriter,
+    OssLogAppender, OssLogAppenderBuilder, WhenFull,
 };
 #[cfg(feature = "rolling")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]

@@ -39,6 +39,7 @@ struct Inner {
     object: Option<ObjectPath>,
     position: Option<u64>,
     landed: Option<Landed>,
+    advice: Option<&'static str>,
     source: Option<Source>,
 }
 
@@ -52,6 +53,7 @@ impl Error {
                 object: None,
                 position: None,
                 landed: None,
+                advice: None,
                 source: None,
             }),
         }
@@ -148,6 +150,20 @@ impl Error {
         self
     }
 
+    /// Says what may mend it.
+    #[cfg(feature = "tracing")]
+    #[must_use]
+    pub(crate) fn with_advice(mut self, advice: Option<&'static str>) -> Self {
+        Arc::make_mut(&mut self.inner).advice = advice;
+        self
+    }
+
+    /// Whether both are of the same failure.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Sets the cause.
     #[must_use]
     pub fn with_source(
@@ -209,6 +225,7 @@ impl fmt::Display for Error {
             object,
             position,
             landed,
+            advice,
             ..
         } = &*self.inner;
         match (operation, object) {
@@ -231,6 +248,10 @@ impl fmt::Display for Error {
                 f.write_str("; it is not known whether this append is in the object")
             }
             None => Ok(()),
+        }?;
+        match advice {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
         }
     }
 }
@@ -251,6 +272,9 @@ impl fmt::Debug for Error {
         }
         if let Some(landed) = &inner.landed {
             debug.field("landed", landed);
+        }
+        if let Some(advice) = &inner.advice {
+            debug.field("advice", advice);
         }
         if let Some(source) = &inner.source {
             debug.field("source", source);

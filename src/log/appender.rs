@@ -31,6 +31,12 @@ use crate::writer::intake::Admission;
 /// thread and a runtime of its own, so it needs no tokio in the program and outlives the program's
 /// runtime. Clones are the same appender.
 ///
+/// # The start
+/// [`start`](OssLogAppenderBuilder::start) asks OSS for the object to begin with, so that `main`
+/// learns of a wrong key, bucket or region; [`start_blocking`](OssLogAppenderBuilder::start_blocking)
+/// does the same without async, and [`start_unchecked`](OssLogAppenderBuilder::start_unchecked) asks
+/// nobody.
+///
 /// # Records
 /// What is written with a line break at its end is one record, whatever is in it: the event of a
 /// formatter, one line or many. Pieces without one are gathered up to the next. A record is written
@@ -51,13 +57,17 @@ use crate::writer::intake::Admission;
 /// happens: records are dropped and counted, and a line in their place says how many; or the
 /// logging thread waits. A record of more than `max_append_size` bytes is always dropped.
 ///
+/// A line on standard error tells of it: after 10 s, then each minute, and when it is over.
+/// [`on_trouble`](OssLogAppenderBuilder::on_trouble) takes it elsewhere.
+///
 /// # The end
 /// Keep the [`LogGuard`](super::LogGuard) until the end of `main`: when it is dropped, what was
-/// logged is delivered, within a deadline. What is logged later is dropped and counted.
+/// logged is delivered, within a deadline. What is logged later is dropped and counted. In async
+/// code, [`close`](super::LogGuard::close) does that without blocking a thread.
 ///
 /// - A **panic** that unwinds `main` drops the guard. With `panic = "abort"`, what was not durable
 ///   is lost.
-/// - **`std::process::exit`** drops nothing: drop the guard before.
+/// - **`std::process::exit`** drops nothing: drop the guard before, or close it.
 /// - **SIGTERM** ends a process at once unless it is handled: handle it (`tokio::signal`,
 ///   `signal-hook`), leave `main`, and let the guard go.
 /// - After **`fork`** a child has no appender: its thread stays with the parent. What the child logs
@@ -70,11 +80,11 @@ use crate::writer::intake::Admission;
 /// of its own: the connections that clients share may be served by other threads, which log.
 ///
 /// ```no_run
-/// # fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
 /// use oss_append::{OssLogAppender, RollingWriter};
 ///
 /// let objects = RollingWriter::builder(client, "my-bucket", "app/%Y-%m-%d/{host}-{seq}.log");
-/// let (appender, _guard) = OssLogAppender::builder(objects.daily()).start()?;
+/// let (appender, _guard) = OssLogAppender::builder(objects.daily()).start().await?;
 /// tracing_subscriber::fmt().with_writer(appender).with_ansi(false).init();
 /// tracing::info!("the first line");
 /// # Ok(())
@@ -325,7 +335,7 @@ impl Shared {
 }
 
 /// Runs `future` on this thread.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);

@@ -1,23 +1,20 @@
 //! The options of a log appender, and its start.
 
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
-
-use super::appender::{Notice, OssLogAppender, Shared};
-use super::guard::{LogGuard, LogReport, deliver, report};
-use super::quiet::silence;
+use super::appender::{Notice, OssLogAppender, block_on};
+use super::guard::LogGuard;
 use super::stats::Dropped;
-use crate::error::{Error, Result};
+use super::teller::Teller;
+use super::thread::{HasStarted, Job, Line, Started};
+use super::trouble::LogTrouble;
+use crate::error::{Error, ErrorKind, Result};
 use crate::rolling::RollingWriterBuilder;
 use crate::store::AppendStore;
 use crate::values::defaults;
 
-/// As good as for ever, and small enough to be added to any moment.
-const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+type Ends = Result<(OssLogAppender, LogGuard)>;
 
 /// What happens to a record that finds the buffer full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,8 +34,11 @@ pub enum WhenFull {
 pub struct OssLogAppenderBuilder<S> {
     rolling: RollingWriterBuilder<S>,
     when_full: WhenFull,
+    start_timeout: Duration,
     shutdown_timeout: Duration,
     notice: Notice,
+    teller: Teller,
+    trouble_after: Duration,
 }
 
 impl<S: AppendStore> OssLogAppenderBuilder<S> {
@@ -46,7 +46,10 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
         Self {
             rolling,
             when_full: WhenFull::default(),
+            start_timeout: defaults::START_TIMEOUT,
             shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
+            teller: Teller::default(),
+            trouble_after: defaults::TROUBLE_AFTER,
             notice: Box::new(|Dropped { records, bytes, .. }| {
                 format!("oss-append: {records} log records ({bytes} bytes) were dropped here\n")
             }),
@@ -79,44 +82,121 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
         self
     }
 
-    /// Starts the appender on a thread of its own. Nothing is sent before the first record.
+    /// What is told of the appender's own trouble: that nothing can be delivered, that it can again,
+    /// what is lost at the end. Default: each is a line on standard error, which begins with
+    /// `oss-append: `. `|_| {}` switches that off.
+    ///
+    /// It is called on a thread of its own, which starts with the first trouble, so that it may
+    /// block: the log and the program go on, and what comes when four others wait to be told is left
+    /// out. So it is with standard error: a line that cannot be written is left out. What the
+    /// callback logs itself is taken by no appender; other subscribers and layers get it. If it
+    /// panics, it is called again for the next trouble.
+    ///
+    /// ```no_run
+    /// # fn example(objects: oss_append::RollingWriterBuilder<oss_append::OssClient>) {
+    /// use oss_append::{LogTrouble, OssLogAppender};
+    ///
+    /// let log = OssLogAppender::builder(objects).on_trouble(|trouble| match trouble {
+    ///     LogTrouble::Over(_) => tracing::info!("{trouble}"),
+    ///     _ => tracing::error!("{trouble}"),
+    /// });
+    /// # }
+    /// ```
+    pub fn on_trouble(mut self, tell: impl Fn(LogTrouble) + Send + Sync + 'static) -> Self {
+        self.teller = Teller::new(tell);
+        self
+    }
+
+    /// How long nothing may be delivered, though something waits, before that is told as trouble.
+    /// What lingers, as it is told to, does not wait. Default: 10 s.
+    pub fn trouble_after(mut self, after: Duration) -> Self {
+        self.trouble_after = after;
+        self
+    }
+
+    /// How long [`start`](Self::start) and [`start_blocking`](Self::start_blocking) may take.
+    /// Default: 10 s.
+    pub fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.start_timeout = timeout;
+        self
+    }
+
+    /// Starts the appender on a thread of its own, once it has found the object to begin with: it
+    /// lists those of the template and looks at the newest, as [`RollingWriterBuilder::open`] does.
+    /// A wrong key, bucket or region, a name that is not resolved and a server that is away are
+    /// errors here, in `main`, and not a log that never arrives. Nothing is written, so whether the
+    /// key may write shows with the first record.
+    ///
+    /// It can be awaited in any runtime, and needs none but its own.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) as for [`RollingWriterBuilder::open`], or if
+    /// no thread or runtime can be had; at once what OSS answers, if asking again would not change
+    /// that; the last failure, if there is no good answer within
+    /// [`start_timeout`](Self::start_timeout). The error says what may mend it.
+    ///
+    /// # Cancel safety
+    /// Safe: an appender whose start was given up ends.
+    pub async fn start(self) -> Result<(OssLogAppender, LogGuard)> {
+        let (started, finish) = self.begin(true)?;
+        finish(started.await)
+    }
+
+    /// Starts as [`start`](Self::start) does, and blocks the thread meanwhile: for a `main` without
+    /// async.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_blocking(self) -> Result<(OssLogAppender, LogGuard)> {
+        let (started, finish) = self.begin(true)?;
+        finish(block_on(started))
+    }
+
+    /// Starts without asking OSS for anything before the first record: for a program that has to
+    /// start while OSS is away. Whatever is wrong is told by
+    /// [`on_trouble`](Self::on_trouble).
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) as for
     /// [`RollingWriterBuilder::start`], or if no thread or runtime can be had.
-    pub fn start(self) -> Result<(OssLogAppender, LogGuard)> {
-        let failed = |error: std::io::Error| {
+    pub fn start_unchecked(self) -> Result<(OssLogAppender, LogGuard)> {
+        let (started, finish) = self.begin(false)?;
+        finish(block_on(started))
+    }
+
+    /// Starts the thread; then what makes the appender of what that says.
+    fn begin(self, looks: bool) -> Result<(Started, impl FnOnce(HasStarted) -> Ends)> {
+        let teller = Arc::new(self.teller);
+        let job = Job {
+            rolling: self.rolling,
+            look: looks.then_some(self.start_timeout),
+            when_full: self.when_full,
+            notice: self.notice,
+            teller: Arc::clone(&teller),
+            trouble_after: self.trouble_after,
+        };
+        let Line {
+            started,
+            stop,
+            reported,
+        } = job.start().map_err(|error| {
             Error::invalid_input(format!("the log appender cannot start: {error}"))
                 .with_source(error)
+        })?;
+        let finish = move |started: HasStarted| {
+            // Else its thread has panicked, by a clock of the program's for one.
+            let shared = started.unwrap_or_else(|_| Err(Error::new(ErrorKind::WorkerLost)))?;
+            let appender = OssLogAppender { shared };
+            let guard = LogGuard::new(
+                appender.clone(),
+                stop,
+                reported,
+                self.shutdown_timeout,
+                teller,
+            );
+            Ok((appender, guard))
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .on_thread_start(silence)
-            .thread_name("oss-append-log")
-            .build()
-            .map_err(failed)?;
-        let runtime = OwnRuntime(Some(runtime));
-        let rolling = {
-            let _entered = runtime.get().enter();
-            let rolling = self.rolling.record_per_write().keep_trying(true);
-            rolling
-                .writer(|writer| writer.delivery_timeout(FOR_EVER))
-                .start()?
-        };
-        let shared = Arc::new(Shared::new(rolling, self.when_full, self.notice));
-        let (stop, stopped) = oneshot::channel();
-        let (report, reported) = sync_channel(1);
-        let served = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("oss-append-log".into())
-            .spawn(move || {
-                silence();
-                run(runtime, &served, stopped, &report);
-            })
-            .map_err(failed)?;
-        let appender = OssLogAppender { shared };
-        let guard = LogGuard::new(appender.clone(), stop, reported, self.shutdown_timeout);
-        Ok((appender, guard))
+        Ok((started, finish))
     }
 }
 
@@ -124,39 +204,9 @@ impl<S> std::fmt::Debug for OssLogAppenderBuilder<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OssLogAppenderBuilder")
             .field("when_full", &self.when_full)
+            .field("start_timeout", &self.start_timeout)
             .field("shutdown_timeout", &self.shutdown_timeout)
+            .field("trouble_after", &self.trouble_after)
             .finish_non_exhaustive()
-    }
-}
-
-/// The appender's thread.
-fn run(
-    runtime: OwnRuntime,
-    shared: &Shared,
-    stopped: oneshot::Receiver<Duration>,
-    reported: &SyncSender<LogReport>,
-) {
-    let failure = runtime.get().block_on(deliver(shared, stopped));
-    // From here on nothing more is taken, so that the report is the last word.
-    drop(runtime);
-    // Nobody may be left to hear it.
-    let _ = reported.send(report(shared, failure));
-}
-
-/// A runtime whose drop waits for nothing: not for a name that is being looked up, and it may be
-/// within another runtime.
-struct OwnRuntime(Option<Runtime>);
-
-impl OwnRuntime {
-    fn get(&self) -> &Runtime {
-        self.0.as_ref().expect("it is there until the drop")
-    }
-}
-
-impl Drop for OwnRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
     }
 }

@@ -1,18 +1,16 @@
-//! The end of a log: what is left is delivered, within a deadline.
+//! The guard of a log: whoever ends it.
 
-use std::convert::Infallible;
 use std::fmt;
-use std::io::{self, Write};
-use std::sync::Mutex;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
-use super::appender::{OssLogAppender, Shared};
-use super::stats::Dropped;
-use crate::error::{Error, TransportCause};
+use super::appender::OssLogAppender;
+use super::report::LogReport;
+use super::teller::Teller;
+use super::trouble::LogTrouble;
 use crate::values::locks::MutexExt;
 
 /// How much later than the deadline the appender's thread may answer, on a machine that is busy.
@@ -20,13 +18,23 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// Keeps a log appender going; delivers what is left when it is dropped.
 ///
-/// The drop waits, at most for the
-/// [`shutdown_timeout`](super::OssLogAppenderBuilder::shutdown_timeout). What could not be delivered
-/// by then is lost, and a line on standard error says how much and why. To have that as a value,
-/// call [`shutdown`](Self::shutdown).
+/// There are three ways to end a log. All deliver what is left, within a deadline, and tell what was
+/// not:
+///
+/// | | waits | tells |
+/// |---|---|---|
+/// | drop | blocks its thread for the [`shutdown_timeout`] at most | as [`LogTrouble::Lost`], by default a line on standard error, if something is lost |
+/// | [`shutdown`](Self::shutdown) | blocks its thread | by its value |
+/// | [`close`](Self::close) | without blocking | by its value |
+///
+/// To block the thread does no harm to the log, which has a thread of its own. It does if OSS is
+/// reached through something that needs the blocked thread: a proxy or a server that runs in the
+/// same tokio runtime of one thread. Then use `close`.
 ///
 /// Leaking the guard (`mem::forget`) keeps the appender going to the end of the process, without
-/// delivering what is left then.
+/// delivering what is left then. So does `std::process::exit`, which drops nothing.
+///
+/// [`shutdown_timeout`]: super::OssLogAppenderBuilder::shutdown_timeout
 #[must_use = "the log ends when the guard is dropped"]
 pub struct LogGuard {
     appender: OssLogAppender,
@@ -34,47 +42,7 @@ pub struct LogGuard {
     /// So that the guard can be kept in a static.
     reported: Mutex<Receiver<LogReport>>,
     timeout: Duration,
-}
-
-/// How a log ended.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct LogReport {
-    /// Bytes that are durable, over the whole life of the appender.
-    pub delivered: u64,
-    /// Bytes that were taken and are not proven to be durable.
-    pub undelivered: u64,
-    /// Records that were dropped, over the whole life.
-    pub dropped: Dropped,
-    /// Those of them that no line in the log tells of.
-    pub unannounced: Dropped,
-    /// Why not everything was delivered: what the appender failed for, or the last failure of a
-    /// request.
-    pub error: Option<Error>,
-}
-
-impl LogReport {
-    /// Whether everything that was logged is durable, or told of in the log.
-    pub fn is_complete(&self) -> bool {
-        self.undelivered == 0 && self.unannounced.is_empty()
-    }
-}
-
-impl fmt::Display for LogReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes of log were delivered", self.delivered)?;
-        if self.undelivered > 0 {
-            write!(f, ", {} were not", self.undelivered)?;
-        }
-        let Dropped { records, bytes } = self.dropped;
-        if records > 0 {
-            write!(f, ", {records} records ({bytes} bytes) were dropped")?;
-        }
-        match &self.error {
-            Some(error) if self.undelivered > 0 => write!(f, ": {error}"),
-            _ => Ok(()),
-        }
-    }
+    teller: Arc<Teller>,
 }
 
 impl LogGuard {
@@ -83,33 +51,89 @@ impl LogGuard {
         stop: oneshot::Sender<Duration>,
         reported: Receiver<LogReport>,
         timeout: Duration,
+        teller: Arc<Teller>,
     ) -> Self {
         Self {
             appender,
             stop: Some(stop),
             reported: Mutex::new(reported),
             timeout,
+            teller,
         }
     }
 
     /// Ends the log: delivers what is left, within `timeout`, and tells how that went. Blocks the
-    /// thread.
+    /// thread; in async code, use [`close`](Self::close).
     ///
     /// With `Duration::ZERO` nothing is waited for, and what is not durable yet is lost; with
     /// `Duration::MAX` it takes as long as OSS does, which may be for ever. If the appender's thread
-    /// is held up by a callback of the program, this returns 2 s after the deadline at the latest.
+    /// is held up by a callback of the program, this returns 2 s after the deadline at the latest, and
+    /// a second later if the telling of [trouble](LogTrouble) is held up too.
     pub fn shutdown(mut self, timeout: Duration) -> LogReport {
-        self.end(timeout)
+        let report = self.end(timeout);
+        self.teller.finish();
+        report
     }
 
-    fn end(&mut self, timeout: Duration) -> LogReport {
+    /// Ends the log as [`shutdown`](Self::shutdown) does, without blocking the thread. It can be
+    /// awaited in any runtime, and takes its time from none, so that a paused clock does not matter.
+    ///
+    /// What is logged from the call on is dropped and counted, also before the future is polled.
+    ///
+    /// # Cancel safety
+    /// Safe: the log is delivered, within `timeout`, also if the future is dropped. Its report is
+    /// lost then; what was not delivered is told as if the guard had been dropped.
+    ///
+    /// ```no_run
+    /// # async fn example(guard: oss_append::LogGuard) {
+    /// let report = guard.close(std::time::Duration::from_secs(10)).await;
+    /// if !report.is_complete() {
+    ///     eprintln!("{report}");
+    /// }
+    /// # }
+    /// ```
+    #[must_use = "it has to be awaited, or nobody waits for what is delivered"]
+    pub fn close(mut self, timeout: Duration) -> impl Future<Output = LogReport> + Send + 'static {
+        self.stop(timeout);
+        let appender = self.appender.clone();
+        let (report, reported) = oneshot::channel();
+        // Without a thread nobody waits, and the report is that of now.
+        let _ = std::thread::Builder::new()
+            .name("oss-append-close".into())
+            .spawn(move || {
+                let ended = self.end(timeout);
+                self.teller.finish();
+                if let Err(unheard) = report.send(ended) {
+                    self.tell(unheard);
+                }
+            });
+        async move {
+            let reported = reported.await;
+            reported.unwrap_or_else(|_| LogReport::of(&appender.shared, None))
+        }
+    }
+
+    /// Tells the appender to end.
+    fn stop(&mut self, timeout: Duration) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(timeout);
         }
+    }
+
+    fn end(&mut self, timeout: Duration) -> LogReport {
+        self.stop(timeout);
         let reported = self.reported.locked();
         reported
             .recv_timeout(timeout.saturating_add(GRACE))
-            .unwrap_or_else(|_| report(&self.appender.shared, None))
+            .unwrap_or_else(|_| LogReport::of(&self.appender.shared, None))
+    }
+
+    /// Tells of what is lost: the log itself is gone.
+    fn tell(&self, report: LogReport) {
+        if !report.is_complete() {
+            self.teller.tell(LogTrouble::Lost(report));
+        }
+        self.teller.finish();
     }
 }
 
@@ -123,71 +147,9 @@ impl fmt::Debug for LogGuard {
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
-        if self.stop.is_none() {
-            return;
-        }
-        let report = self.end(self.timeout);
-        if !report.is_complete() {
-            // The log itself is gone; and nobody may be left to read this.
-            let _ = writeln!(io::stderr(), "oss-append: {report}");
+        if self.stop.is_some() {
+            let report = self.end(self.timeout);
+            self.tell(report);
         }
     }
-}
-
-/// Serves the log until its guard ends it, then delivers what is left. A guard that was leaked never
-/// ends it. Gives back what the appender failed for, if it did.
-pub(super) async fn deliver(
-    shared: &Shared,
-    stopped: oneshot::Receiver<Duration>,
-) -> Option<Error> {
-    let timeout = tokio::select! {
-        Ok(timeout) = stopped => timeout,
-        never = announce(shared) => match never {},
-    };
-    let mut writer = shared.rolling.handle().clone();
-    let delivery = async {
-        while !shared.try_announce() {
-            if writer.sync().await.is_err() {
-                break;
-            }
-        }
-        writer.shutdown().await
-    };
-    let ended = tokio::time::timeout(timeout, delivery).await.ok()?;
-    Error::from_io(&ended.err()?).cloned()
-}
-
-/// Tells of dropped records as soon as there is room, also if nothing more is logged.
-async fn announce(shared: &Shared) -> Infallible {
-    let mut writer = shared.rolling.handle().clone();
-    loop {
-        shared.drop.notified().await;
-        while !shared.try_announce() {
-            if writer.sync().await.is_err() {
-                // It takes no more.
-                return std::future::pending().await;
-            }
-        }
-    }
-}
-
-pub(super) fn report(shared: &Shared, failure: Option<Error>) -> LogReport {
-    let stats = shared.stats();
-    let writer = stats.rolling.writer;
-    let undelivered = writer.accepted - writer.durable;
-    LogReport {
-        delivered: writer.durable,
-        undelivered,
-        dropped: stats.dropped,
-        unannounced: shared.unannounced(),
-        error: (undelivered > 0).then(|| failure.or(writer.last_error).unwrap_or_else(no_answer)),
-    }
-}
-
-/// Nothing has failed, and yet it was not done in time.
-fn no_answer() -> Error {
-    Error::transport(
-        TransportCause::Timeout,
-        "there was no answer within the time that the end may take",
-    )
 }

@@ -12,10 +12,15 @@ thread_local! {
 
 /// Makes this thread one of the appender's for the rest of its life.
 pub(super) fn silence() {
-    QUIET.set(true);
+    mute();
     let subscriber = tracing::subscriber::set_default(NoSubscriber::new());
     // For good: what it would restore is not wanted.
     std::mem::forget(subscriber);
+}
+
+/// Takes nothing more that this thread logs. Others who listen to it still hear it.
+pub(super) fn mute() {
+    QUIET.set(true);
 }
 
 /// Whether what this thread logs is of the appender's own making. It gets here through loggers that

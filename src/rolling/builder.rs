@@ -12,6 +12,8 @@ use super::template::KeyTemplate;
 use super::writer::RollingWriter;
 use crate::drive::stats::Counters;
 use crate::engine::period::Periods;
+#[cfg(feature = "tracing")]
+use crate::error::TransportCause;
 use crate::error::{Error, Result};
 use crate::stage::Stage;
 use crate::stage::compression::incompressible;
@@ -217,6 +219,27 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput), as [`open`](Self::open).
     pub fn start(self) -> Result<RollingWriter> {
         self.prepare().map(RollingWriter::start)
+    }
+
+    /// Opens as [`open`](Self::open) does, within this time. Whatever it is told to keep trying for
+    /// later, a refusal is an error now.
+    #[cfg(feature = "tracing")]
+    pub(crate) async fn open_within(self, within: Duration) -> Result<RollingWriter> {
+        let mut prepared = self.prepare()?;
+        let parts = &mut prepared.parts;
+        let period = parts.clock.as_mut().map(PeriodClock::first);
+        let opened = tokio::time::timeout(within, parts.stage.open_once(period)).await;
+        let opened = opened.unwrap_or_else(|_| {
+            let last = parts.counters.snapshot().last_error;
+            Err(last.unwrap_or_else(|| {
+                Error::transport(
+                    TransportCause::Timeout,
+                    format!("no answer within {within:?}"),
+                )
+            }))
+        });
+        opened.map_err(|error| error.with_operation("open").with_object(&parts.object))?;
+        Ok(RollingWriter::start(prepared))
     }
 
     /// Checks the options, and sets up what a writer is started with.

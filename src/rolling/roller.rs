@@ -180,6 +180,14 @@ impl<S: AppendStore> Roller<S> {
         self.counters.failed(object, error, hope);
     }
 
+    /// Opens the object of `period`, or of now; the first failure that stays is the end.
+    #[cfg(feature = "tracing")]
+    pub(super) async fn open_once(&mut self, period: Option<Timestamp>) -> Result<()> {
+        self.period = period;
+        let time = period.unwrap_or_else(|| self.plan.clock.now());
+        self.open_next(time).await
+    }
+
     /// Whether `len` bytes have to go in another object than the one that is open.
     fn lacks_space(&self, len: u64) -> bool {
         self.space()

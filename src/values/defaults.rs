@@ -75,6 +75,16 @@ pub const MAX_CONCURRENT_APPENDS: usize = 16;
 #[cfg_attr(docsrs, doc(cfg(feature = "keyed")))]
 pub const MAX_FAILED_KEYS: usize = 10_000;
 
+/// How long the start of a log may take,
+/// [`start_timeout`](crate::OssLogAppenderBuilder::start_timeout).
+#[cfg(feature = "tracing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
+pub const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long nothing of a log may be delivered before that is told,
+/// [`trouble_after`](crate::OssLogAppenderBuilder::trouble_after).
+#[cfg(feature = "tracing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
+pub const TROUBLE_AFTER: Duration = Duration::from_secs(10);
 /// How long the guard of a log tries to deliver what is left,
 /// [`shutdown_timeout`](crate::OssLogAppenderBuilder::shutdown_timeout).
 #[cfg(feature = "tracing")]

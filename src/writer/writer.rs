@@ -283,6 +283,24 @@ impl OssAppendWriter {
         Ok(unsent)
     }
 
+    /// Why it has failed, if it has.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.shared.lock().check_failed().err()
+    }
+
+    /// How long a byte may wait for its append.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn linger(&self) -> std::time::Duration {
+        self.shared.options.schedule.linger
+    }
+
+    /// The most bytes that it holds.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn capacity(&self) -> u64 {
+        self.shared.options.buffer_capacity
+    }
+
     /// The door into the buffer.
     #[inline]
     pub(crate) fn intake(&self) -> Intake<'_> {

@@ -83,7 +83,7 @@ fn a_log_line_allocates_nothing() {
     let _alone = ALONE.blocking_lock();
     let objects =
         RollingWriter::builder(Discard::default(), "bucket", "log-{uuid}").writer(patient);
-    let (appender, _guard) = OssLogAppender::builder(objects).start().unwrap();
+    let (appender, _guard) = OssLogAppender::builder(objects).start_unchecked().unwrap();
     let lines = || {
         for _ in 0..3 * MIB / LINE.len() as u64 {
             appender.record(&LINE);
@@ -107,7 +107,7 @@ fn log_lines_that_come_in_pieces_stay_within_the_buffer_and_keep_no_memory() {
     const WRITERS: usize = 50;
     let objects =
         RollingWriter::builder(Discard::default(), "bucket", "log-{uuid}").writer(patient);
-    let (appender, guard) = OssLogAppender::builder(objects).start().unwrap();
+    let (appender, guard) = OssLogAppender::builder(objects).start_unchecked().unwrap();
     let start = allocated();
     let mut writers: Vec<_> = (0..WRITERS).map(|_| appender.writer()).collect();
     let piece = vec![b'x'; 3 * MIB as usize];

@@ -86,7 +86,9 @@ fn the_docs_of_each_option_tell_its_default() {
             MAX_CONCURRENT_APPENDS.to_string(),
         ),
         (KEYED, "max_failed_keys", grouped(MAX_FAILED_KEYS as u64)),
+        (LOG, "start_timeout", s(START_TIMEOUT)),
         (LOG, "shutdown_timeout", s(SHUTDOWN_TIMEOUT)),
+        (LOG, "trouble_after", s(TROUBLE_AFTER)),
     ] {
         let docs = docs(source, &format!("pub fn {option}("));
         let told = docs.contains(&format!("Default: {default}"));
@@ -111,7 +113,9 @@ fn the_readme_tells_the_defaults() {
             s(BACKOFF_MAX)
         ),
         format!("| `max_object_size` | {} bytes |", grouped(MAX_OBJECT_SIZE)),
+        format!("| `start_timeout` | {} |", s(START_TIMEOUT)),
         format!("| `shutdown_timeout` | {} |", s(SHUTDOWN_TIMEOUT)),
+        format!("| `trouble_after` | {} |", s(TROUBLE_AFTER)),
         format!(
             "| `connect_timeout`, `attempt_timeout` | {}, {} |",
             s(CONNECT_TIMEOUT),

@@ -143,7 +143,7 @@ fn a_log_goes_on_in_the_next_object() {
             Some(compression) => objects.writer(|writer| writer.compression(compression)),
             None => objects,
         };
-        let (appender, guard) = OssLogAppender::builder(objects).start().unwrap();
+        let (appender, guard) = OssLogAppender::builder(objects).start_unchecked().unwrap();
         appender.record(b"a record\n");
         let report = guard.shutdown(Duration::from_secs(120));
         assert!(report.is_complete(), "{report:?}");

@@ -27,7 +27,7 @@ fn start(bucket: &SimBucket, when_full: WhenFull) -> (OssLogAppender, LogGuard) 
             .buffer_capacity(CAPACITY as u64)
     });
     let builder = OssLogAppender::builder(objects).when_full(when_full);
-    builder.start().unwrap()
+    builder.start_unchecked().unwrap()
 }
 
 /// A record of `len` bytes.

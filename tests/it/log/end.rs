@@ -16,7 +16,7 @@ fn what_is_left_is_delivered_when_the_guard_is_dropped() {
     let bucket = SimBucket::new();
     // Nothing would send it sooner.
     let objects = objects(&bucket).writer(|writer| writer.linger(Duration::MAX));
-    let (appender, guard) = OssLogAppender::builder(objects).start().unwrap();
+    let (appender, guard) = OssLogAppender::builder(objects).start_unchecked().unwrap();
     appender.record(b"the last words\n");
     drop(guard);
     assert_eq!(bucket.text(), "the last words\n");
@@ -27,7 +27,7 @@ fn any_timeout_will_do() {
     let bucket = SimBucket::new();
     for (timeout, n) in [(Duration::MAX, 1), (Duration::ZERO, 2)] {
         let builder = OssLogAppender::builder(objects(&bucket)).shutdown_timeout(timeout);
-        let (appender, guard) = builder.start().unwrap();
+        let (appender, guard) = builder.start_unchecked().unwrap();
         appender.record(b"record\n");
         until("sent", || bucket.text().len() == n * 7);
         drop(guard);
@@ -37,12 +37,16 @@ fn any_timeout_will_do() {
 #[test]
 fn any_timeout_of_a_shutdown_does_what_it_says() {
     let bucket = SimBucket::new();
-    let (appender, guard) = OssLogAppender::builder(objects(&bucket)).start().unwrap();
+    let (appender, guard) = OssLogAppender::builder(objects(&bucket))
+        .start_unchecked()
+        .unwrap();
     appender.record(b"record\n");
     assert!(guard.shutdown(Duration::MAX).is_complete());
 
     let bucket = bucket_that_is_down();
-    let (appender, guard) = OssLogAppender::builder(objects(&bucket)).start().unwrap();
+    let (appender, guard) = OssLogAppender::builder(objects(&bucket))
+        .start_unchecked()
+        .unwrap();
     appender.record(b"record\n");
     let start = Instant::now();
     let report = guard.shutdown(Duration::ZERO);
@@ -66,7 +70,7 @@ fn a_notice_that_never_returns_does_not_hold_up_the_end() {
             let _ = held.lock().unwrap().recv();
             String::new()
         })
-        .start()
+        .start_unchecked()
         .unwrap();
     for _ in 0..ROOM {
         appender.record(b"full\n");
@@ -85,7 +89,7 @@ fn a_dead_store_is_waited_for_until_the_deadline() {
         let bucket = bucket_that_is_down();
         let (appender, guard) = OssLogAppender::builder(objects(&bucket))
             .when_full(when_full)
-            .start()
+            .start_unchecked()
             .unwrap();
         appender.record(b"record\n");
         until("requests", || bucket.requests() > 3);
@@ -109,7 +113,9 @@ fn a_dead_store_is_waited_for_until_the_deadline() {
 #[test]
 fn a_dead_store_and_a_full_buffer() {
     let bucket = bucket_that_is_down();
-    let (appender, guard) = OssLogAppender::builder(objects(&bucket)).start().unwrap();
+    let (appender, guard) = OssLogAppender::builder(objects(&bucket))
+        .start_unchecked()
+        .unwrap();
     for _ in 0..100 {
         appender.record(b"a record\n");
     }
@@ -132,7 +138,9 @@ fn a_dead_store_and_a_full_buffer() {
 fn the_report_and_the_stats_account_for_every_record() {
     for round in 0..30 {
         let bucket = bucket_that_is_down();
-        let (appender, guard) = OssLogAppender::builder(objects(&bucket)).start().unwrap();
+        let (appender, guard) = OssLogAppender::builder(objects(&bucket))
+            .start_unchecked()
+            .unwrap();
         let ended = Arc::new(AtomicBool::new(false));
         let (logging, ends) = (appender.clone(), Arc::clone(&ended));
         let thread = std::thread::spawn(move || {
@@ -156,7 +164,9 @@ fn the_report_and_the_stats_account_for_every_record() {
 #[test]
 fn a_leaked_guard_keeps_the_appender_going() {
     let bucket = SimBucket::new();
-    let (appender, guard) = OssLogAppender::builder(objects(&bucket)).start().unwrap();
+    let (appender, guard) = OssLogAppender::builder(objects(&bucket))
+        .start_unchecked()
+        .unwrap();
     std::mem::forget(guard);
     for n in 1..50 {
         appender.record(b"record\n");

@@ -35,7 +35,7 @@ fn logged(log: impl FnOnce(OssLogAppender)) -> String {
     let bucket = SimBucket::new();
     let (appender, guard) = OssLogAppender::builder(objects(&bucket).roll_size(5_000))
         .when_full(WhenFull::Block)
-        .start()
+        .start_unchecked()
         .unwrap();
     log(appender.clone());
     let report = guard.shutdown(WATCHDOG);
@@ -151,7 +151,7 @@ fn an_appender_started_within_a_runtime_outlives_it() {
     let bucket = SimBucket::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
     let (appender, guard) = runtime
-        .block_on(async { OssLogAppender::builder(objects(&bucket)).start() })
+        .block_on(async { OssLogAppender::builder(objects(&bucket)).start_unchecked() })
         .unwrap();
     runtime.block_on(async { appender.record(b"before\n") });
     drop(runtime);
@@ -164,7 +164,9 @@ fn an_appender_started_within_a_runtime_outlives_it() {
 fn wrong_options_are_an_error_also_within_a_runtime() {
     let start = || {
         let objects = objects(&SimBucket::new()).roll_size(0);
-        let error = OssLogAppender::builder(objects).start().unwrap_err();
+        let error = OssLogAppender::builder(objects)
+            .start_unchecked()
+            .unwrap_err();
         assert!(error.to_string().contains("roll_size"), "{error}");
     };
     start();

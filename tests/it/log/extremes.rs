@@ -20,7 +20,7 @@ fn works_or_is_refused(what: &str, configure: impl FnOnce(Rolling) -> Rolling) {
     let objects = RollingWriter::builder(bucket.clone(), "bucket", "%Y-%m-%d-{seq:4}");
     let objects = configure(objects.daily());
     let builder = OssLogAppender::builder(objects).when_full(WhenFull::Block);
-    let (appender, guard) = match builder.start() {
+    let (appender, guard) = match builder.start_unchecked() {
         Ok(started) => started,
         Err(error) => {
             let invalid = matches!(error.kind(), ErrorKind::InvalidInput { .. });

@@ -37,7 +37,7 @@ fn dropped(records: u64) -> Dropped {
 fn start(bucket: &SimBucket, when_full: WhenFull) -> (OssLogAppender, LogGuard) {
     OssLogAppender::builder(objects(bucket))
         .when_full(when_full)
-        .start()
+        .start_unchecked()
         .unwrap()
 }
 
@@ -129,7 +129,7 @@ fn a_notice_of_ones_own() {
         .dropped_notice(|Dropped { records, bytes, .. }| {
             format!("{{\"dropped\":{records},\"bytes\":{bytes}}}\n")
         })
-        .start()
+        .start_unchecked()
         .unwrap();
     log(&appender, 0..FIT + 2);
     come_back(&bucket);
@@ -146,7 +146,7 @@ fn no_notice() {
         let bucket = bucket_that_is_down();
         let (appender, guard) = OssLogAppender::builder(objects(&bucket))
             .dropped_notice(move |_| told.clone())
-            .start()
+            .start_unchecked()
             .unwrap();
         log(&appender, 0..FIT + 2);
         come_back(&bucket);
@@ -185,7 +185,7 @@ fn a_notice_that_uses_the_appender() {
             own.record(b"from the notice\n");
             format!("{}\n", own.stats().dropped.records)
         })
-        .start()
+        .start_unchecked()
         .unwrap();
     own.set(appender.clone()).unwrap();
     appender.record(record(0).as_bytes());
@@ -298,7 +298,7 @@ fn a_notice_that_takes_long_holds_up_nobody_else() {
             }
             notice(dropped)
         })
-        .start()
+        .start_unchecked()
         .unwrap();
     log(&appender, 0..FIT + 2);
     come_back(&bucket);

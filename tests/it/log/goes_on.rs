@@ -50,7 +50,7 @@ fn a_log_without_seq_goes_on_after_the_end_of_its_object() {
                 SystemTime::UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed))
             })
             .writer(eager);
-        let (appender, guard) = OssLogAppender::builder(objects).start().unwrap();
+        let (appender, guard) = OssLogAppender::builder(objects).start_unchecked().unwrap();
         put(&appender, "one\n");
         end(&bucket, "app/2026-11-28.log");
         put(&appender, "two\n");
@@ -80,7 +80,7 @@ fn a_log_without_seq_goes_on_when_its_object_is_full() {
         .roll_every(Duration::from_secs(366 * DAY))
         .clock(|| SystemTime::UNIX_EPOCH + Duration::from_secs(NOON))
         .writer(|writer| eager(writer).max_append_size(20).max_object_size(20));
-    let (appender, guard) = OssLogAppender::builder(objects).start().unwrap();
+    let (appender, guard) = OssLogAppender::builder(objects).start_unchecked().unwrap();
     for record in ["one\n", "seventeen bytes.\n", "two\n", "also seventeen..\n"] {
         put(&appender, record);
     }
@@ -107,7 +107,9 @@ fn asks_for_an_hour() -> Fault {
 fn the_end_of_a_log_does_not_wait_for_what_an_answer_asked_for() {
     let bucket = SimBucket::new();
     bucket.object("log-0001").fault(asks_for_an_hour());
-    let (appender, guard) = OssLogAppender::builder(objects(&bucket)).start().unwrap();
+    let (appender, guard) = OssLogAppender::builder(objects(&bucket))
+        .start_unchecked()
+        .unwrap();
     appender.record(b"record\n");
     until("the answer", || {
         appender.stats().rolling.writer.last_error.is_some()
@@ -149,7 +151,7 @@ fn a_store_that_cannot_seal_does_not_stop_a_log() {
         }
     }
     let objects = objects(&bucket).roll_size(6).seal_finished(true);
-    let (appender, guard) = OssLogAppender::builder(objects).start().unwrap();
+    let (appender, guard) = OssLogAppender::builder(objects).start_unchecked().unwrap();
     for _ in 0..5 {
         put(&appender, "line\n");
     }
@@ -170,7 +172,7 @@ fn any_time_that_a_request_may_take_works() {
         let bucket = SimBucket::new();
         let objects =
             objects(&bucket).writer(|writer| writer.attempt_timeout(time).delivery_timeout(time));
-        let (appender, guard) = match OssLogAppender::builder(objects).start() {
+        let (appender, guard) = match OssLogAppender::builder(objects).start_unchecked() {
             Ok(started) => started,
             Err(_) => continue,
         };

@@ -2,6 +2,7 @@
 //! with the real clock, so the tests wait for what happens and never for time.
 
 mod begun;
+mod close;
 mod end;
 mod events;
 mod extremes;
@@ -11,7 +12,9 @@ mod panics;
 mod processes;
 mod quiet;
 mod records;
+mod start;
 mod threads;
+mod told;
 mod trouble;
 
 use std::time::{Duration, Instant};

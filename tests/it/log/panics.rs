@@ -47,7 +47,7 @@ async fn a_panic_hook_logs() {
     };
     let (appender, guard) = OssLogAppender::builder(objects(&bucket))
         .when_full(when_full)
-        .start()
+        .start_unchecked()
         .unwrap();
     log_panics(&appender);
     if role == "down" {
@@ -90,7 +90,7 @@ async fn a_notice_that_panics_blocks_nobody() {
     let bucket = bucket_that_is_down();
     let (appender, guard) = OssLogAppender::builder(objects(&bucket))
         .dropped_notice(|_| panic!("in the notice"))
-        .start()
+        .start_unchecked()
         .unwrap();
     log_panics(&appender);
     for _ in 0..ROOM {
@@ -107,7 +107,7 @@ async fn a_notice_that_panics_blocks_nobody() {
 async fn a_panic_that_ends_main_delivers_the_log() {
     const TEST: &str = "log::panics::a_panic_that_ends_main_delivers_the_log";
     if role().is_some() {
-        let (appender, _guard) = OssLogAppender::builder(served()).start().unwrap();
+        let (appender, _guard) = OssLogAppender::builder(served()).start_unchecked().unwrap();
         log_panics(&appender);
         info!("before");
         panic!("the end");

@@ -73,7 +73,7 @@ fn listen(role: &str, appender: &OssLogAppender) -> fn(usize) {
 async fn a_client_that_logs_to_what_it_sends() {
     const TEST: &str = "log::quiet::a_client_that_logs_to_what_it_sends";
     if let Some(role) = role() {
-        let (appender, guard) = OssLogAppender::builder(served()).start().unwrap();
+        let (appender, guard) = OssLogAppender::builder(served()).start_unchecked().unwrap();
         let log = listen(&role, &appender);
         log_slowly(&appender, log);
         assert!(guard.shutdown(WATCHDOG).is_complete());
@@ -104,7 +104,7 @@ async fn a_store_that_logs_to_what_it_stores() {
     let bucket = SimBucket::new();
     let objects = RollingWriter::builder(Chatty(bucket.clone()), "bucket", "log-{seq:4}");
     let (appender, guard) = OssLogAppender::builder(objects.writer(eager))
-        .start()
+        .start_unchecked()
         .unwrap();
     let log = listen(&role, &appender);
     log_slowly(&appender, log);

@@ -12,7 +12,7 @@ fn start(bucket: &SimBucket) -> (OssLogAppender, LogGuard) {
     let objects = objects(bucket).roll_size(100);
     OssLogAppender::builder(objects)
         .when_full(WhenFull::Block)
-        .start()
+        .start_unchecked()
         .unwrap()
 }
 
@@ -114,7 +114,7 @@ fn a_record_that_is_too_long_is_dropped_whole_and_counted() {
         let (appender, guard) = OssLogAppender::builder(objects(&bucket))
             .when_full(when_full)
             .dropped_notice(|Dropped { records, bytes, .. }| format!("{records}: {bytes}\n"))
-            .start()
+            .start_unchecked()
             .unwrap();
         let longest = "x".repeat(LONGEST - 1) + "\n";
         appender.record(longest.as_bytes());
@@ -165,7 +165,7 @@ fn after_the_end_records_are_dropped_and_counted() {
         let bucket = SimBucket::new();
         let (appender, guard) = OssLogAppender::builder(objects(&bucket))
             .when_full(when_full)
-            .start()
+            .start_unchecked()
             .unwrap();
         appender.record(b"before\n");
         drop(guard);

@@ -1,0 +1,171 @@
+//! What a log appender has to say about itself: not in the log, which cannot be delivered.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::advice::advice;
+use super::report::LogReport;
+use super::stats::Dropped;
+use crate::error::Error;
+
+/// What a log appender tells about its trouble, on standard error or to
+/// [`on_trouble`](super::OssLogAppenderBuilder::on_trouble).
+///
+/// `Display` gives it as one line: what failed, on which object, what OSS said, what to do, what is
+/// waiting, and what becomes of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum LogTrouble {
+    /// Nothing has been delivered for
+    /// [`trouble_after`](super::OssLogAppenderBuilder::trouble_after), though something waits. Told
+    /// again each minute while it lasts. The appender goes on trying.
+    Stalled(LogOutage),
+    /// Everything is delivered that was waiting when delivery went on.
+    Over(LogOutage),
+    /// The appender has failed for good, as described at
+    /// [`keep_trying`](crate::RollingWriterBuilder::keep_trying): whatever waits is lost, and all
+    /// that is logged from now on is dropped.
+    Failed(Error),
+    /// The guard was dropped, and not everything was delivered within the deadline.
+    Lost(LogReport),
+}
+
+/// A time in which nothing was delivered.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct LogOutage {
+    /// How long it has lasted: since the last delivery, or since the oldest record came that waits.
+    pub lasted: Duration,
+    /// Records that were taken meanwhile. It is looked each second; those that came in the second
+    /// before it began may be among them, or not.
+    pub records: u64,
+    /// Records that were dropped meanwhile.
+    pub dropped: Dropped,
+    /// Bytes in the buffer.
+    pub buffered: u64,
+    /// The bytes that it holds at most.
+    pub capacity: u64,
+    /// The last failure of a request meanwhile; `None` if none has failed, as when OSS does not
+    /// answer.
+    pub error: Option<Error>,
+}
+
+impl fmt::Display for LogTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stalled(outage) => {
+                let seconds = outage.lasted.as_secs();
+                write!(f, "no log record was delivered for {seconds} s: ")?;
+                match &outage.error {
+                    Some(error) => advised(f, error)?,
+                    None => f.write_str("OSS has not answered")?,
+                }
+                let LogOutage {
+                    records,
+                    buffered,
+                    capacity,
+                    ..
+                } = outage;
+                write!(
+                    f,
+                    "; {records} records came meanwhile, {buffered} of the buffer's {capacity} \
+                     bytes are in use, {}; the log goes on trying until it ends",
+                    WereDropped(outage.dropped)
+                )
+            }
+            Self::Over(outage) => write!(
+                f,
+                "log records are delivered again after {} s: {} records came meanwhile, {}",
+                outage.lasted.as_secs(),
+                outage.records,
+                WereDropped(outage.dropped)
+            ),
+            Self::Failed(error) => {
+                f.write_str("the log has failed for good, and takes no more records: ")?;
+                advised(f, error)
+            }
+            Self::Lost(report) => report.fmt(f),
+        }
+    }
+}
+
+fn advised(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
+    write!(f, "{error}")?;
+    match advice(error) {
+        Some(advice) => write!(f, "; {advice}"),
+        None => Ok(()),
+    }
+}
+
+/// As a part of a sentence.
+struct WereDropped(Dropped);
+
+impl fmt::Display for WereDropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            none if none.is_empty() => f.write_str("none were dropped"),
+            Dropped { records, bytes } => write!(f, "{records} ({bytes} bytes) were dropped"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ServiceError;
+    use crate::values::path::ObjectPath;
+
+    fn outage() -> LogOutage {
+        let mut answer = ServiceError::new(403, "InvalidAccessKeyId");
+        answer.ec = Some("0002-00000902".into());
+        let object = ObjectPath::new("logs", "app/{seq}.log").unwrap();
+        let error = Error::service(answer)
+            .with_operation("open")
+            .with_object(&object);
+        LogOutage {
+            lasted: Duration::from_millis(75_900),
+            records: 12,
+            dropped: Dropped::default(),
+            buffered: 340,
+            capacity: 1000,
+            error: Some(error),
+        }
+    }
+
+    #[test]
+    fn an_outage_is_one_line_with_all_that_its_reader_needs() {
+        assert_eq!(
+            LogTrouble::Stalled(outage()).to_string(),
+            "no log record was delivered for 75 s: open of oss://logs/app/{seq}.log: OSS answered \
+             403 InvalidAccessKeyId (EC 0002-00000902); check the access key id: it is wrong, \
+             disabled or deleted; 12 records came meanwhile, 340 of the buffer's 1000 bytes are in \
+             use, none were dropped; the log goes on trying until it ends"
+        );
+        let silent = LogOutage {
+            error: None,
+            ..outage()
+        };
+        let told = LogTrouble::Stalled(silent).to_string();
+        assert!(
+            told.contains("for 75 s: OSS has not answered; 12 "),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn its_end_is_one_line_with_what_was_dropped() {
+        let dropped = Dropped {
+            records: 3,
+            bytes: 99,
+        };
+        let over = LogTrouble::Over(LogOutage {
+            dropped,
+            ..outage()
+        });
+        assert_eq!(
+            over.to_string(),
+            "log records are delivered again after 75 s: 12 records came meanwhile, 3 (99 bytes) \
+             were dropped"
+        );
+    }
+}
