@@ -77,6 +77,14 @@ impl Server {
         self.address
     }
 
+    /// Runs a task where the server runs.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.home.spawn(task)
+    }
+
     fn run(&self, listener: TcpListener) {
         let stop = Stop::default();
         let accepting = accept(Arc::clone(&self.shared), listener, stop.clone());

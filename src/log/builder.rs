@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::unconstrained;
+
 use super::appender::{Notice, OssLogAppender, block_on};
 use super::guard::LogGuard;
 use super::stats::Dropped;
@@ -149,7 +151,8 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
     /// As [`start`](Self::start).
     pub fn start_blocking(self) -> Result<(OssLogAppender, LogGuard)> {
         let (started, finish) = self.begin(true)?;
-        finish(block_on(started))
+        // In a task of tokio whose turn is over, it would else be pending for ever.
+        finish(block_on(unconstrained(started)))
     }
 
     /// Starts without asking OSS for anything before the first record: for a program that has to
@@ -161,7 +164,7 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
     /// [`RollingWriterBuilder::start`], or if no thread or runtime can be had.
     pub fn start_unchecked(self) -> Result<(OssLogAppender, LogGuard)> {
         let (started, finish) = self.begin(false)?;
-        finish(block_on(started))
+        finish(block_on(unconstrained(started)))
     }
 
     /// Starts the thread; then what makes the appender of what that says.

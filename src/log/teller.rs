@@ -53,7 +53,8 @@ impl Teller {
 
     /// Waits until all is told, a second at most.
     pub(super) fn finish(&self) {
-        if let Some(Thread { waiting, ended }) = self.thread.locked().take() {
+        let thread = self.thread.locked().take();
+        if let Some(Thread { waiting, ended }) = thread {
             drop(waiting);
             let _ = ended.recv_timeout(PATIENCE);
         }

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use oss_append::emulator::Emulator;
+use oss_append::emulator::{Action, Emulator, Fault, Late, Operation};
 
 use crate::support::log::{Log, set_default};
 use crate::support::raw::{BUCKET, Client, append};
@@ -38,7 +38,17 @@ fn a_program_without_tokio_is_answered() {
         .directory(directory.path());
     let emulator = futures::executor::block_on(builder.start()).unwrap();
     assert_eq!(ask(&Client::new(emulator.address())), "HTTP/1.1 200");
+    emulator.delete(BUCKET, "k").unwrap();
+    let late = Action::ApplyLate(Late::Release);
+    emulator.inject(Fault::new(Operation::AppendObject, late));
+    let mut stream = connect(emulator.address()).unwrap();
+    let request = Client::new(emulator.address()).render(append("k", 0, b"late"));
+    stream.write_all(&request).unwrap();
+    // It is not answered.
+    assert_eq!(stream.read(&mut [0; 1]).unwrap_or_default(), 0);
     futures::executor::block_on(async {
+        assert_eq!(emulator.release().await, 1);
+        assert_eq!(emulator.object(BUCKET, "k").unwrap().bytes, "late");
         emulator.pause().await;
         let refused = connect(emulator.address()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);

@@ -72,7 +72,10 @@ async fn a_wrong_key_bucket_or_region_is_an_error_that_says_what_to_do() {
         assert_eq!(error.service_error().unwrap().code, code);
         assert!(matches!(error.kind(), ErrorKind::Service(_)), "{error}");
         let text = error.to_string();
-        for part in [&format!("oss://{bucket}/app/"), code, "(EC 0", advice] {
+        let ec = error.service_error().unwrap().ec.clone();
+        assert_eq!(ec.is_none(), code == "InvalidArgument", "{text}");
+        let (object, ec) = (format!("oss://{bucket}/app/"), ec.unwrap_or_default());
+        for part in [&*object, code, &*ec, advice] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         assert!(format!("{error:?}").contains(advice));
@@ -175,6 +178,22 @@ async fn a_start_can_block() {
         .start_blocking()
         .unwrap_err();
     assert_eq!(error.service_error().unwrap().code, "NoSuchBucket");
+}
+
+/// Whatever tokio would have this task wait for.
+#[tokio::test]
+async fn a_start_that_blocks_in_a_task_whose_turn_is_over_returns() {
+    while futures::poll!(std::pin::pin!(tokio::task::consume_budget())).is_ready() {}
+    let bucket = SimBucket::new();
+    for checked in [true, false] {
+        let log = OssLogAppender::builder(objects(&bucket));
+        let started = match checked {
+            true => log.start_blocking(),
+            false => log.start_unchecked(),
+        };
+        let (_appender, guard) = started.unwrap();
+        assert!(guard.shutdown(WATCHDOG).is_complete());
+    }
 }
 
 #[test]
