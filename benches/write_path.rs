@@ -23,7 +23,6 @@ use oss_append::{
     AppendRequest, Batch, FlushMode, ObjectPath, OssAppendWriter, OssClient, OssLogAppender,
     RequestOptions, RollingWriter, WhenFull, crc64, internals,
 };
-use tokio::io::AsyncWriteExt;
 use tokio::runtime::Runtime;
 use tracing_subscriber::fmt::MakeWriter;
 

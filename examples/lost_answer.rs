@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use oss_append::emulator::{Action, Emulator, Fault, Operation};
 use oss_append::{Backoff, Landed, ObjectPath, OssAppendWriter, OssClient};
-use tokio::io::AsyncWriteExt;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 

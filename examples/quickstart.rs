@@ -15,7 +15,6 @@ use futures::StreamExt;
 use oss_append::crc64::Crc64;
 use oss_append::emulator::Emulator;
 use oss_append::{ObjectPath, OssAppendWriter, OssClient};
-use tokio::io::AsyncWriteExt;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -38,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     let mut reader = tokio::fs::File::open(&file).await?;
     let start = Instant::now();
-    let copied = tokio::io::copy(&mut reader, &mut writer).await?;
+    let copied = writer.copy_from(&mut reader).await?;
     writer.shutdown().await?;
     println!("streamed {} into {object}", file.display());
     report(&writer, start.elapsed());

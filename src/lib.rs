@@ -7,7 +7,6 @@
 //!
 //! ```no_run
 //! use oss_append::{OssAppendWriter, OssClient};
-//! use tokio::io::AsyncWriteExt;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = OssClient::from_env()?;
@@ -71,7 +70,8 @@
 //! opened, with the target `oss_append::delivery`: WARN when it begins and when the writer gives up,
 //! INFO when it is over, DEBUG for each request that failed. [`DeliveryEvent`] has the details, for
 //! programs without `tracing` too. [`OssAppendWriter::stats`] tells how a writer is doing. Dropping
-//! one with undelivered bytes logs one warning.
+//! one with undelivered bytes logs one warning, and so does a program that keeps waiting in small
+//! flushes ([`FlushMode::Coalesced`]).
 //!
 //! The HTTP of a writer's worker is not logged, so that a writer that carries logs never logs its
 //! own work into itself. `OssLogAppender` logs nothing at all.

@@ -10,7 +10,6 @@ use oss_append::{
     AppendRequest, Batch, FlushMode, ObjectPath, OssAppendWriter, OssClient, OssLogAppender,
     RollingWriter, crc64, internals,
 };
-use tokio::io::AsyncWriteExt as _;
 use tracing_subscriber::fmt::MakeWriter as _;
 
 use crate::discard::Discard;

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use oss_append::credentials::StaticCredentials;
 use oss_append::{OssAppendWriter, OssAppendWriterBuilder, OssClient};
-use tokio::io::AsyncWriteExt as _;
 
 use crate::contest::{BUCKET, Ground, Measured, Timer};
 use crate::produce::{self, Producer};

@@ -12,7 +12,6 @@ use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use oss_append_pipelines::{Oss, Result, compare, record_batch, schema, summary};
-use tokio::io::AsyncWriteExt;
 
 const BATCHES: u64 = 40;
 const ROWS_PER_BATCH: u64 = 10_000;

@@ -11,7 +11,6 @@ use csv_async::{AsyncDeserializer, AsyncSerializer};
 use futures::TryStreamExt;
 use oss_append::FlushMode;
 use oss_append_pipelines::{Event, Oss, Result, compare, summary};
-use tokio::io::AsyncWriteExt;
 
 const EVENTS: u64 = 100_000;
 

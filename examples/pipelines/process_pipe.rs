@@ -16,7 +16,6 @@ use std::time::Instant;
 
 use oss_append::{ObjectPath, crc64};
 use oss_append_pipelines::{Event, Oss, Result, compare, summary};
-use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 const ROWS: u64 = 100_000;

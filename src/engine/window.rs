@@ -423,16 +423,24 @@ impl Window {
         std::mem::take(&mut self.landed)
     }
 
-    /// Asks for everything before `target` to become durable, as a flush does.
-    pub(crate) fn ask(&mut self, target: StreamPosition, now: Time, flush: Flush) {
+    /// Asks for everything before `target` to become durable, as a flush does. Tells whether that is
+    /// [held up](FlushTargets::ask).
+    pub(crate) fn ask(&mut self, target: StreamPosition, now: Time, flush: Flush) -> bool {
         if flush.waits {
             self.wanted = self.wanted.max(target);
         }
-        if target > self.issued
-            && let Some(interval) = flush.forces_after
-        {
-            self.flush.ask(target, now, interval);
+        match flush.interval {
+            Some(interval) if target > self.issued => {
+                let carried = target - self.issued;
+                self.flush.ask(target, carried, now, interval)
+            }
+            _ => false,
         }
+    }
+
+    /// Notes that a flush was held up until `now`. Tells whether that is to be told.
+    pub(crate) fn waited(&mut self, now: Time) -> bool {
+        self.flush.waited(now)
     }
 
     /// Somebody waits for bytes that are only compared yet.

@@ -19,10 +19,12 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::failed::{FailedKey, KeyedError, OnFailed};
 use super::table::{CLOSES_WITHIN, Signal, Slot, Table};
 use crate::callback::caught;
+use crate::engine::flush::SLOWED_DOWN;
 use crate::error::{Error, ErrorKind, Result};
 use crate::values::locks::MutexExt as _;
 use crate::writer::intake::Admission;
@@ -57,6 +59,8 @@ pub(super) struct Pool {
     /// Tells the sweeper that there is a key to wait for.
     used: Arc<Notify>,
     sweeper: OnceLock<AbortHandle>,
+    /// The time from which it counts.
+    origin: Instant,
 }
 
 /// What a write has to do next.
@@ -91,6 +95,7 @@ impl Pool {
             table: Mutex::default(),
             used: Arc::new(Notify::new()),
             sweeper: OnceLock::new(),
+            origin: Instant::now(),
         });
         let sweeping = sweep(Arc::downgrade(&pool), Arc::clone(&pool.used));
         let sweeper = runtime.spawn(sweeping).abort_handle();
@@ -293,12 +298,15 @@ impl Pool {
 
     /// Issues what has been accepted, and waits until it is durable.
     pub(super) async fn flush(&self, at_once: bool) -> Result<(), KeyedError> {
-        let waited = self.lock().issue_all(at_once);
+        let issued = self.lock().issue_all(at_once);
         let mut failed = Vec::new();
-        for (key, slot, target) in waited {
+        for (key, slot, target) in issued.keys {
             if let Err(error) = slot.writer.wait_durable(target).await {
                 failed.push((key, error));
             }
+        }
+        if issued.held_up && self.lock().waits.note(self.origin.elapsed()) {
+            tracing::warn!(target: "oss_append::flush", "{SLOWED_DOWN}");
         }
         self.check_failed(failed)
     }

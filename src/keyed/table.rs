@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::stats::KeyedStats;
+use crate::engine::flush::Waits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::writer::OssAppendWriter;
 
@@ -97,6 +98,15 @@ impl Entry {
     }
 }
 
+/// What a flush waits for.
+#[derive(Debug, Default)]
+pub(super) struct Issued {
+    /// The keys, and up to where of each.
+    pub(super) keys: Vec<(Arc<str>, Arc<Slot>, u64)>,
+    /// One of them is held up, since many small flushes have come before this one.
+    pub(super) held_up: bool,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pub(super) open: HashMap<Arc<str>, Entry>,
@@ -104,6 +114,8 @@ pub(super) struct Table {
     by_use: BTreeMap<u64, Arc<str>>,
     turns: u64,
     pub(super) failed: BTreeMap<Arc<str>, Error>,
+    /// Flushes that were held up.
+    pub(super) waits: Waits,
     /// Nothing more is taken.
     pub(super) closed: bool,
     /// The keys of `open` that are being closed: since when, and the id of the opening.
@@ -204,18 +216,25 @@ impl Table {
         more
     }
 
-    /// Makes the workers issue all that is not durable: the keys, and up to where of each.
-    pub(super) fn issue_all(&mut self, at_once: bool) -> Vec<(Arc<str>, Arc<Slot>, u64)> {
-        let mut issued = Vec::new();
+    /// Makes the workers issue all that is not durable.
+    pub(super) fn issue_all(&mut self, at_once: bool) -> Issued {
+        let mut issued = Issued::default();
         for (key, entry) in &mut self.open {
             if entry.accepted > entry.durable {
-                let target = entry.slot.writer.issue(at_once);
-                if at_once {
+                let writer = &entry.slot.writer;
+                let target = if at_once {
+                    let target = writer.issue();
                     self.moving -= entry.moving();
                     entry.asked = target;
                     self.moving += entry.moving();
-                }
-                issued.push((Arc::clone(key), Arc::clone(&entry.slot), target));
+                    target
+                } else {
+                    let (target, held_up) = writer.issue_as_flush();
+                    issued.held_up |= held_up;
+                    target
+                };
+                let slot = Arc::clone(&entry.slot);
+                issued.keys.push((Arc::clone(key), slot, target));
             }
         }
         issued
@@ -298,7 +317,7 @@ impl Table {
             return true;
         }
         self.moving -= entry.moving();
-        entry.asked = entry.slot.writer.issue(true);
+        entry.asked = entry.slot.writer.issue();
         self.moving += entry.moving();
         false
     }
@@ -325,7 +344,7 @@ impl Table {
                 return;
             }
             self.moving -= entry.moving();
-            entry.asked = entry.slot.writer.issue(true);
+            entry.asked = entry.slot.writer.issue();
             self.moving += entry.moving();
         }
     }

@@ -151,7 +151,8 @@ impl KeyedWriter {
     }
 
     /// Waits until everything accepted before is durable, and issues it as the
-    /// [`FlushMode`](crate::FlushMode) of each key says. For one record of one key wait for its
+    /// [`FlushMode`](crate::FlushMode) of each key says: each has an allowance of its own for small
+    /// flushes, a new one when it is opened again. For one record of one key wait for its
     /// [receipt](Receipt::written) instead, which no other key holds up.
     ///
     /// # Errors

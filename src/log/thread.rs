@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -152,7 +151,7 @@ async fn serve(shared: &Shared, stopped: oneshot::Receiver<Duration>) -> Option<
         writer.shutdown().await
     };
     let ended = tokio::time::timeout(timeout, delivery).await.ok()?;
-    Error::from_io(&ended.err()?).cloned()
+    ended.err()
 }
 
 /// Tells of dropped records as soon as there is room, also if nothing more is logged.

@@ -79,7 +79,6 @@ use crate::writer::{DurablePositions, OssAppendWriter, Receipt, Unsent, WriterSt
 /// ```no_run
 /// # async fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
 /// use oss_append::RollingWriter;
-/// use tokio::io::AsyncWriteExt;
 ///
 /// let mut writer = RollingWriter::builder(client, "my-bucket", "app/%Y-%m-%d/%H-{seq}.log")
 ///     .hourly()
@@ -129,6 +128,51 @@ impl RollingWriter {
             standing: prepared.standing,
             can_roll: prepared.can_roll,
         }
+    }
+
+    /// Copies all of `data` into the buffer; waits while that is full. The records in it are told
+    /// apart as [above](Self#records).
+    ///
+    /// The same as [`AsyncWriteExt::write_all`](tokio::io::AsyncWriteExt::write_all), with the error
+    /// of this crate.
+    ///
+    /// # Errors
+    /// As [`OssAppendWriter::write_all`].
+    ///
+    /// # Cancel safety
+    /// As [`OssAppendWriter::write_all`]: the beginning of `data` may have been accepted.
+    pub async fn write_all(&mut self, data: &[u8]) -> Result<()> {
+        self.inner.write_all(data).await
+    }
+
+    /// Waits until everything written through this handle before is durable, as the
+    /// [`FlushMode`](crate::FlushMode) says.
+    ///
+    /// The same as [`AsyncWriteExt::flush`](tokio::io::AsyncWriteExt::flush), with the error of this
+    /// crate.
+    ///
+    /// # Errors
+    /// The writer's failure.
+    ///
+    /// # Cancel safety
+    /// Safe: the append stays asked for.
+    pub async fn flush(&mut self) -> Result<()> {
+        self.inner.flush().await
+    }
+
+    /// Takes nothing more from any clone, and waits until everything accepted is durable. May be
+    /// called again.
+    ///
+    /// The same as [`AsyncWriteExt::shutdown`](tokio::io::AsyncWriteExt::shutdown), with the error of
+    /// this crate.
+    ///
+    /// # Errors
+    /// The writer's failure. [`into_unsent`](Self::into_unsent) then gives back what is not durable.
+    ///
+    /// # Cancel safety
+    /// Safe: the shutdown goes on, and can be waited for by another call.
+    pub async fn shutdown(&mut self) -> Result<()> {
+        self.inner.shutdown().await
     }
 
     /// Writes one record, without copying unless it is short. It is never split.

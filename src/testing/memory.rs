@@ -432,7 +432,6 @@ impl fmt::Debug for MemoryStore {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt as _;
 
     use super::*;
     use crate::writer::OssAppendWriter;

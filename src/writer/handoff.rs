@@ -23,7 +23,6 @@ use futures::{FutureExt, SinkExt};
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 use shuttle::{Config, Runner};
-use tokio::io::AsyncWriteExt;
 
 use super::OssAppendWriter;
 use super::sync::modelled;
@@ -258,7 +257,7 @@ fn nothing_is_left_behind_when_the_last_handle_is_dropped() {
             let given_up = flusher.sync().now_or_never();
             assert!(given_up.is_none_or(|synced| synced.is_ok()));
             flusher.write_all(b"f").await.unwrap();
-            AsyncWriteExt::flush(&mut flusher).await.unwrap();
+            flusher.flush().await.unwrap();
             assert_eq!(count(&seen.content(), b'f'), 1);
         });
         block_on(async {

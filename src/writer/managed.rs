@@ -7,19 +7,24 @@ use super::writer::OssAppendWriter;
 use crate::engine::flush::Flush;
 
 impl OssAppendWriter {
-    /// Issues all that was accepted, as a flush does or at once. Tells how much of that is to be
-    /// waited for.
-    pub(crate) fn issue(&self, at_once: bool) -> u64 {
+    /// Issues all that was accepted, at once. Tells how much that is.
+    pub(crate) fn issue(&self) -> u64 {
+        self.ask(Flush::SYNC).0
+    }
+
+    /// Issues all that was accepted, as a flush does. Tells how much of that is to be waited for, and
+    /// whether that is held up, since many small flushes have come before it.
+    pub(crate) fn issue_as_flush(&self) -> (u64, bool) {
+        self.ask(self.shared.options.flush_mode.flush())
+    }
+
+    fn ask(&self, flush: Flush) -> (u64, bool) {
         let mut state = self.shared.lock();
         let accepted = state.window.accepted();
-        let flush = match at_once {
-            true => Flush::SYNC,
-            false => self.shared.options.flush_mode.flush(),
-        };
-        self.shared.ask(&mut state, accepted, flush);
+        let held_up = self.shared.ask(&mut state, accepted, flush);
         match flush.waits {
-            true => accepted.bytes(),
-            false => 0,
+            true => (accepted.bytes(), held_up),
+            false => (0, false),
         }
     }
 

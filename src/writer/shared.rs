@@ -257,13 +257,16 @@ impl Shared {
         }
     }
 
-    /// Asks for everything before `target` to become durable, as a flush does.
-    pub(super) fn ask(&self, state: &mut State, target: StreamPosition, flush: Flush) {
-        let asks = flush.waits || flush.forces_after.is_some();
-        if asks && target > state.window.durable() {
-            state.window.ask(target, self.now(), flush);
-            self.work.notify_one();
+    /// Asks for everything before `target` to become durable, as a flush does. Tells whether the
+    /// flush is held up, since many small ones have come before it.
+    pub(super) fn ask(&self, state: &mut State, target: StreamPosition, flush: Flush) -> bool {
+        let asks = flush.waits || flush.interval.is_some();
+        if !asks || target <= state.window.durable() {
+            return false;
         }
+        let held_up = state.window.ask(target, self.now(), flush);
+        self.work.notify_one();
+        held_up
     }
 
     pub(super) fn stats(&self) -> WriterStats {

@@ -5,7 +5,6 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use futures::Sink;
-use tokio::io::AsyncWrite;
 
 use super::intake::{Admission, Intake};
 use super::writer::OssAppendWriter;
@@ -35,12 +34,12 @@ impl Sink<Bytes> for OssAppendWriter {
         self.take_item(&item)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        AsyncWrite::poll_flush(self, cx).map_err(ours)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_flush_mode(cx)
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        AsyncWrite::poll_shutdown(self, cx).map_err(ours)
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_end(cx)
     }
 }
 
@@ -116,12 +115,5 @@ impl OssAppendWriter {
                 false => items.insert(self.waiter, item.slice(piece.len()..)),
             };
         }
-    }
-}
-
-fn ours(error: std::io::Error) -> Error {
-    match Error::from_io(&error) {
-        Some(ours) => ours.clone(),
-        None => Error::invalid_input(error.to_string()),
     }
 }

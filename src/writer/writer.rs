@@ -31,11 +31,11 @@ use crate::values::position::StreamPosition;
 ///
 /// | call | meaning |
 /// |---|---|
-/// | `write` | copies into the buffer; pending while the buffer is full |
+/// | [`write_all`](Self::write_all) | copies into the buffer; pending while the buffer is full |
 /// | [`write_bytes`](Self::write_bytes) | the same for `Bytes`, without copying |
-/// | `flush` | everything written through this handle before is durable on return, by [`FlushMode`](crate::FlushMode) |
+/// | [`flush`](Self::flush) | everything written through this handle before is durable on return, by [`FlushMode`](crate::FlushMode) |
 /// | [`sync`](Self::sync) | everything accepted before, from all clones, is durable on return, at once, in every mode |
-/// | `shutdown` | `sync`, then seals if asked; nothing more can be written |
+/// | [`shutdown`](Self::shutdown) | `sync`, then seals if asked; nothing more can be written |
 ///
 /// *Durable* means that OSS has acknowledged the bytes with the expected position and CRC-64, or
 /// that a look at the object has proven them.
@@ -43,9 +43,9 @@ use crate::values::position::StreamPosition;
 /// # Failure
 /// Failed requests are retried within
 /// [`delivery_timeout`](OssAppendWriterBuilder::delivery_timeout). When the writer fails for good,
-/// every call returns the same error, as an `io::Error` from which [`Error::from_io`] gets ours
-/// back; it says whether the append in question landed. [`into_unsent`](Self::into_unsent) then
-/// gives back what is not durable.
+/// every call returns the same error, which says whether the append in question landed; those of
+/// `AsyncWrite` as an `io::Error` from which [`Error::from_io`] gets ours back.
+/// [`into_unsent`](Self::into_unsent) then gives back what is not durable.
 ///
 /// # Clones
 /// A clone writes to the same buffer. Each write of a clone is accepted in one piece if there is
@@ -69,12 +69,11 @@ use crate::values::position::StreamPosition;
 /// ```no_run
 /// # async fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
 /// use oss_append::OssAppendWriter;
-/// use tokio::io::AsyncWriteExt;
 ///
 /// let object = "oss://logs/2026/app.log".parse()?;
 /// let mut writer = OssAppendWriter::builder(client, object).open().await?;
 /// let mut file = tokio::fs::File::open("app.log").await?;
-/// tokio::io::copy(&mut file, &mut writer).await?;
+/// writer.copy_from(&mut file).await?;
 /// writer.shutdown().await?;
 /// # Ok(())
 /// # }
@@ -85,11 +84,20 @@ pub struct OssAppendWriter {
     /// Names this handle among the waiters.
     pub(super) waiter: u64,
     /// What the flush that is under way waits for. A write moves it on.
-    pub(super) flush_target: Option<StreamPosition>,
+    pub(super) flush_target: Option<FlushTarget>,
     /// An item of the `Sink` may still wait for room, in `State::items`.
     pub(super) has_item: bool,
     /// What [`copy_from`](Self::copy_from) had read when nothing was taken in any more.
     pub(super) refused: Option<Bytes>,
+}
+
+/// What a flush waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FlushTarget {
+    /// Everything before this.
+    pub(super) end: StreamPosition,
+    /// It is held up, since many small flushes have come before it.
+    pub(super) held_up: bool,
 }
 
 impl OssAppendWriter {

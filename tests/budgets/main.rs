@@ -27,7 +27,6 @@ use oss_append::{
     OssAppendWriter, OssAppendWriterBuilder, OssClient, OssLogAppender, Result, RollingWriter,
     crc64,
 };
-use tokio::io::AsyncWriteExt;
 
 const MIB: u64 = 1 << 20;
 

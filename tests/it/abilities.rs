@@ -8,7 +8,6 @@ use oss_append::{
     Compression, ConflictCause, ErrorKind, Evidence, Landed, ObjectAppender, OssAppendWriter,
     RollingWriter, StoreLimits,
 };
-use tokio::io::AsyncWriteExt as _;
 
 use crate::support::{MS, conflict_cause, object};
 

@@ -9,7 +9,6 @@ use oss_append::testing::{Fault, MemoryStore, On};
 use oss_append::{
     Backoff, ConflictCause, ErrorKind, Landed, ObjectPath, OssAppendWriter, OssAppendWriterBuilder,
 };
-use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use crate::support::MS;

@@ -6,10 +6,9 @@ use bytes::Bytes;
 use oss_append::{Checkpoint, ConflictCause, ErrorKind, ObjectPath, crc64};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tokio::io::AsyncWriteExt;
 
 use crate::support::store::{Fault, SimStore};
-use crate::support::{MS, appender, cases, conflict_cause, object, ours, writer};
+use crate::support::{MS, appender, cases, conflict_cause, object, writer};
 
 fn of(content: &str) -> Checkpoint {
     Checkpoint::new(object(), content.len() as u64).crc64(crc64::checksum(content.as_bytes()))
@@ -136,7 +135,7 @@ async fn a_record_that_was_written_gives_a_checkpoint_behind_it() {
 
     let mut differing = replay(checkpoint).await.unwrap();
     differing.write_all(b"2 and three, four").await.unwrap();
-    let error = ours(differing.shutdown().await.unwrap_err());
+    let error = differing.shutdown().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::ReplayDiffers { .. }));
     assert_eq!(store.text(), "one two three");
 }
@@ -174,7 +173,7 @@ async fn a_checkpoint_that_does_not_match_the_object_says_how() {
         let builder = writer(&store).replay(of("0123456789"));
         let mut writer = builder.open().await.unwrap();
         writer.write_all(b" tail and more").await.unwrap();
-        let error = ours(writer.shutdown().await.unwrap_err());
+        let error = writer.shutdown().await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::ReplayDiffers { .. }));
         assert_eq!(store.text(), longer);
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use oss_append::emulator::{Action, Emulator, Fault as ServerFault, Operation};
+use oss_append::emulator::{Action, Fault as ServerFault, Operation};
 use oss_append::{
     AppendStore, Checkpoint, Compression, Error, ErrorKind, FinishedObject, Landed, ObjectPath,
     OssAppendWriter, OssAppendWriterBuilder, RollReason, RollingWriter, RollingWriterBuilder,

@@ -7,11 +7,11 @@ use std::task::{Context, Wake, Waker};
 use bytes::Bytes;
 use futures::{FutureExt, SinkExt};
 use oss_append::{ErrorKind, Landed, OssAppendWriter};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWrite;
 
 use crate::support::log::{Log, with_default};
 use crate::support::store::{Fault, SimStore};
-use crate::support::{MS, SEC, ours, small_writer, writer};
+use crate::support::{MS, SEC, small_writer, writer};
 
 #[tokio::test(start_paused = true)]
 async fn the_worker_goes_on_with_what_was_accepted() {
@@ -117,7 +117,7 @@ fn a_writer_whose_runtime_ended_fails_and_gives_its_bytes_back() {
     });
     drop(runtime);
     new_runtime().block_on(async move {
-        let error = ours(AsyncWriteExt::flush(&mut writer).await.unwrap_err());
+        let error = writer.flush().await.unwrap_err();
         assert_eq!(error.kind(), &ErrorKind::WorkerLost);
         assert_eq!(error.landed(), Some(Landed::InDoubt));
         let unsent = writer.into_unsent().unwrap();
@@ -136,7 +136,7 @@ fn a_writer_whose_runtime_ended_before_its_worker_began_fails() {
     let mut writer = runtime.block_on(writer(&store).open()).unwrap();
     drop(runtime);
     let closed = writer.shutdown().now_or_never().expect("no wait for ever");
-    let error = ours(closed.unwrap_err());
+    let error = closed.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::WorkerLost);
     assert_eq!(error.landed(), None);
 }
@@ -313,8 +313,7 @@ async fn a_reader_of_a_flush_is_woken_when_the_runtime_of_the_worker_ends() {
     let builder = writer(&store);
     let mut writer = worker_runtime.spawn(builder.open()).await.unwrap().unwrap();
     writer.write_all(b"x").await.unwrap();
-    let flush =
-        tokio::spawn(async move { ours(AsyncWriteExt::flush(&mut writer).await.unwrap_err()) });
+    let flush = tokio::spawn(async move { writer.flush().await.unwrap_err() });
     tokio::task::yield_now().await;
     worker_runtime.shutdown_background();
     assert_eq!(flush.await.unwrap().kind(), &ErrorKind::WorkerLost);

@@ -8,10 +8,9 @@ use oss_append::{
     Checkpoint, ConflictCause, ErrorKind, Landed, ObjectAcl, ObjectKind, ObjectOptions, ObjectPath,
     OssAppendWriter, StorageClass,
 };
-use tokio::io::AsyncWriteExt;
 
 use crate::support::emulated::{content, start, start_with, stored, writer};
-use crate::support::{bytes, conflict_cause, ours};
+use crate::support::{bytes, conflict_cause};
 
 fn on_append(action: Action) -> Fault {
     Fault::new(Operation::AppendObject, action)
@@ -86,7 +85,7 @@ async fn a_wrong_position_or_checksum_in_an_answer_is_never_a_success() {
         let mut writer = writer(&emulator).open().await.unwrap();
         emulator.inject(on_append(action));
         writer.write_all(b"x").await.unwrap();
-        let error = ours(writer.shutdown().await.unwrap_err());
+        let error = writer.shutdown().await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Checksum { .. }));
         assert_eq!(emulator.count(Operation::AppendObject), 1);
     }
@@ -98,7 +97,7 @@ async fn exactly_as_many_foreign_bytes_are_a_conflict() {
     let mut writer = writer(&emulator).open().await.unwrap();
     emulator.inject(on_append(Action::ForeignBefore("theirs".into())));
     writer.write_all(b"our's!").await.unwrap();
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     assert_eq!(conflict_cause(&error), ConflictCause::Foreign);
     assert_eq!(error.landed(), Some(Landed::No));
     let said = error.service_error().unwrap();
@@ -135,7 +134,7 @@ async fn a_dead_server_fails_the_writer_and_keeps_its_bytes() {
         .unwrap();
     writer.write_all(b"kept").await.unwrap();
     emulator.pause().await;
-    let error = ours(writer.flush().await.unwrap_err());
+    let error = writer.flush().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::RetriesExhausted { .. }));
     assert_eq!(writer.into_unsent().unwrap().chunks.concat(), b"kept");
 
@@ -214,7 +213,7 @@ async fn sealing_by_somebody_else_is_found() {
     writer.sync().await.unwrap();
     emulator.seal("bucket", "object").unwrap();
     writer.write_all(b"y").await.unwrap();
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Sealed);
     assert_eq!(error.landed(), Some(Landed::No));
 }

@@ -9,7 +9,6 @@ use oss_append::{
     DeliveryEvent, ErrorKind, KeyedWriter, OssAppendWriter, OssClient, RollingWriter,
     TransportCause,
 };
-use tokio::io::AsyncWriteExt;
 use tracing::Level;
 
 use crate::support::bucket::SimBucket;

@@ -1,8 +1,6 @@
 //! Promise 3: a writer that fails for good says why, stays failed, and gives back what is not
 //! durable, with the position from which it is missing.
 
-use std::io;
-
 use bytes::Bytes;
 use oss_append::{Backoff, Checkpoint, ErrorKind, Landed, TransportCause};
 use tokio::io::AsyncWriteExt;
@@ -20,7 +18,7 @@ async fn what_is_not_durable_can_be_taken_back() {
     store.fault(Fault::none().foreign_before("?"));
     writer.write_all(b"lost").await.unwrap();
     writer.write_all(b", and the rest").await.unwrap();
-    let error = ours(writer.flush().await.unwrap_err());
+    let error = writer.flush().await.unwrap_err();
     assert_eq!(error.landed(), Some(Landed::No));
 
     let stats = writer.stats();
@@ -38,7 +36,7 @@ async fn a_batch_that_landed_is_not_given_back() {
     let mut writer = writer(&store).batch_size(4).open().await.unwrap();
     store.fault(Fault::lost_answer().foreign_after("?"));
     writer.write_all(b"good").await.unwrap();
-    let error = ours(writer.flush().await.unwrap_err());
+    let error = writer.flush().await.unwrap_err();
     assert_eq!(error.landed(), Some(Landed::Yes));
     assert_eq!(writer.durable_position(), 4);
     let unsent = writer.into_unsent().unwrap();
@@ -53,7 +51,7 @@ async fn a_torn_batch_gives_back_its_missing_rest() {
     store.fault(Fault::torn(3));
     store.fault(Fault::error(403, "AccessDenied"));
     writer.write_all(b"good").await.unwrap();
-    let error = ours(writer.flush().await.unwrap_err());
+    let error = writer.flush().await.unwrap_err();
     assert_eq!(error.service_error().unwrap().code, "AccessDenied");
     let unsent = writer.into_unsent().unwrap();
     assert_eq!(
@@ -68,14 +66,13 @@ async fn after_a_failure_every_call_returns_it_and_none_panics() {
     let mut writer = writer(&store).open().await.unwrap();
     store.fault(Fault::error(403, "AccessDenied"));
     writer.write_all(b"x").await.unwrap();
-    let first = writer.flush().await.unwrap_err();
-    assert_eq!(first.kind(), io::ErrorKind::PermissionDenied);
-    let message = ours(first).to_string();
+    let message = writer.flush().await.unwrap_err().to_string();
     for _ in 0..2 {
         for error in [
             ours(writer.write(b"y").await.unwrap_err()),
-            ours(writer.flush().await.unwrap_err()),
-            ours(writer.shutdown().await.unwrap_err()),
+            writer.write_all(b"y").await.unwrap_err(),
+            writer.flush().await.unwrap_err(),
+            writer.shutdown().await.unwrap_err(),
             writer.sync().await.unwrap_err(),
             writer.write_bytes(Bytes::from("z")).await.unwrap_err(),
             writer.wait_durable(1).await.unwrap_err(),
@@ -100,7 +97,7 @@ async fn a_dead_server_fails_the_writer_within_its_budget() {
         writer.write_all(b"kept").await.unwrap();
         store.go_down(down.clone());
         let start = Instant::now();
-        let error = ours(writer.flush().await.unwrap_err());
+        let error = writer.flush().await.unwrap_err();
         assert!(start.elapsed() <= 120 * SEC, "{:?}", start.elapsed());
         assert!(start.elapsed() >= 110 * SEC, "{:?}", start.elapsed());
         assert!(matches!(error.kind(), ErrorKind::RetriesExhausted { .. }));
@@ -129,7 +126,7 @@ async fn a_server_that_never_answers_fails_the_writer_within_its_budget() {
     }
     writer.write_all(b"kept").await.unwrap();
     let start = Instant::now();
-    let error = ours(writer.flush().await.unwrap_err());
+    let error = writer.flush().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::RetriesExhausted { .. }));
     assert!(start.elapsed() <= 121 * SEC, "{:?}", start.elapsed());
     assert!(store.appends().len() >= 4);
@@ -174,7 +171,7 @@ async fn moving_no_further_than_before_is_no_progress() {
         }
         writer.write_all(b"slow").await.unwrap();
         let start = Instant::now();
-        let error = ours(writer.shutdown().await.unwrap_err());
+        let error = writer.shutdown().await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::RetriesExhausted { .. }));
         assert!(start.elapsed() <= 150 * SEC, "{:?}", start.elapsed());
     }
@@ -207,7 +204,7 @@ async fn an_object_that_takes_no_appends_is_not_tried_again() {
             store.fault(Fault::error(status, code));
         }
         writer.write_all(b"x").await.unwrap();
-        let error = ours(writer.shutdown().await.unwrap_err());
+        let error = writer.shutdown().await.unwrap_err();
         let expected = match error.kind() {
             ErrorKind::NotAppendable { .. } => code == "ObjectNotAppendable",
             ErrorKind::Sealed => code == "AppendSealedObjectNotAllowed",
@@ -423,7 +420,7 @@ async fn a_corrected_clock_and_new_credentials_are_tried_once() {
             .fault(Fault::answered(mended.clone()))
             .fault(Fault::answered(mended));
         bad.write_all(b"x").await.unwrap();
-        let error = ours(bad.shutdown().await.unwrap_err());
+        let error = bad.shutdown().await.unwrap_err();
         assert_eq!(error.landed(), Some(Landed::No));
         assert_eq!(store.appends().len(), 2);
     }
@@ -481,7 +478,7 @@ async fn a_final_refusal_is_not_retried() {
         let mut writer = writer(&store).open().await.unwrap();
         store.fault(Fault::error(status, code));
         writer.write_all(b"x").await.unwrap();
-        let error = ours(writer.shutdown().await.unwrap_err());
+        let error = writer.shutdown().await.unwrap_err();
         assert_eq!(error.service_error().unwrap().code, code);
         assert_eq!(error.landed(), Some(Landed::No));
         assert_eq!(store.appends().len(), 1);
@@ -497,7 +494,7 @@ async fn a_refusal_after_an_ambiguous_attempt_leaves_it_in_doubt() {
         .fault(Fault::error(403, "AccessDenied"));
     store.fail_head(service(500, "InternalError"));
     writer.write_all(b"x").await.unwrap();
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     assert_eq!(error.landed(), Some(Landed::InDoubt));
     assert_eq!(writer.into_unsent().unwrap().in_doubt, 1);
 }
@@ -522,7 +519,7 @@ async fn no_refusal_of_a_later_attempt_says_what_became_of_the_first() {
         store.fault(Fault::late());
         refuse(&store);
         writer.write_all(b"good, and the rest").await.unwrap();
-        let error = ours(writer.shutdown().await.unwrap_err());
+        let error = writer.shutdown().await.unwrap_err();
         assert_eq!(error.landed(), Some(Landed::InDoubt), "{error}");
         let unsent = writer.into_unsent().unwrap();
         assert_eq!((unsent.position, unsent.in_doubt), (0, 4), "{error}");
@@ -585,7 +582,7 @@ async fn a_refusal_of_something_between_does_not_say_that_nothing_landed() {
         .fault(Fault::applied_error(407, ""))
         .fail_head(service(407, ""));
     writer.write_all(b"x").await.unwrap();
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     assert_eq!(error.landed(), Some(Landed::InDoubt));
 }
 
@@ -605,7 +602,7 @@ async fn an_error_names_object_position_and_cause() {
     let mut writer = writer(&store).open().await.unwrap();
     store.fault(Fault::none().foreign_before("?"));
     writer.write_all(b"xy").await.unwrap();
-    let error = ours(writer.flush().await.unwrap_err());
+    let error = writer.flush().await.unwrap_err();
     assert_eq!(conflict_cause(&error), oss_append::ConflictCause::Foreign);
     assert_eq!(
         error.to_string(),

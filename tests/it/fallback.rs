@@ -3,7 +3,6 @@
 
 use oss_append::emulator::{Action, Emulator, EmulatorBuilder, Fault, Operation, Pipelining, Rest};
 use oss_append::{Backoff, OssAppendWriter, WriterStats};
-use tokio::io::AsyncWriteExt;
 
 use crate::support::emulated::content;
 use crate::support::{MS, bytes, object};

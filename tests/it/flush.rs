@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use oss_append::{FlushMode, OssAppendWriter};
-use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
+use tracing::Level;
 
+use crate::copy::Trickle;
+use crate::support::log::{Log, set_default};
 use crate::support::store::{Fault, Op, SimStore};
 use crate::support::{MS, SEC, writer};
 
@@ -63,23 +65,106 @@ async fn the_batch_size_starts_an_append_with_nobody_polling() {
     assert_eq!(store.text(), "1234");
 }
 
+/// Writes and flushes one byte twenty times, which no flush waits for: all of the allowance.
+async fn use_up(writer: &mut OssAppendWriter) {
+    for _ in 0..20 {
+        writer.write_all(b"-").await.unwrap();
+        writer.flush().await.unwrap();
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_coalesced_flush_is_durable_at_once_and_then_once_an_interval() {
+async fn twenty_small_flushes_do_not_wait_and_then_one_an_interval_is_durable() {
     let store = SimStore::new();
     let mut writer = with_mode(&store, FlushMode::default()).await;
     let start = Instant::now();
-    writer.write_all(b"a").await.unwrap();
-    writer.flush().await.unwrap();
-    assert_eq!(
-        (store.text(), start.elapsed()),
-        ("a".into(), Duration::ZERO)
-    );
-    writer.write_all(b"b").await.unwrap();
-    writer.flush().await.unwrap();
-    assert_eq!((store.text(), start.elapsed()), ("ab".into(), 200 * MS));
-    writer.write_all(b"c").await.unwrap();
-    writer.flush().await.unwrap();
-    assert_eq!((store.text(), start.elapsed()), ("abc".into(), 400 * MS));
+    use_up(&mut writer).await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(store.appends().len(), 20);
+    for interval in 1..4 {
+        writer.write_all(b"a").await.unwrap();
+        writer.flush().await.unwrap();
+        assert_eq!(start.elapsed(), interval * 200 * MS);
+        assert_eq!(store.content().len(), 20 + interval as usize);
+    }
+    tokio::time::sleep(4 * SEC).await;
+    let start = Instant::now();
+    use_up(&mut writer).await;
+    assert_eq!(start.elapsed(), Duration::ZERO, "saved up again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_of_4_kib_waits_for_nothing_but_its_append() {
+    let store = SimStore::new();
+    store.world().latency = 5 * MS;
+    let mut writer = with_mode(&store, FlushMode::default()).await;
+    use_up(&mut writer).await;
+    let start = Instant::now();
+    for _ in 0..100 {
+        writer.write_all(&[b'x'; 4096]).await.unwrap();
+        writer.flush().await.unwrap();
+    }
+    assert_eq!(start.elapsed(), 100 * 5 * MS);
+    writer.write_all(&[b'x'; 4095]).await.unwrap();
+    assert!(writer.flush().now_or_never().is_none());
+    // Those of another handle count as well.
+    let mut other = writer.clone();
+    other.write_all(b"y").await.unwrap();
+    let start = Instant::now();
+    other.flush().await.unwrap();
+    assert_eq!(start.elapsed(), 5 * MS);
+}
+
+/// The events that a program would see of `oss_append::flush`.
+async fn told_of(program: impl Future<Output = ()>) -> usize {
+    let log = Log::default();
+    let guard = set_default(log.subscriber(Level::WARN));
+    program.await;
+    drop(guard);
+    let text = log.text();
+    let lines = text.lines();
+    let lines = lines.filter(|line| line.contains("WARN") && line.contains("oss_append::flush"));
+    let lines: Vec<_> = lines.collect();
+    let remedies = ["`feed`", "Handoff", "write more", "`enqueue`"];
+    for remedy in remedies {
+        assert!(lines.iter().all(|line| line.contains(remedy)), "{text}");
+    }
+    lines.len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_keeps_waiting_in_small_flushes_is_told_of_it_once() {
+    let store = SimStore::new();
+    let mut writer = with_mode(&store, FlushMode::default()).await;
+    let few = told_of(async {
+        for _ in 0..69 {
+            writer.write_all(b"a line\n").await.unwrap();
+            writer.flush().await.unwrap();
+        }
+    });
+    assert_eq!(few.await, 0);
+    let many = told_of(async {
+        for _ in 0..200 {
+            writer.write_all(b"a line\n").await.unwrap();
+            writer.flush().await.unwrap();
+        }
+    });
+    assert_eq!(many.await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_a_trickle_and_a_program_that_syncs_are_not_told_anything() {
+    let store = SimStore::new();
+    let mut writer = with_mode(&store, FlushMode::default()).await;
+    let told = told_of(async {
+        let mut source = Trickle::new(100 * SEC);
+        tokio::io::copy(&mut source, &mut writer).await.unwrap();
+        for _ in 0..500 {
+            writer.write_all(b"a line\n").await.unwrap();
+            writer.sync().await.unwrap();
+        }
+    });
+    assert_eq!(told.await, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,24 +203,26 @@ async fn a_handoff_flush_still_tells_of_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sync_does_not_wait_for_the_interval() {
+async fn a_sync_does_not_wait_for_the_interval_and_uses_no_allowance() {
     let store = SimStore::new();
     let mut writer = with_mode(&store, FlushMode::default()).await;
     let start = Instant::now();
-    for _ in 0..5 {
+    for _ in 0..50 {
         writer.write_all(b"a").await.unwrap();
         writer.sync().await.unwrap();
     }
+    use_up(&mut writer).await;
+    writer.write_all(b"a").await.unwrap();
+    writer.sync().await.unwrap();
     assert_eq!(start.elapsed(), Duration::ZERO);
-    assert_eq!(store.appends().len(), 5);
+    assert_eq!(store.appends().len(), 71);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sync_after_a_dropped_flush_does_not_wait_for_it() {
     let store = SimStore::new();
     let mut writer = with_mode(&store, FlushMode::default()).await;
-    writer.write_all(b"a").await.unwrap();
-    writer.flush().await.unwrap();
+    use_up(&mut writer).await;
     writer.write_all(b"b").await.unwrap();
     assert!(writer.flush().now_or_never().is_none());
     let start = Instant::now();
@@ -260,17 +347,16 @@ async fn writing_works_while_a_flush_is_pending_and_does_not_postpone_it() {
     let store = SimStore::new();
     let mut writer = with_mode(&store, FlushMode::default()).await;
     let start = Instant::now();
-    writer.write_all(b"a").await.unwrap();
-    writer.flush().await.unwrap();
+    use_up(&mut writer).await;
     for _ in 0..19 {
         writer.write_all(b"b").await.unwrap();
         assert!(writer.flush().now_or_never().is_none());
         tokio::time::sleep(10 * MS).await;
     }
-    assert_eq!(store.appends().len(), 1);
+    assert_eq!(store.appends().len(), 20);
     writer.flush().await.unwrap();
     assert_eq!(start.elapsed(), 200 * MS);
-    assert_eq!(store.appends().len(), 2);
+    assert_eq!(store.appends().len(), 21);
 }
 
 #[tokio::test(start_paused = true)]

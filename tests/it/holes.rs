@@ -12,7 +12,7 @@ use oss_append::{
 use tokio::io::AsyncWriteExt;
 
 use crate::support::store::{Fault, Object, Op, SimStore, broken, grow, unreachable};
-use crate::support::{SEC, appender, conflict_cause, emulated, ours, writer};
+use crate::support::{SEC, appender, conflict_cause, emulated, writer};
 
 fn on_append(action: Action) -> WireFault {
     WireFault::new(Operation::AppendObject, action)
@@ -53,7 +53,7 @@ async fn hole_02_the_next_append_of_the_same_length_is_not_dropped_after_an_ambi
         store.fail_head(unreachable());
     }
     failed.write_all(b"first ").await.unwrap();
-    let error = ours(failed.flush().await.unwrap_err());
+    let error = failed.flush().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::RetriesExhausted { .. }));
     assert_eq!(error.landed(), Some(Landed::InDoubt));
     failed.write_all(b"second").await.unwrap_err();
@@ -212,7 +212,7 @@ async fn hole_09_the_loser_of_a_race_to_create_is_told() {
         let error = match builder.open().await {
             Ok(mut writer) => {
                 writer.write_all(b"secret").await.unwrap();
-                ours(writer.shutdown().await.unwrap_err())
+                writer.shutdown().await.unwrap_err()
             }
             Err(error) => error,
         };
@@ -299,7 +299,7 @@ async fn hole_13_a_wrong_checksum_is_not_retried() {
     let mut writer = emulated::writer(&emulator).open().await.unwrap();
     emulator.inject(on_append(Action::WrongCrc));
     writer.write_all(b"once").await.unwrap();
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Checksum { .. }));
     assert_eq!(emulator.count(Operation::AppendObject), 1);
     assert_eq!(emulated::content(&emulator), b"once");
@@ -313,7 +313,7 @@ async fn hole_14_sealing_by_somebody_else_is_told_as_what_it_is() {
     writer.sync().await.unwrap();
     emulator.seal("bucket", "object").unwrap();
     writer.write_all(b"after").await.unwrap();
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Sealed);
     assert_eq!(error.landed(), Some(Landed::No));
     let unsent = writer.into_unsent().unwrap();

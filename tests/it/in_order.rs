@@ -8,7 +8,7 @@ use oss_append::ErrorKind;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::store::{Fault, Op, SimStore};
-use crate::support::{MS, ours, writer};
+use crate::support::{MS, writer};
 
 #[tokio::test(start_paused = true)]
 async fn everything_lands_once_and_in_order_whatever_is_lost() {
@@ -206,7 +206,7 @@ async fn writing_after_shutdown_is_refused() {
     let mut writer = writer(&store).open().await.unwrap();
     writer.write_all(b"x").await.unwrap();
     writer.shutdown().await.unwrap();
-    let error = ours(writer.write_all(b"y").await.unwrap_err());
+    let error = writer.write_all(b"y").await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Closed);
     writer.flush().await.unwrap();
     writer.shutdown().await.unwrap();

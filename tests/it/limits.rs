@@ -7,7 +7,6 @@ use oss_append::{
     AppendLimit, Backoff, KeyedWriter, ObjectAppender, ObjectPath, OssAppendWriter,
     OssAppendWriterBuilder, RollingWriter,
 };
-use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use crate::support::{MS, SEC, object};

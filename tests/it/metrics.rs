@@ -10,7 +10,6 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use oss_append::metrics::*;
 use oss_append::{Backoff, Checkpoint, Error, ObjectPath};
 use oss_append::{OssAppendWriter, RollingWriter, ServiceError, WriterStats};
-use tokio::io::AsyncWriteExt;
 use tokio::runtime::Builder;
 
 use crate::support::bucket::SimBucket;

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use crate::support::store::{Fault, Object, Op, SimStore, broken, service, unreachable};
-use crate::support::{SEC, appender, cases, conflict_cause, object, ours, writer};
+use crate::support::{SEC, appender, cases, conflict_cause, object, writer};
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_bucket_is_named_before_any_byte_is_accepted() {
@@ -177,7 +177,7 @@ async fn an_append_beyond_the_object_limit_is_refused_before_it_is_sent() {
         .await
         .unwrap();
     writer.write_all(b"0123456789ab").await.unwrap();
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     assert!(matches!(
         error.kind(),
         ErrorKind::ObjectFull {
@@ -324,15 +324,15 @@ proptest! {
         let result: oss_append::Result<()> = runtime.block_on(async {
             let mut writer = builder.open().await?;
             for byte in [b"1", b"2"] {
-                writer.write_all(byte).await.map_err(ours)?;
+                writer.write_all(byte).await?;
                 // It may wait for as long as it was told to.
                 if let Some(flushed) = writer.flush().now_or_never() {
-                    flushed.map_err(ours)?;
+                    flushed?;
                 }
             }
-            writer.write_all(b"3").await.map_err(ours)?;
+            writer.write_all(b"3").await?;
             writer.sync().await?;
-            writer.shutdown().await.map_err(ours)
+            writer.shutdown().await
         });
         match result {
             Ok(()) => prop_assert_eq!(store.text(), "123"),

@@ -53,7 +53,7 @@ async fn write(client: OssClientBuilder) -> Result<(), Error> {
         .open()
         .await?;
     writer.write_all(b"by proxy").await.unwrap();
-    writer.shutdown().await.map_err(crate::support::ours)
+    writer.shutdown().await
 }
 
 /// The error of one request.

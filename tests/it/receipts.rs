@@ -4,7 +4,6 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use oss_append::{AppendStore, ErrorKind, Landed, OssAppendWriter, RollingWriter, Written, crc64};
 use proptest::prelude::*;
-use tokio::io::AsyncWriteExt;
 
 use crate::support::bucket::SimBucket;
 use crate::support::store::{Fault, SimStore, service};

@@ -3,10 +3,9 @@
 #![allow(clippy::single_range_in_vec_init, reason = "one read of one range")]
 
 use oss_append::{Checkpoint, ConflictCause, ErrorKind, Landed, OssAppendWriter, Unsent, crc64};
-use tokio::io::AsyncWriteExt;
 
 use crate::support::store::{Fault, Object, SimStore, broken, grow, service};
-use crate::support::{MS, SEC, appender, conflict_cause, object, ours, small_writer, writer};
+use crate::support::{MS, SEC, appender, conflict_cause, object, small_writer, writer};
 
 const INPUT: &str = "the quick brown fox jumps over the lazy dog";
 
@@ -68,7 +67,7 @@ async fn a_replay_that_differs_appends_nothing() {
             Err(error) => error,
         };
         assert!(matches!(
-            ours(error).kind(),
+            error.kind(),
             ErrorKind::ReplayDiffers {
                 start: 0,
                 end: 20,
@@ -95,7 +94,7 @@ async fn a_replay_that_ends_before_the_object_is_an_error_with_both_lengths() {
         .await
         .unwrap();
     writer.write_all(&INPUT.as_bytes()[..20]).await.unwrap();
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     let ErrorKind::ReplayTooShort { given, object, .. } = error.kind() else {
         panic!("{error}");
     };
@@ -132,7 +131,7 @@ async fn a_flush_of_differing_bytes_in_mid_replay_fails() {
         .await
         .unwrap();
     writer.write_all(b"the quick red").await.unwrap();
-    let error = ours(writer.flush().await.unwrap_err());
+    let error = writer.flush().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::ReplayDiffers { .. }));
 }
 
@@ -233,7 +232,7 @@ async fn a_late_append_after_the_last_byte_is_found_at_the_end() {
     writer.write_all(&INPUT.as_bytes()[..10]).await.unwrap();
     writer.sync().await.unwrap();
     store.foreign(&INPUT[10..]);
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::ReplayTooShort { .. }));
 }
 
@@ -247,7 +246,7 @@ async fn a_foreign_append_during_a_replay_is_found() {
         .unwrap();
     store.fault(Fault::none().foreign_before("somebody else"));
     writer.write_all(INPUT.as_bytes()).await.unwrap();
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::ReplayDiffers { .. }));
     assert_eq!(store.text(), format!("{}somebody else", &INPUT[..10]));
 }
@@ -403,7 +402,7 @@ async fn whatever_ends_a_replay_what_the_object_has_of_it_is_durable() {
     for piece in pieces.take(4) {
         writer.write_all(piece).await.unwrap();
     }
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::ReplayTooShort { .. }));
     assert_eq!(writer.durable_position(), 20);
     assert!(writer.into_unsent().unwrap().is_empty());
@@ -424,7 +423,7 @@ async fn a_replay_ends_well_only_if_the_object_is_what_was_written() {
         writer.sync().await.unwrap();
         appender.append("hello world").await.unwrap();
         store.world().object = now.map(Object::appendable);
-        let error = ours(writer.shutdown().await.unwrap_err());
+        let error = writer.shutdown().await.unwrap_err();
         assert_eq!(conflict_cause(&error), cause);
         let error = appender.end_replay().await.unwrap_err();
         assert_eq!(conflict_cause(&error), cause);
@@ -461,7 +460,7 @@ async fn a_replay_whose_own_append_is_refused_is_in_doubt_with_all_its_bytes() {
     // The attempt of its predecessor is still on its way.
     store.fault(Fault::error(403, "AccessDenied"));
     let mut refused = again(&store, unsent).await;
-    let error = ours(refused.shutdown().await.unwrap_err());
+    let error = refused.shutdown().await.unwrap_err();
     assert_eq!(error.landed(), Some(Landed::InDoubt));
     let unsent = refused.into_unsent().unwrap();
     assert_eq!((unsent.position, unsent.in_doubt), (0, 7));

@@ -79,7 +79,7 @@ async fn no_secret_shows_in_debug_errors_or_logs_at_trace_level() {
                 ));
                 writer.write_all(b"x").await.unwrap();
                 let error = writer.shutdown().await.unwrap_err();
-                note(&mut out, oss_append::Error::from_io(&error).unwrap());
+                note(&mut out, &error);
                 let _ = writeln!(out, "{writer:?} {:?}", writer.stats());
                 let _ = writeln!(out, "{:?}", writer.into_unsent());
                 emulator.delete("bucket", "object").unwrap();

@@ -23,7 +23,7 @@ async fn by_default_a_foreign_append_is_a_conflict() {
     writer.sync().await.unwrap();
     store.foreign("theirs");
     writer.write_all(b"ours").await.unwrap();
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     assert_eq!(conflict_cause(&error), ConflictCause::Foreign);
     assert_eq!(store.text(), "ourstheirs");
 }

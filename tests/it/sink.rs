@@ -139,6 +139,26 @@ async fn sinks_and_writes_keep_their_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_writers_own_calls_win_over_those_of_both_traits() {
+    let store = SimStore::new();
+    let mut writer = writer(&store).open().await.unwrap();
+    writer.feed(Bytes::from("an item, ")).await.unwrap();
+    assert_eq!(writer.write(b"a write, ").await.unwrap(), 9);
+    let written: oss_append::Result<()> = writer.write_all(b"bytes").await;
+    written.unwrap();
+    let flushed: oss_append::Result<()> = writer.flush().await;
+    flushed.unwrap();
+    assert_eq!(store.text(), "an item, a write, bytes");
+    let ended: oss_append::Result<()> = writer.shutdown().await;
+    ended.unwrap();
+    let late = writer.write_all(b"late").await.unwrap_err();
+    assert_eq!(late.kind(), &ErrorKind::Closed);
+    let into_io = async { Ok::<(), std::io::Error>(writer.write_all(b"late").await?) };
+    let late = into_io.await.unwrap_err();
+    assert_eq!(late.kind(), std::io::ErrorKind::BrokenPipe);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_stream_gave_before_its_error_is_not_lost() {
     let store = SimStore::new();
     store.world().latency = 5 * MS;

@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 use oss_append::{Compression, RollingWriter};
-use tokio::io::AsyncWriteExt;
 
 use crate::support::bucket::SimBucket;
 use crate::support::store::SimStore;

@@ -715,12 +715,12 @@ impl Chaos {
         };
         let outcome = async {
             for piece in old.chunks(1000) {
-                writer.write_all(piece).await.map_err(ours)?;
+                writer.write_all(piece).await?;
             }
             for _ in 0..self.rng.usize(1..15) {
                 self.step(&mut writer).await?;
             }
-            writer.shutdown().await.map_err(ours)
+            writer.shutdown().await
         };
         match outcome.await {
             Ok(()) => {
@@ -749,7 +749,7 @@ impl Chaos {
                 let taken = (writer.position() - before) as usize;
                 self.accepted.extend_from_slice(&piece[..taken]);
                 match done {
-                    Ok(done) => done.map_err(ours)?,
+                    Ok(done) => done?,
                     Err(_) => return Ok(()),
                 }
                 assert_eq!(taken, len);
@@ -762,7 +762,7 @@ impl Chaos {
                 done?;
             }
             6 => {
-                writer.flush().await.map_err(ours)?;
+                writer.flush().await?;
                 self.is_there("flush");
             }
             7 => {
@@ -949,7 +949,7 @@ impl Sharer {
                 let accepted: usize = self.accepted.iter().map(Vec::len).sum();
                 assert_eq!((writer.position() - start) as usize, accepted);
             }
-            writer.shutdown().await.map_err(ours)
+            writer.shutdown().await
         };
         let outcome = outcome.await;
         self.durable = (writer.durable_position() - start) as usize;
@@ -988,7 +988,7 @@ impl Sharer {
                 self.accepted.push(record);
             }
             6 => {
-                writer.flush().await.map_err(ours)?;
+                writer.flush().await?;
                 assert_eq!(writer.durable_position(), writer.position());
             }
             7 => {

@@ -7,11 +7,10 @@ use oss_append::{
     Backoff, Error, ErrorKind, Landed, OssAppendWriter, OssAppendWriterBuilder, OssClient,
     OssClientBuilder, TransportCause,
 };
-use tokio::io::AsyncWriteExt;
 
 use crate::support::emulated::{content, start};
 use crate::support::tls::{Authority, Identity, TlsServer};
-use crate::support::{MS, SEC, ours};
+use crate::support::{MS, SEC};
 
 const NAME: &str = "oss.example.com";
 
@@ -125,7 +124,7 @@ async fn expires_in_mid_stream(window: u16) {
     server.become_other(authority.expired(NAME)).await;
 
     writer.write_all(b"kept").await.unwrap();
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     assert_refused(&error);
     assert_eq!(emulator.count(Operation::AppendObject), 1);
     // Unless the dead connection took the request before it was found dead.

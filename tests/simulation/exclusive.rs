@@ -253,7 +253,7 @@ async fn live_once(
         // A replay has to go on at least to where the object ends.
         let rest = script.text[script.given..].to_vec();
         let start = writer.position();
-        result = writer.write_all(&rest).await.map_err(ours);
+        result = writer.write_all(&rest).await;
         let taken = (writer.position() - start) as usize;
         script.took(&rest, taken);
     }
@@ -265,7 +265,7 @@ async fn live_once(
     }
     if result.is_ok() {
         let start = Instant::now();
-        result = writer.shutdown().await.map_err(ours);
+        result = writer.shutdown().await;
         must!(
             start.elapsed() < 1000 * BUDGET,
             "the shutdown took {:?}",
@@ -404,9 +404,7 @@ async fn act(
     let (piece, done) = match step.act {
         Act::Write(len) => {
             let piece = script.next(len);
-            let done = within(limit, async {
-                writer.write_all(&piece).await.map_err(ours)
-            });
+            let done = within(limit, async { writer.write_all(&piece).await });
             let done = done.await;
             (piece, done)
         }
@@ -455,7 +453,7 @@ async fn act(
             (piece, done)
         }
         Act::Flush => {
-            let flush = async { AsyncWriteExt::flush(writer).await.map_err(ours) };
+            let flush = writer.flush();
             return Ok(within(limit, flush).await);
         }
         Act::Sync => {

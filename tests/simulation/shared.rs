@@ -202,7 +202,7 @@ async fn write(store: SimStore, id: usize, steps: Vec<Step>) -> Result<Outcome, 
                     receipts.push((record, receipt.with_crc64()));
                 })
             }
-            Step::Flush => writer.flush().await.map_err(ours),
+            Step::Flush => writer.flush().await,
             Step::Sync(ms) => {
                 let limit = Duration::from_millis(ms.into());
                 tokio::time::timeout(limit, writer.sync())
@@ -219,7 +219,7 @@ async fn write(store: SimStore, id: usize, steps: Vec<Step>) -> Result<Outcome, 
         }
     }
     if result.is_ok() {
-        result = writer.shutdown().await.map_err(ours);
+        result = writer.shutdown().await;
     }
     let durable = (writer.durable_position() - start) as usize;
     let in_doubt = match &result {

@@ -3,7 +3,6 @@
 use async_nats::jetstream::stream::Stream;
 use futures::StreamExt;
 use oss_append::{Error, ErrorKind, ObjectPath, OssAppendWriter, OssClient};
-use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
@@ -108,13 +107,13 @@ async fn check_origin(
 
 /// At a stop soon after the start the object may have more than was read again: the first half of a
 /// record, for example. What was accepted is proven to be in it, and the next start looks again.
-fn end_replay(shutdown: std::io::Result<()>) -> Result<(), Failure> {
+fn end_replay(shutdown: oss_append::Result<()>) -> Result<(), Failure> {
     let error = match shutdown {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
-    match Error::from_io(&error).map(Error::kind) {
-        Some(ErrorKind::ReplayTooShort { given, object, .. }) => {
+    match error.kind() {
+        ErrorKind::ReplayTooShort { given, object, .. } => {
             note(&format!(
                 "the object was read again up to {given} of {object} bytes; the next start goes on"
             ));

@@ -14,7 +14,6 @@ use async_nats::jetstream::message::Acker;
 use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
 use oss_append::{Error, OssClient, Receipt, RollingWriter, Written};
-use tokio::io::AsyncWriteExt;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 

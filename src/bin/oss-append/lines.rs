@@ -2,7 +2,6 @@
 
 use std::io;
 
-use oss_append::Error;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 
 use crate::append::request_failed;
@@ -59,10 +58,7 @@ async fn write_lines(
         }
         // In a shared object a write is accepted whole or not at all.
         let written = writer.write_all(&record).await;
-        written.map_err(|error| match Error::from_io(&error) {
-            Some(ours) => Fault::Writer(request_failed(ours)),
-            None => unreadable(error),
-        })?;
+        written.map_err(|error| Fault::Writer(request_failed(&error)))?;
     }
     Ok(())
 }

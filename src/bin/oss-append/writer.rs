@@ -1,8 +1,8 @@
 //! What `append` writes to: one object, or a sequence of them.
 
 use bytes::BytesMut;
-use oss_append::{Error, OssAppendWriter, Result, RollingWriter, WriterStats};
-use tokio::io::{self, AsyncReadExt, AsyncWriteExt};
+use oss_append::{OssAppendWriter, Result, RollingWriter, WriterStats};
+use tokio::io::AsyncReadExt;
 
 use crate::append::request_failed;
 use crate::failure::Failure;
@@ -25,7 +25,7 @@ impl Writer {
         }
     }
 
-    pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Object(writer) => writer.write_all(bytes).await,
             Self::Sequence(writer) => writer.write_all(bytes).await,
@@ -45,7 +45,7 @@ impl Writer {
             Self::Object(writer) => writer.shutdown().await,
             Self::Sequence(writer) => writer.shutdown().await,
         };
-        ended.map_err(|error| failed(&error))
+        ended.map_err(|error| request_failed(&error))
     }
 
     /// Writes all of `input`, and returns when it is durable, also after a failure of the input.
@@ -65,19 +65,12 @@ impl Writer {
                 Ok(_) => writer
                     .write_all(&piece)
                     .await
-                    .map_err(|error| failed(&error))?,
+                    .map_err(|error| request_failed(&error))?,
                 Err(error) => break Err(unreadable(&error)),
             }
         };
         let synced = writer.sync().await;
         synced.map_err(|error| request_failed(&error))?;
         ended
-    }
-}
-
-fn failed(error: &io::Error) -> Failure {
-    match Error::from_io(error) {
-        Some(ours) => request_failed(ours),
-        None => Failure::local(error.to_string()),
     }
 }

@@ -77,7 +77,7 @@ fn what_somebody_waits_for_has_to_be_verified_if_it_is_only_compared() {
     let mut row = compared(1000);
     assert!(!row.window.must_verify());
     let target = row.window.settled();
-    row.window.ask(target, row.now, Flush::SYNC);
+    assert!(!row.window.ask(target, row.now, Flush::SYNC));
     assert!(row.window.must_verify());
     let row = row.starts(Goal::Verify).reads(0..6).brings("hello ");
     assert!(!row.window.must_verify());

@@ -16,7 +16,6 @@ use oss_append::{
     ObjectInfo, ObjectKind, ObjectPath, OssAppendWriter, Refusal, Result, ServiceError,
     StoreLimits, TransportCause,
 };
-use tokio::io::AsyncWriteExt as _;
 
 use crate::support::{MS, object};
 

@@ -10,7 +10,6 @@ use futures::future::{BoxFuture, join_all};
 use oss_append::credentials::{self, CachedCredentials, Credentials, CredentialsProvider};
 use oss_append::emulator::{Emulator, Operation};
 use oss_append::{Error, OssAppendWriter, Result};
-use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance};
 

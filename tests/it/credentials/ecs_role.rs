@@ -6,7 +6,6 @@ use std::time::SystemTime;
 use oss_append::credentials::{CachedCredentials, CredentialsProvider, EcsRole};
 use oss_append::emulator::Emulator;
 use oss_append::{ErrorKind, OssAppendWriter};
-use tokio::io::AsyncWriteExt;
 
 use super::{
     SECRET, TOKEN, error, fetch, id, in_an_hour, key_json, key_json_until, nobody, ok, redirecting,

@@ -10,7 +10,6 @@ use oss_append::credentials::{
 };
 use oss_append::emulator::Emulator;
 use oss_append::{Error, ErrorKind, OssAppendWriter};
-use tokio::io::AsyncWriteExt;
 
 use super::{
     SECRET, TOKEN, error, fetch, form, key_json_until, ok, redirecting, stalled, sts_key,

@@ -8,7 +8,6 @@ use oss_append::credentials::{
     CredentialsUri, DefaultChain, EcsRole, EnvironmentCredentials, ProfileFile, StaticCredentials,
 };
 use oss_append::emulator::Emulator;
-use tokio::io::AsyncWriteExt;
 use tracing::Level;
 
 use super::{SECRET, TOKEN, key_json, nobody, ok, redirecting, sts_key, wrong_answers};
@@ -329,7 +328,7 @@ async fn no_secret_shows_of_a_writer_whose_key_comes_from_a_function() {
         Ok(mut writer) => {
             let _ = writer.write_all(b"x").await;
             let error = writer.shutdown().await.unwrap_err();
-            shown.error(oss_append::Error::from_io(&error).unwrap());
+            shown.error(&error);
         }
     }
     finish(shown, &log, "SecurityTokenExpired");

@@ -12,9 +12,8 @@ use oss_append::{
     Checkpoint, Compression, ConflictCause, Error, ErrorKind, Landed, ObjectAppender, ObjectPath,
     OssAppendWriter, ServiceError, StoredFormat,
 };
-use tokio::io::AsyncWriteExt;
 
-use crate::support::{SEC, conflict_cause, object, ours};
+use crate::support::{SEC, conflict_cause, object};
 
 const BOTH: [Compression; 2] = [
     Compression::Gzip { level: 6 },
@@ -62,8 +61,8 @@ async fn write(
         None => builder,
     };
     let mut writer = builder.open().await?;
-    writer.write_all(bytes).await.map_err(ours)?;
-    writer.shutdown().await.map_err(ours)
+    writer.write_all(bytes).await?;
+    writer.shutdown().await
 }
 
 #[track_caller]
@@ -273,8 +272,8 @@ async fn a_replay_goes_on_with_what_it_began_and_with_nothing_else() {
         let from = Checkpoint::new(object.clone(), from);
         let builder = OssAppendWriter::builder(store.clone(), object.clone()).replay(from);
         let mut writer = builder.open().await?;
-        writer.write_all(bytes).await.map_err(ours)?;
-        writer.shutdown().await.map_err(ours)
+        writer.write_all(bytes).await?;
+        writer.shutdown().await
     };
     let appends = store.count(On::Append);
     // Compression was switched off, and the last place is known.

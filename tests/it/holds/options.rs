@@ -9,7 +9,6 @@ use oss_append::{
     Compression, ErrorKind, KeyedWriter, ObjectAcl, ObjectAppender, ObjectOptions, OssAppendWriter,
     OssAppendWriterBuilder, OssClient, RollingWriter, StorageClass, StoredFormat,
 };
-use tokio::io::AsyncWriteExt;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{assert_refused, member, named};

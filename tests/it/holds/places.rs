@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use oss_append::testing::{MemoryStore, On};
 use oss_append::{Compression, KeyedWriter, OssLogAppender, RollingWriter, StoredFormat};
-use tokio::io::AsyncWriteExt;
 
 use super::{BOTH, assert_refused, format, member, named};
 

@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 
 use oss_append::testing::MemoryStore;
 use oss_append::{Compression, OssAppendWriter};
-use tokio::io::AsyncWriteExt;
 
 use super::BOTH;
 use crate::support::object;

@@ -49,3 +49,20 @@ async fn dropping_undelivered_bytes_warns_once_for_all_keys() {
         "{text}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_keeps_waiting_in_small_flushes_is_told_of_it_once_for_all_keys() {
+    let log = Log::default();
+    let _guard = set_default(log.subscriber(Level::WARN));
+    let bucket = SimBucket::new();
+    let writer = large(&bucket).start().unwrap();
+    for _ in 0..200 {
+        say(&writer, "a", "12345").await;
+        say(&writer, "b", "12345").await;
+        writer.flush().await.unwrap();
+    }
+    writer.shutdown().await.unwrap();
+    let text = log.text();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains("WARN oss_append::flush: "), "{text}");
+}

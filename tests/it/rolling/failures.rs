@@ -5,13 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use oss_append::{Error, ErrorKind, ObjectKind, RollReason, RollingWriter, ServiceError};
-use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::{Finished, HOUR, put, rolling, write};
+use crate::support::SEC;
 use crate::support::bucket::SimBucket;
 use crate::support::store::{Fault, Object, service};
-use crate::support::{SEC, ours};
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_takes_no_more_is_left_for_the_next() {
@@ -263,7 +262,7 @@ async fn a_clock_that_panics_fails_its_own_writer_alone_and_is_named() {
     put(&mut writer, "one\n").await;
     broken.store(true, Ordering::Relaxed);
     let receipt = writer.enqueue("two\n".into()).await.unwrap();
-    let error = ours(writer.shutdown().await.unwrap_err());
+    let error = writer.shutdown().await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::WorkerLost);
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(cause, "the worker panicked: no time");

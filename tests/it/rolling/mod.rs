@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oss_append::{FinishedObject, RollReason, RollingWriter, RollingWriterBuilder};
-use tokio::io::AsyncWriteExt;
 
 use crate::support::bucket::{SimBucket, WallClock};
 

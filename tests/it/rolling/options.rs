@@ -4,11 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use oss_append::{ErrorKind, RollingWriter, RollingWriterBuilder};
 use proptest::prelude::*;
-use tokio::io::AsyncWriteExt;
 
 use super::rolling;
 use crate::support::bucket::SimBucket;
-use crate::support::{cases, ours};
+use crate::support::cases;
 
 async fn refused(builder: RollingWriterBuilder<SimBucket>) -> String {
     let error = builder.open().await.unwrap_err();
@@ -134,12 +133,12 @@ proptest! {
         let result: oss_append::Result<()> = runtime.block_on(async {
             let mut writer = builder.open().await?;
             for byte in [b"1", b"\n", b"2"] {
-                writer.write_all(byte).await.map_err(ours)?;
+                writer.write_all(byte).await?;
             }
             writer.sync().await?;
             writer.roll().await?;
-            writer.write_all(b"\n").await.map_err(ours)?;
-            writer.shutdown().await.map_err(ours)
+            writer.write_all(b"\n").await?;
+            writer.shutdown().await
         });
         match result {
             Ok(()) => prop_assert_eq!(bucket.text(), "1\n2\n"),

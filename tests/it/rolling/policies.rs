@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use futures::SinkExt;
 use oss_append::{RollReason, RollingWriter, crc64};
-use tokio::io::AsyncWriteExt;
 
 use super::{Finished, HALF_PAST_TEN, HOUR, MINUTE, put, rolling, timed, write};
 use crate::support::SEC;
@@ -428,7 +427,7 @@ async fn no_object_without_a_byte() {
     let (builder, _) = timed(&bucket, "%H-{seq}");
     let mut writer = builder.hourly().open().await.unwrap();
     tokio::time::sleep(3 * HOUR).await;
-    AsyncWriteExt::flush(&mut writer).await.unwrap();
+    writer.flush().await.unwrap();
     writer.roll().await.unwrap();
     writer.shutdown().await.unwrap();
     assert!(bucket.keys().is_empty());

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::SinkExt;
 use proptest::prelude::*;
-use tokio::io::AsyncWriteExt;
 
 use super::{Finished, timed};
 use crate::support::bucket::SimBucket;
@@ -125,7 +124,7 @@ async fn play(plan: Plan) -> Result<(), TestCaseError> {
                     writer.feed(item).await.unwrap();
                     records.push(record);
                 }
-                Op::Flush => AsyncWriteExt::flush(&mut writer).await.unwrap(),
+                Op::Flush => writer.flush().await.unwrap(),
                 Op::Sync => writer.sync().await.unwrap(),
                 Op::Roll => writer.roll().await.unwrap(),
                 Op::Pause(seconds) => tokio::time::sleep(Duration::from_secs(*seconds)).await,

@@ -1,7 +1,6 @@
 //! What a second run, or a second process, goes on with.
 
 use oss_append::ObjectKind;
-use tokio::io::AsyncWriteExt;
 
 use super::{HOUR, put, rolling, timed, write};
 use crate::support::bucket::{Listing, SimBucket};

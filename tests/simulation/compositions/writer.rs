@@ -1,7 +1,5 @@
 //! One of the writers, by what they have in common.
 
-use std::io;
-
 use bytes::Bytes;
 use oss_append::{
     Checkpoint, Error, ErrorKind, OssAppendWriter, Receipt, RollingWriter, Unsent, WriterStats,
@@ -49,11 +47,11 @@ impl Writer {
     }
 
     pub async fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        either!(self, writer => mend(writer.write(bytes).await))
+        either!(self, writer => writer.write(bytes).await.map_err(ours))
     }
 
     pub async fn write_all(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        either!(self, writer => mend(writer.write_all(bytes).await))
+        either!(self, writer => writer.write_all(bytes).await)
     }
 
     pub async fn write_bytes(&mut self, bytes: Bytes) -> Result<(), Error> {
@@ -72,11 +70,11 @@ impl Writer {
     }
 
     pub async fn flush(&mut self) -> Result<(), Error> {
-        either!(self, writer => mend(writer.flush().await))
+        either!(self, writer => writer.flush().await)
     }
 
     pub async fn shutdown(&mut self) -> Result<(), Error> {
-        either!(self, writer => mend(writer.shutdown().await))
+        either!(self, writer => writer.shutdown().await)
     }
 
     /// `None`: there is nothing to roll to.
@@ -93,8 +91,4 @@ impl Writer {
     pub fn into_unsent(self) -> Option<Unsent> {
         either!(self, writer => writer.into_unsent().ok())
     }
-}
-
-fn mend<T>(done: io::Result<T>) -> Result<T, Error> {
-    done.map_err(ours)
 }
