@@ -135,7 +135,9 @@ pub use crate::error::{
 };
 #[cfg(feature = "keyed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "keyed")))]
-pub use crate::keyed::{FailedKey, KeyedError, KeyedStats, KeyedWriter, KeyedWriterBuilder};
+pub use crate::keyed::{
+    FailedKey, KeyedError, KeyedRecordSink, KeyedStats, KeyedWriter, KeyedWriterBuilder,
+};
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub use crate::log::{
@@ -173,7 +175,7 @@ pub use crate::values::path::{ObjectPath, ObjectPathError};
 pub use crate::values::progress::Progress;
 pub use crate::writer::{
     CopyProgress, DurablePositions, ManyObjects, OneObject, OssAppendWriter,
-    OssAppendWriterBuilder, Receipt, Unsent, WriterStats, Written, WrittenPart,
+    OssAppendWriterBuilder, Receipt, RecordSink, Unsent, WriterStats, Written, WrittenPart,
 };
 
 /// Compiles and runs the README's examples.

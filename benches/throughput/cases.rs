@@ -3,7 +3,7 @@
 use crate::contest::{Case, Link, Run};
 use crate::ours::{self, MIB, defaults, of_size};
 use crate::produce::Producer;
-use crate::{bare, many};
+use crate::{bare, many, records};
 
 const GIB: u64 = 1 << 30;
 const PIECE: usize = 64 * 1024;
@@ -50,6 +50,8 @@ pub(crate) fn all() -> Vec<Case> {
     );
     cases.push(copies());
     cases.push(lines());
+    cases.extend(flushes());
+    cases.push(record_sink());
     cases.push(equally_slow());
     cases.push(long());
     cases.extend(objects());
@@ -113,6 +115,56 @@ fn lines() -> Case {
     Case::new("lines", Link::LOOPBACK, lines)
         .against(bulk)
         .against(bare(BYTES, APPEND))
+}
+
+/// What programs pay that flush, by their adapter or on their own, with the defaults. The other
+/// contestant does not flush.
+fn flushes() -> impl Iterator<Item = Case> {
+    const FEED: u64 = MIB;
+    const SENT: u64 = 50;
+    const FLUSHED: u64 = 20;
+    let links = [Link::new(5, 1), Link::LOOPBACK];
+    links.into_iter().flat_map(|link| {
+        let feed = Run::new("FramedWrite, feed", |ground| {
+            records::framed_feed(ground, FEED)
+        });
+        let send = Run::new("FramedWrite, send", |ground| {
+            records::framed_send(ground, SENT)
+        });
+        let flush = Run::new("write and flush", |ground| {
+            records::write_and_flush(ground, FLUSHED)
+        });
+        let record = |bytes| Run::new("records, send", move |ground| records::send(ground, bytes));
+        [
+            Case::new(
+                format!("flushes: 1 MiB through FramedWrite, {link}"),
+                link,
+                feed,
+            )
+            .against(record(FEED)),
+            Case::new(
+                format!("flushes: 50 sends by FramedWrite, {link}"),
+                link,
+                send,
+            )
+            .against(record(SENT * 120)),
+            Case::new(format!("flushes: 20 of 120 bytes, {link}"), link, flush)
+                .against(record(FLUSHED * 120)),
+        ]
+    })
+}
+
+/// Records of 120 bytes by the sink of records, and by writes.
+fn record_sink() -> Case {
+    const BYTES: u64 = GIB;
+    let sink = Run::new("records, feed", |ground| {
+        records::feed(ground, of_size(APPEND as u64), BYTES)
+    });
+    let mut writes = Run::new("write", |ground| {
+        ours::write(ground, of_size(APPEND as u64), Producer::Ready, BYTES, 120)
+    });
+    writes = writes.goal(1.2);
+    Case::new("records of 120 bytes", Link::LOOPBACK, sink).against(writes)
 }
 
 fn equally_slow() -> Case {

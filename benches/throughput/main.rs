@@ -17,6 +17,7 @@ mod ours;
 mod produce;
 #[cfg(unix)]
 mod proxies;
+mod records;
 
 use std::process::ExitCode;
 

@@ -7,9 +7,8 @@
 use std::time::Instant;
 
 use futures::{SinkExt, StreamExt, stream};
-use oss_append::FlushMode;
 use oss_append_pipelines::{Event, Oss, Result, compare, summary};
-use tokio_util::codec::{FramedWrite, LinesCodec};
+use tokio_util::codec::LinesCodec;
 
 const EVENTS: u64 = 100_000;
 
@@ -17,22 +16,17 @@ const EVENTS: u64 = 100_000;
 async fn main() -> Result<()> {
     let oss = Oss::connect().await?;
     let start = Instant::now();
-    let writer = oss
-        .create("events.ndjson")?
-        // `FramedWrite` flushes whenever its own 8 KiB are full: that shall not mean an append.
-        .flush_mode(FlushMode::Handoff)
-        .open()
-        .await?;
+    let mut writer = oss.create("events.ndjson")?.open().await?;
     let object = writer.object().clone();
 
     // JSON has no line breaks of its own, so a line is a value.
-    let mut lines = FramedWrite::new(writer, LinesCodec::new());
+    let mut lines = writer.records(LinesCodec::new());
     let events = stream::iter(0..EVENTS).map(Event::sample);
     let mut encoded =
         events.map(|event| Ok(serde_json::to_string(&event).map_err(std::io::Error::from)?));
     lines.send_all(&mut encoded).await?;
-    SinkExt::<String>::close(&mut lines).await?;
-    println!("{}", summary(lines.get_ref(), start));
+    writer.shutdown().await?;
+    println!("{}", summary(&writer, start));
 
     let content = oss.read(&object).await?;
     let read = serde_json::Deserializer::from_slice(&content).into_iter::<Event>();

@@ -27,7 +27,7 @@ const WAITS_WITHIN: Duration = Duration::from_secs(60);
 /// What is told then.
 pub(crate) const SLOWED_DOWN: &str = "this program keeps waiting for flushes of less than 4 KiB, \
     which FlushMode::Coalesced lets through one each min_interval; write more before each flush, \
-    give records to `enqueue` and wait for the receipts of some, use `feed` instead of \
+    give records to `records` or `enqueue` and wait for the receipts of some, use `feed` instead of \
     `send`, or take FlushMode::Handoff and call `sync` where it matters";
 
 /// What `poll_flush` promises, and how soon it acts.
@@ -53,8 +53,9 @@ pub enum FlushMode {
     /// So a few flushes never wait, and a trickle of 100 bytes each 5 ms, with a flush after each,
     /// makes 5 appends a second after the first 20. A program that waits for each small flush
     /// before it writes on is slowed down to the same rate; it should write more before it
-    /// flushes. A writer that keeps waiting so tells of it once, by an event of `tracing` at the
-    /// level WARN with the target `oss_append::flush`.
+    /// flushes, or take [`records`](crate::OssAppendWriter::records), which do not flush. A writer
+    /// that keeps waiting so tells of it once, by an event of `tracing` at the level WARN with the
+    /// target `oss_append::flush`.
     ///
     /// Each writer has one allowance, shared by its clones; a rolling writer has one for all of its
     /// objects, a keyed writer one for each open key. `sync` uses none of it.

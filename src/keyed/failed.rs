@@ -38,6 +38,11 @@ impl KeyedError {
         }
     }
 
+    /// The error of the first key.
+    pub(super) fn first(&self) -> Error {
+        self.keys[0].1.clone()
+    }
+
     /// The keys and their errors.
     pub fn keys(&self) -> &[(String, Error)] {
         &self.keys

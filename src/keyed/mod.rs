@@ -4,6 +4,7 @@ mod builder;
 mod failed;
 pub(crate) mod object;
 mod pool;
+mod record_sink;
 mod stats;
 mod table;
 mod template;
@@ -11,5 +12,6 @@ mod writer;
 
 pub use self::builder::KeyedWriterBuilder;
 pub use self::failed::{FailedKey, KeyedError};
+pub use self::record_sink::KeyedRecordSink;
 pub use self::stats::KeyedStats;
 pub use self::writer::KeyedWriter;

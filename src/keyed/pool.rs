@@ -59,6 +59,7 @@ pub(super) struct Pool {
     /// Tells the sweeper that there is a key to wait for.
     used: Arc<Notify>,
     sweeper: OnceLock<AbortHandle>,
+    runtime: Handle,
     /// The time from which it counts.
     origin: Instant,
 }
@@ -95,6 +96,7 @@ impl Pool {
             table: Mutex::default(),
             used: Arc::new(Notify::new()),
             sweeper: OnceLock::new(),
+            runtime: runtime.clone(),
             origin: Instant::now(),
         });
         let sweeping = sweep(Arc::downgrade(&pool), Arc::clone(&pool.used));
@@ -146,6 +148,18 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// Takes `record` in for an open key, if nothing has to be waited for; tells whether it did.
+    pub(super) fn try_write_now(self: &Arc<Self>, key: &str, record: &Bytes) -> Result<bool> {
+        let context = |error: Error| error.with_operation("write");
+        let mut turn = Turn::new(self, self.check_len(record).map_err(context)?);
+        let step = self.try_write(key, record, &mut turn).map_err(context)?;
+        Ok(matches!(step, Step::Written(_)))
+    }
+
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
     }
 
     /// Waits for `event`, or until nothing more is taken.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::builder::KeyedWriterBuilder;
 use super::failed::KeyedError;
 use super::pool::Pool;
+use super::record_sink::KeyedRecordSink;
 use super::stats::KeyedStats;
 use super::template::FieldTemplate;
 use crate::error::{Error, Result};
@@ -148,6 +149,23 @@ impl KeyedWriter {
             )),
         };
         key.map_err(|error| error.with_operation("write"))
+    }
+
+    /// A `Sink` of items with their keys, `(key, item)`, each of which is one record as `encoder`
+    /// makes it: any [`Encoder`](tokio_util::codec::Encoder) of tokio-util. It is another handle to
+    /// this writer, as a clone is, and never flushes it.
+    pub fn records<E>(&self, encoder: E) -> KeyedRecordSink<E> {
+        KeyedRecordSink::new(self.clone(), encoder)
+    }
+
+    /// Takes `record` in if nothing has to be waited for; tells whether it did.
+    pub(super) fn try_write(&self, key: &str, record: &Bytes) -> Result<bool> {
+        self.pool.try_write_now(key, record)
+    }
+
+    /// Runs `task` where the keys' workers are run.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.pool.spawn(task);
     }
 
     /// Waits until everything accepted before is durable, and issues it as the

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::stage::RollReason;
 use crate::store::AppendStore;
 use crate::values::checkpoint::Checkpoint;
-use crate::writer::{DurablePositions, OssAppendWriter, Receipt, Unsent, WriterStats};
+use crate::writer::{DurablePositions, OssAppendWriter, Receipt, RecordSink, Unsent, WriterStats};
 
 /// Streams records into a sequence of objects: a tokio [`AsyncWrite`] and a `Sink` of `Bytes` that
 /// goes on in the next object when the present one has its size, when a period ends, when it is
@@ -198,6 +198,14 @@ impl RollingWriter {
     /// Safe: a future that was dropped before it returned has written nothing.
     pub async fn enqueue(&mut self, record: Bytes) -> Result<Receipt> {
         self.inner.enqueue(record).await
+    }
+
+    /// A `Sink` whose items are records, as `encoder` makes them: any
+    /// [`Encoder`](tokio_util::codec::Encoder) of tokio-util. It is another handle to this writer, as
+    /// a clone is, and never flushes it. A record is never split, unless the writer is
+    /// [`unaligned`](RollingWriterBuilder::unaligned).
+    pub fn records<E>(&self, encoder: E) -> RecordSink<E> {
+        RecordSink::new(self.inner.clone(), encoder)
     }
 
     /// The counts of durable bytes as a stream, see [`OssAppendWriter::durable`].

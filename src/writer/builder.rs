@@ -137,8 +137,9 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
         self
     }
 
-    /// What `poll_flush` does. Default: [`FlushMode::Coalesced`] with 200 ms. For bulk through
-    /// `FramedWrite`, which flushes each 8 KiB, take [`FlushMode::Handoff`].
+    /// What `poll_flush` does. Default: [`FlushMode::Coalesced`] with 200 ms. For many small records
+    /// take [`records`](OssAppendWriter::records), which do not flush, in the place of `FramedWrite`,
+    /// which does for each `send` and each 8 KiB.
     pub fn flush_mode(mut self, mode: FlushMode) -> Self {
         self.flush_mode = mode;
         self

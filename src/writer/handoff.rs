@@ -24,6 +24,8 @@ use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 use shuttle::{Config, Runner};
 
+use tokio_util::codec::BytesCodec;
+
 use super::OssAppendWriter;
 use super::sync::modelled;
 use crate::engine::flush::FlushMode;
@@ -234,6 +236,12 @@ fn a_handle_that_is_alone_is_never_left_waiting() {
     alone(b"01234", async |mut writer| {
         for item in ["0123", "4"] {
             writer.feed(item.into()).await.unwrap();
+        }
+    });
+    alone(b"01234", async |writer| {
+        let mut records = writer.records(BytesCodec::new());
+        for item in ["0123", "4"] {
+            records.feed(Bytes::from(item)).await.unwrap();
         }
     });
     alone(b"01", async |mut writer| {

@@ -17,6 +17,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::buffer::MIN_SHARED;
 use super::buffer::records::Records;
 use super::receipt::Receipt;
 use super::shared::{Phase, Shared, State};
@@ -190,6 +191,26 @@ impl Shared {
         state.entered(self, len);
         state.end_record();
         true
+    }
+
+    /// Copies `record` in as a whole, in the same way, whatever ends of records it has within, if it
+    /// is short. Tells how much room is left.
+    #[inline]
+    pub(super) fn try_record(&self, record: &[u8]) -> Option<u64> {
+        let mut state = self.lock();
+        let len = record.len() as u64;
+        let longest = self
+            .options
+            .schedule
+            .max_append_size
+            .min(MIN_SHARED as u64 - 1);
+        if !state.has_room(self, len) || len > longest {
+            return None;
+        }
+        state.buffer.copy(record, || self.now());
+        state.entered(self, len);
+        state.end_record();
+        Some(state.room(self))
     }
 
     /// Takes `record` in as a whole, in the same way, and gives a receipt for it.

@@ -3,14 +3,16 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::Sink;
 
 use super::intake::{Admission, Intake};
 use super::writer::OssAppendWriter;
 use crate::error::{Error, Result};
 
-/// Takes each item without copying. Flushing and closing are those of `AsyncWrite`.
+/// Takes each item without copying. Flushing and closing are those of `AsyncWrite`, so a `send` waits
+/// for its append; `feed` does not. Items that an encoder makes records of go to
+/// [`records`](OssAppendWriter::records).
 ///
 /// An item that was taken (`start_send` or `feed` returned `Ok`) and finds no room waits beside the
 /// buffer until there is some; no further item of the same handle is taken before. It counts as
@@ -77,6 +79,25 @@ impl OssAppendWriter {
         // Nobody has to wait for this: what finds no room now goes in with the next poll.
         let _ = self.poll_item(&mut Context::from_waker(Waker::noop()))?;
         Ok(())
+    }
+
+    /// Takes in `record` and leaves nothing of it; [`poll_room`](Self::poll_room) has been ready, or
+    /// this has told that there is room for more.
+    pub(super) fn take_record(&mut self, record: &mut BytesMut) -> Result<bool> {
+        if record.is_empty() {
+            // No end of a record either.
+            return Ok(false);
+        }
+        if !self.has_item
+            && let Some(room) = self.shared.try_record(record)
+        {
+            self.flush_target = None;
+            record.clear();
+            return Ok(room > 0);
+        }
+        self.check_record(record.len() as u64)?;
+        self.take_item(&record.split().freeze())?;
+        Ok(false)
     }
 
     /// Moves the item into the buffer, if there is one.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::builder::OssAppendWriterBuilder;
 use super::intake::{Admission, Intake};
 use super::receipt::{Receipt, Written};
+use super::record_sink::RecordSink;
 use super::shared::{Phase, Shared};
 use super::stats::WriterStats;
 use super::unsent::Unsent;
@@ -33,6 +34,8 @@ use crate::values::position::StreamPosition;
 /// |---|---|
 /// | [`write_all`](Self::write_all) | copies into the buffer; pending while the buffer is full |
 /// | [`write_bytes`](Self::write_bytes) | the same for `Bytes`, without copying |
+/// | [`enqueue`](Self::enqueue) | takes a record in, and gives a receipt that tells when it is durable |
+/// | [`records`](Self::records) | a `Sink` of records over any `Encoder`, which never flushes |
 /// | [`flush`](Self::flush) | everything written through this handle before is durable on return, by [`FlushMode`](crate::FlushMode) |
 /// | [`sync`](Self::sync) | everything accepted before, from all clones, is durable on return, at once, in every mode |
 /// | [`shutdown`](Self::shutdown) | `sync`, then seals if asked; nothing more can be written |
@@ -239,16 +242,18 @@ impl OssAppendWriter {
     /// # Cancel safety
     /// Safe: a future that was dropped before it returned has accepted nothing.
     pub async fn enqueue(&mut self, record: Bytes) -> Result<Receipt> {
-        let len = record.len() as u64;
-        let capacity = self.shared.options.buffer_capacity;
-        if len == 0 || len > capacity {
-            return Err(Error::invalid_input(format!(
-                "a record has 1 to buffer_capacity {capacity} bytes, this one has {len}"
-            ))
-            .with_operation("enqueue")
-            .with_object(&self.shared.object));
+        if record.is_empty() {
+            return Err(self.refused_record(0));
         }
+        self.check_record(record.len() as u64)?;
         poll_fn(|cx| self.poll_enqueue(cx, &record)).await
+    }
+
+    /// A `Sink` whose items are records, as `encoder` makes them: any
+    /// [`Encoder`](tokio_util::codec::Encoder) of tokio-util. It is another handle to this writer, as
+    /// a clone is, and never flushes it.
+    pub fn records<E>(&self, encoder: E) -> RecordSink<E> {
+        RecordSink::new(self.clone(), encoder)
     }
 
     /// Writes `record` and returns when it is durable: where it is. Forces nothing, so that what
@@ -317,6 +322,23 @@ impl OssAppendWriter {
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Whether there may ever be room for a record of `len` bytes.
+    pub(super) fn check_record(&self, len: u64) -> Result<()> {
+        match len > self.shared.options.buffer_capacity {
+            true => Err(self.refused_record(len)),
+            false => Ok(()),
+        }
+    }
+
+    fn refused_record(&self, len: u64) -> Error {
+        let capacity = self.shared.options.buffer_capacity;
+        Error::invalid_input(format!(
+            "a record has 1 to buffer_capacity {capacity} bytes, this one has {len}"
+        ))
+        .with_operation("enqueue")
+        .with_object(&self.shared.object)
     }
 
     /// Takes `bytes` in whole, as soon as there is room.

@@ -125,7 +125,7 @@ async fn told_of(program: impl Future<Output = ()>) -> usize {
     let lines = text.lines();
     let lines = lines.filter(|line| line.contains("WARN") && line.contains("oss_append::flush"));
     let lines: Vec<_> = lines.collect();
-    let remedies = ["`feed`", "Handoff", "write more", "`enqueue`"];
+    let remedies = ["`records`", "`feed`", "Handoff", "write more", "`enqueue`"];
     for remedy in remedies {
         assert!(lines.iter().all(|line| line.contains(remedy)), "{text}");
     }

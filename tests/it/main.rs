@@ -44,6 +44,7 @@ mod open;
 mod proxy;
 mod receipts;
 mod reconcile;
+mod records;
 mod replay;
 mod rolling;
 mod secrets;

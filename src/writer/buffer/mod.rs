@@ -20,7 +20,7 @@ const MIN_SEGMENT: usize = 4 * 1024;
 const MAX_SEGMENT: usize = 256 * 1024;
 
 /// `Bytes` shorter than this are copied: a short piece would cost more to carry than to copy.
-const MIN_SHARED: usize = 4 * 1024;
+pub(super) const MIN_SHARED: usize = 4 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Buffer {

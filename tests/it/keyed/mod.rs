@@ -7,6 +7,7 @@ mod fields;
 mod limits;
 mod logging;
 mod property;
+mod records;
 mod routing;
 mod scale;
 mod threads;

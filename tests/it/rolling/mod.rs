@@ -5,6 +5,7 @@ mod names;
 mod options;
 mod policies;
 mod property;
+mod records;
 mod restart;
 
 use std::sync::{Arc, Mutex};
