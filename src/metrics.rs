@@ -147,16 +147,7 @@ impl Drop for Buffered {
 
 fn label(error: &ErrorKind) -> &'static str {
     match error {
-        ErrorKind::Service(_) => "service",
-        ErrorKind::Conflict(_) => "conflict",
-        ErrorKind::NotAppendable { .. } => "not_appendable",
-        ErrorKind::Sealed => "sealed",
-        ErrorKind::ObjectFull { .. } | ErrorKind::TooManyAppends { .. } => "object_full",
-        ErrorKind::Checksum { .. } => "checksum",
-        ErrorKind::ReplayDiffers { .. } => "replay_differs",
-        ErrorKind::ReplayTooShort { .. } => "replay_too_short",
-        ErrorKind::Credentials { .. } => "credentials",
-        ErrorKind::InvalidInput { .. } => "invalid_input",
+        ErrorKind::TooManyAppends { .. } => "object_full",
         ErrorKind::Transport { cause, .. } => match cause {
             TransportCause::Connect => "transport_connect",
             TransportCause::UnknownHost => "transport_unknown_host",
@@ -164,13 +155,7 @@ fn label(error: &ErrorKind) -> &'static str {
             TransportCause::Timeout => "transport_timeout",
             TransportCause::Broken => "transport_broken",
         },
-        ErrorKind::BadAnswer { .. } => "bad_answer",
-        ErrorKind::RetriesExhausted { .. } => "retries_exhausted",
-        ErrorKind::Closed => "closed",
-        ErrorKind::WorkerLost => "worker_lost",
-        ErrorKind::Forked => "forked",
-        ErrorKind::TooManyFailedKeys { .. } => "too_many_failed_keys",
-        ErrorKind::Reader { .. } => "reader",
+        other => other.name(),
     }
 }
 

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use oss_append::{Error, ErrorKind, Refusal, ServiceError, TransportCause};
 
+use serde::Serialize;
+use serde_json::{Map, Value};
+
 use crate::output;
 
 /// What the exit codes mean, for `--help`.
@@ -43,32 +46,45 @@ pub(crate) fn interrupted() -> ExitCode {
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
+    kind: &'static str,
     message: String,
+    error: Option<Error>,
+    /// What the command has to tell beside it, with `--json`.
+    fields: Map<String, Value>,
+    /// It has been told as a JSON object, or cannot be.
+    told: bool,
 }
 
 impl Failure {
     /// Something on this machine failed.
     pub(crate) fn local(message: impl Into<String>) -> Self {
+        Self::new(OTHER, "local", message)
+    }
+
+    fn new(code: u8, kind: &'static str, message: impl Into<String>) -> Self {
         Self {
-            code: OTHER,
+            code,
+            kind,
             message: message.into(),
+            error: None,
+            fields: Map::new(),
+            told: false,
         }
+    }
+
+    /// A signal came before it was done.
+    pub(crate) fn interrupted(message: impl Into<String>) -> Self {
+        Self::new(INTERRUPTED, "interrupted", message)
     }
 
     /// What was given cannot be right.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self {
-            code: USAGE,
-            message: message.into(),
-        }
+        Self::new(USAGE, "invalid_input", message)
     }
 
     /// The reader of standard output has gone: nobody needs to be told.
     pub(crate) fn nobody_reads() -> Self {
-        Self {
-            code: NOBODY_READS,
-            message: String::new(),
-        }
+        Self::new(NOBODY_READS, "nobody_reads", "")
     }
 
     /// Lets standard output go unread, where it is not what the command is for.
@@ -81,10 +97,7 @@ impl Failure {
 
     /// The object is not what it was.
     pub(crate) fn conflict(message: impl Into<String>) -> Self {
-        Self {
-            code: CONFLICT,
-            message: message.into(),
-        }
+        Self::new(CONFLICT, "conflict", message)
     }
 
     /// The server in this process cannot be started: its directory or address is not free.
@@ -94,10 +107,7 @@ impl Failure {
 
     /// A request that failed. Names the RAM `permissions` it takes if OSS says that one is missing.
     pub(crate) fn of_request(error: &Error, permissions: &str) -> Self {
-        let failure = Self {
-            code: code(error),
-            message: describe(error),
-        };
+        let failure = Self::from(error.clone());
         // A request to the wrong endpoint is denied too, whatever the permissions are.
         let denied =
             |answer: &ServiceError| answer.refusal == Refusal::Denied && answer.endpoint.is_none();
@@ -109,15 +119,18 @@ impl Failure {
 
     /// It took longer than it may after a signal. `last` is why, if a request has failed.
     pub(crate) fn too_late(bound: Duration, last: Option<&Error>) -> Self {
+        let code = match last.map(code) {
+            Some(NOT_ALLOWED) => NOT_ALLOWED,
+            _ => NOT_REACHED,
+        };
+        let bound = humantime::format_duration(bound);
         let failure = Self {
-            code: match last.map(code) {
-                Some(NOT_ALLOWED) => NOT_ALLOWED,
-                _ => NOT_REACHED,
-            },
-            message: format!(
-                "it was not done within {} of the signal (--shutdown-timeout)",
-                humantime::format_duration(bound)
-            ),
+            error: last.cloned(),
+            ..Self::new(
+                code,
+                "interrupted",
+                format!("it was not done within {bound} of the signal (--shutdown-timeout)"),
+            )
         };
         match last {
             Some(error) => failure.and(describe(error)),
@@ -130,6 +143,44 @@ impl Failure {
     pub(crate) fn and(mut self, more: impl AsRef<str>) -> Self {
         self.message = format!("{}; {}", self.message, more.as_ref());
         self
+    }
+
+    /// Tells these fields too, with `--json`.
+    #[must_use]
+    pub(crate) fn with_fields(mut self, of_command: &impl Serialize) -> Self {
+        if let Ok(Value::Object(fields)) = serde_json::to_value(of_command) {
+            self.fields = fields;
+        }
+        self
+    }
+
+    /// It has been told as a JSON object, or cannot be.
+    #[must_use]
+    pub(crate) fn told(mut self) -> Self {
+        self.told = true;
+        self
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.told
+    }
+
+    pub(crate) fn fields(&self) -> &Map<String, Value> {
+        &self.fields
+    }
+
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// The name of its kind, as [`ErrorKind::name`].
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The request's error that it is made of.
+    pub(crate) fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
     }
 
     pub(crate) fn message(&self) -> &str {
@@ -152,8 +203,8 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self {
-            code: code(&error),
-            message: describe(&error),
+            error: Some(error.clone()),
+            ..Self::new(code(&error), error.kind().name(), describe(&error))
         }
     }
 }

@@ -11,6 +11,7 @@ mod finished;
 mod input;
 mod lines;
 mod logging;
+mod outcome;
 mod output;
 mod period;
 mod progress;
@@ -54,14 +55,32 @@ fn main() -> ExitCode {
         Err(error) => return Failure::local(format!("no runtime: {error}")).report(),
     };
     let result = runtime.block_on(async {
-        match Arguments::try_parse() {
-            Ok(arguments) => run(arguments.command).await,
-            Err(other) => usage::show(&other).await,
+        let command = match Arguments::try_parse() {
+            Ok(arguments) => arguments.command,
+            Err(other) => return usage::show(&other).await,
+        };
+        let json = command.json();
+        let result = run(command).await;
+        if let (Err(failure), Some(target)) = (&result, json) {
+            outcome::tell(failure, Some(target)).await;
         }
+        result
     });
     // A thread may still write to standard output, and nobody may ever read that.
     runtime.shutdown_background();
     result.unwrap_or_else(Failure::report)
+}
+
+impl Command {
+    /// What it is about, if it is to tell its outcome as a JSON object.
+    fn json(&self) -> Option<String> {
+        match self {
+            Self::Append(arguments) => arguments.json(),
+            Self::Stat(arguments) => arguments.json(),
+            Self::Doctor(arguments) => arguments.json(),
+            Self::Cat(_) | Self::Tail(_) | Self::Emulator(_) => None,
+        }
+    }
 }
 
 async fn run(command: Command) -> Result<ExitCode, Failure> {

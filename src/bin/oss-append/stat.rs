@@ -13,18 +13,23 @@ use serde::Serialize;
 
 use crate::connection::{self, ConnectionArguments};
 use crate::failure::{self, Failure};
+use crate::outcome::{self, Outcome};
+use crate::signals::{self, Signals};
 use crate::{logging, output};
 
 /// Show what an object is: its length, type, CRC-64 and metadata.
 #[derive(Args)]
-#[command(after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", connection::HELP, failure::HELP))]
+#[command(after_long_help = format!(
+    "{EXAMPLES}\n\n{}\n\n{}\n\n{}", outcome::HELP, connection::HELP, failure::HELP
+))]
 pub(crate) struct Arguments {
     /// The object, as oss://BUCKET/KEY; KEY is taken literally, nothing in it is decoded
     #[arg(value_name = "oss://BUCKET/KEY")]
     target: ObjectPath,
     /// Print one JSON object: bucket, key, length, type, crc64 (a decimal string), etag,
-    /// content_type, content_encoding, sealed, last_modified, storage_class, metadata, next_append_position; null
-    /// for what OSS does not tell
+    /// content_type, content_encoding, sealed, last_modified, storage_class, metadata,
+    /// next_append_position; null for what OSS does not tell; and what every command tells, see JSON
+    /// below
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -118,20 +123,35 @@ fn known(value: &Option<String>) -> &str {
     value.as_deref().unwrap_or("-")
 }
 
+impl Arguments {
+    /// What it is about, if it is to tell its outcome as a JSON object.
+    pub(crate) fn json(&self) -> Option<String> {
+        self.json.then(|| self.target.to_string())
+    }
+}
+
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     logging::init("off");
+    let mut signals = Signals::new(signals::BOUND)?;
     let connection = arguments.connection.open(&arguments.target).await?;
     let client = connection.client();
     let asked = output::while_read(async {
         let asked = client.head_object(&arguments.target).send().await;
         asked.map_err(|error| Failure::of_request(&error, "oss:GetObject"))
     });
-    let asked = asked.await;
+    let asked = signals.unless(asked).await;
     connection.close().await;
-    let stat = Stat::new(&arguments.target, asked?);
-    match arguments.json {
-        true => output::print_json(&stat).await?,
-        false => output::print(stat.to_string().trim_end()).await?,
+    let meta = asked.ok_or_else(|| Failure::interrupted("interrupted"))??;
+    let stat = Stat::new(&arguments.target, meta);
+    let print = async {
+        match arguments.json {
+            true => Outcome::done().of(&arguments.target).print(&stat).await,
+            false => output::print(stat.to_string().trim_end()).await,
+        }
+    };
+    match signals.unless(print).await {
+        Some(printed) => printed.map_err(Failure::told)?,
+        None => return Err(Failure::interrupted("interrupted").told()),
     }
     Ok(ExitCode::SUCCESS)
 }

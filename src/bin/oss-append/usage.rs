@@ -8,12 +8,19 @@ use anstream::{AutoStream, ColorChoice};
 use clap::error::Error;
 
 use crate::failure::Failure;
-use crate::output;
+use crate::{outcome, output};
 
 /// Shows it where it belongs, and gives the exit code.
 pub(crate) async fn show(said: &Error) -> Result<ExitCode, Failure> {
     if said.use_stderr() {
         output::say(styled(said, &io::stderr()));
+        if outcome::is_json_asked_for() {
+            let text = said.to_string();
+            let lines = text.lines().take_while(|line| !line.trim().is_empty());
+            let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+            let failure = Failure::usage(line.strip_prefix("error: ").unwrap_or(&line));
+            outcome::tell(&failure, None).await;
+        }
     } else {
         output::print(styled(said, &io::stdout()).trim_end()).await?;
     }

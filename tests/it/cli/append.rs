@@ -10,7 +10,7 @@ async fn standard_input_is_appended_and_summed_up_in_one_json_object() {
     let emulator = emulator().await;
     emulator.append_foreign("bucket", KEY, "before ").unwrap();
     let ended = append(&emulator, &[], "after").await.expect(0);
-    let summary = ended.json();
+    let summary = ended.own();
     let elapsed = summary["elapsed_ms"].clone();
     assert!(elapsed.is_u64());
     assert_eq!(

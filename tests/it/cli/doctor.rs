@@ -53,7 +53,7 @@ fn wrote(emulator: &Emulator) -> bool {
 #[tokio::test]
 async fn without_write_nothing_is_written() {
     let emulator = emulator().await;
-    let mut report = doctor(&emulator, &["--json"]).await.expect(0).json();
+    let mut report = doctor(&emulator, &["--json"]).await.expect(0).own();
     let trip = report["round_trip_ms"].take();
     assert!(trip["min"].as_f64().unwrap() <= trip["median"].as_f64().unwrap());
     assert!(trip["median"].as_f64().unwrap() <= trip["max"].as_f64().unwrap());

@@ -6,6 +6,7 @@ mod compressed;
 mod doctor;
 mod embedded;
 mod follow;
+mod json;
 mod read;
 mod rolling;
 mod shared;
@@ -87,6 +88,20 @@ fn command<A: AsRef<OsStr>>(
     command
 }
 
+/// The fields of the JSON object of every command.
+const OUTCOME: [&str; 10] = [
+    "ok",
+    "exit_code",
+    "kind",
+    "message",
+    "status",
+    "code",
+    "ec",
+    "request_id",
+    "retryable",
+    "object",
+];
+
 /// How a command ended.
 #[derive(Debug)]
 struct Ended {
@@ -107,11 +122,28 @@ impl Ended {
         }
     }
 
-    /// The one JSON object on standard output.
+    /// The one JSON object on standard output, with all that every command tells.
     #[track_caller]
     fn json(&self) -> Value {
-        let value: Value = serde_json::from_slice(&self.stdout).expect("one JSON value");
-        assert!(value.is_object(), "{value}");
+        let text = str::from_utf8(&self.stdout).unwrap();
+        assert_eq!(text.lines().count(), 1, "{self:?}");
+        let value: Value = serde_json::from_str(text).expect("one JSON value");
+        for name in OUTCOME {
+            assert!(value.get(name).is_some(), "{name}: {value}");
+        }
+        assert_eq!(value["exit_code"], self.code, "{value}");
+        assert_eq!(value["ok"], self.code == 0, "{value}");
+        assert_eq!(value["kind"].is_null(), self.code == 0, "{value}");
+        assert_eq!(value["message"].is_null(), self.code == 0, "{value}");
+        value
+    }
+
+    /// The fields of the object that are the command's own.
+    #[track_caller]
+    fn own(&self) -> Value {
+        let mut value = self.json();
+        let fields = value.as_object_mut().unwrap();
+        fields.retain(|name, _| !OUTCOME.contains(&name.as_str()));
         value
     }
 

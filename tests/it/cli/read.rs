@@ -15,7 +15,7 @@ async fn stat_tells_what_the_object_is() {
     let options = ["--meta=origin=here", "--content-type=text/x-test", "--seal"];
     append(&emulator, &options, "hello").await.expect(0);
     let stat = run(command(&emulator, ["stat", "--json", TARGET]), "").await;
-    let mut stat = stat.expect(0).json();
+    let mut stat = stat.expect(0).own();
     let creator = stat["metadata"]["oss-append-creator"].take();
     assert_eq!(creator.as_str().map(str::len), Some(32));
     let modified = stat["last_modified"].take();

@@ -53,7 +53,7 @@ async fn objects_have_exactly_their_size_and_are_summed_up() {
             "seal_error": null,
         })
     };
-    let summary = ended.json();
+    let summary = ended.own();
     assert_eq!(
         summary,
         json!({

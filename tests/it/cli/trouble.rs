@@ -73,6 +73,54 @@ async fn a_missing_permission_is_named() {
 }
 
 #[tokio::test]
+async fn a_public_acl_that_is_blocked_is_named_and_no_permission_blamed() {
+    let builder = Emulator::builder()
+        .bucket("bucket")
+        .block_public_access(true);
+    let emulator = builder.start().await.unwrap();
+    let ended = append(&emulator, &["--acl=public-read"], "x").await;
+    let ended = ended
+        .expect(5)
+        .says(&["Block Public Access", "EC 0016-00000901", "ACL"]);
+    assert!(!ended.stderr.contains("RAM"), "{}", ended.stderr);
+    assert_eq!(emulator.count(Operation::AppendObject), 1);
+    append(&emulator, &["--acl=private"], "x").await.expect(0);
+}
+
+#[tokio::test]
+async fn a_refusal_that_nobody_knows_is_final_and_told() {
+    for (status, code) in [
+        (409, "ObjectWormNotSupported"),
+        (400, "NobodyKnowsThis"),
+        (403, "NobodyKnowsThis"),
+        (422, "NobodyKnowsThis"),
+    ] {
+        let emulator = emulator().await;
+        let answer = ErrorAnswer::new(status).code(code);
+        emulator.inject(Fault::new(Operation::AppendObject, Action::Error(answer)).forever());
+        let ended = append(&emulator, &[], "x").await;
+        let json = ended.json();
+        assert_ne!(ended.code, 0);
+        assert_eq!(
+            (&json["code"], &json["status"]),
+            (&code.into(), &status.into())
+        );
+        assert_eq!(json["retryable"], false);
+        ended.says(&[code, "1 more that were read are missing from position 0"]);
+        assert_eq!(emulator.count(Operation::AppendObject), 1, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_whose_metadata_another_changes_at_the_moment_is_appended_to_afterwards() {
+    let emulator = emulator().await;
+    let stale = Action::Error(ErrorAnswer::new(409).code("StaleFile"));
+    emulator.inject(Fault::new(Operation::AppendObject, stale));
+    append(&emulator, &[], "x").await.expect(0);
+    assert_eq!(content(&emulator), b"x");
+}
+
+#[tokio::test]
 async fn a_missing_bucket_is_named_before_any_byte_is_accepted() {
     let emulator = emulator().await;
     let arguments = ["append", "--json", "oss://nowhere/key"];
@@ -80,7 +128,7 @@ async fn a_missing_bucket_is_named_before_any_byte_is_accepted() {
     let ended = ended
         .expect(1)
         .says(&["oss://nowhere/key", "NoSuchBucket", "request id "]);
-    assert!(ended.stdout.is_empty());
+    assert_eq!(ended.json()["code"], "NoSuchBucket");
     assert_eq!(emulator.count(Operation::AppendObject), 0);
 }
 
@@ -115,7 +163,7 @@ async fn a_server_that_is_down_at_the_start_is_6() {
     emulator.pause().await;
     let ended = append(&emulator, &[BUDGET], "x").await;
     let ended = ended.expect(6).says(&[TARGET, "gave up", "refused"]);
-    assert!(ended.stdout.is_empty());
+    assert_eq!(ended.json()["kind"], "retries_exhausted");
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ async fn options_that_cannot_be_are_refused_before_anything_is_sent() {
     ] {
         let ended = append(&emulator, options, "x").await;
         assert_eq!(ended.code, 2, "{options:?} {ended:?}");
-        assert!(ended.stdout.is_empty());
+        assert_eq!(ended.json()["kind"], "invalid_input");
     }
     assert!(emulator.requests().is_empty());
 }

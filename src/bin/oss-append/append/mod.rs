@@ -21,6 +21,7 @@ use crate::connection::{self, Connection, ConnectionArguments};
 use crate::failure::{self, Failure};
 use crate::finished::Finished;
 use crate::input::Input;
+use crate::outcome::{self, Outcome};
 use crate::progress::{Progress, When};
 use crate::signals::{Signals, Wish};
 use crate::summary::Summary;
@@ -46,7 +47,8 @@ use crate::{lines, logging, output};
     allow_missing_positional = true,
     group = ArgGroup::new(ROLLS).multiple(true).args(["roll_size", "roll"]),
     after_long_help = format!(
-        "{EXAMPLES}\n\n{TEMPLATES}\n\n{}\n\n{}",
+        "{EXAMPLES}\n\n{TEMPLATES}\n\n{}\n\n{}\n\n{}",
+        outcome::HELP,
         connection::HELP,
         failure::HELP
     )
@@ -90,11 +92,13 @@ pub(crate) struct Arguments {
     /// elapsed_ms, appends_per_second and appends_per_month (append requests, which are billed; null
     /// if it ran for less than 10 s), interrupted, missing (bytes read and not durable), error (or
     /// null), ignored_options (of those for new objects name, asked and found, where the object
-    /// existed and differs). It is printed after a failure too, once the object was opened. Of a sequence: key, end and crc64
-    /// are those of the last object, null if there is none; instead of start there are template,
+    /// existed and differs); after a failure before the object was opened they are missing. Of a
+    /// sequence: key, end and crc64 are those of the last object, null if there is none; instead of
+    /// start there are template,
     /// finished (how many objects) and objects: of the last 10000 that were finished key, start and
     /// end (where our bytes are), crc64 (of the whole object), reason (size, period, closed: it
-    /// took no more appends, end), sealed, seal_error (or null)
+    /// took no more appends, end), sealed, seal_error (or null). What every command tells beside that,
+    /// see JSON below
     #[arg(long)]
     json: bool,
     /// Show on standard error how many bytes are durable and how many buffered
@@ -238,11 +242,16 @@ impl Arguments {
         !input.has_end() && !self.seal && !self.replay
     }
 
+    /// What it is about, if it is to tell its outcome as a JSON object.
+    pub(crate) fn json(&self) -> Option<String> {
+        self.json.then(|| self.target.to_string())
+    }
+
     /// Prints the summary of what has gone well so far as it was asked for.
-    async fn print(&self, summary: &Summary) -> Result<(), Failure> {
+    async fn print(&self, summary: &Summary, outcome: Outcome) -> Result<(), Failure> {
         if self.json {
             // The bytes are in the object, whether this is read or not.
-            Failure::unless_unread(output::print_json(summary).await)
+            Failure::unless_unread(outcome.of(&self.target).print(summary).await)
         } else {
             output::note(summary);
             Ok(())
@@ -256,8 +265,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let bound = arguments.batching.shutdown_timeout();
     let mut signals = Signals::new(bound)?;
     let Some(opened) = signals.unless(arguments.open()).await else {
-        output::note("interrupted before the object was opened; nothing was read");
-        return Ok(failure::interrupted());
+        return Err(Failure::interrupted(
+            "interrupted before the object was opened; nothing was read",
+        ));
     };
     let Opened {
         mut input,
@@ -324,17 +334,23 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if let Some(failure) = failure {
         let failure = failure.and(summary.fate());
         let summary = summary.error(failure.message());
+        let outcome = Outcome::failed(&failure);
         if arguments.json
-            && let Some(Err(unprinted)) = signals.unless_again(arguments.print(&summary)).await
+            && let Some(Err(unprinted)) =
+                signals.unless_again(arguments.print(&summary, outcome)).await
         {
             unprinted.report();
         }
-        return Err(failure);
+        return Err(failure.told());
     }
     let is_done =
         !interrupted || (!given_up && summary.is_whole() && arguments.is_done_early(&input));
-    match signals.unless_again(arguments.print(&summary)).await {
-        Some(printed) => printed?,
+    let outcome = match is_done {
+        true => Outcome::done(),
+        false => Outcome::interrupted(&summary),
+    };
+    match signals.unless_again(arguments.print(&summary, outcome)).await {
+        Some(printed) => printed.map_err(Failure::told)?,
         None => return Ok(failure::interrupted()),
     }
     Ok(match is_done {

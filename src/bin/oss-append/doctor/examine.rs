@@ -1,6 +1,5 @@
 //! The requests of an examination, and what they show.
 
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,7 +53,8 @@ pub(super) struct Examination {
     made: bool,
     report: Report,
     /// The exit code of the first problem.
-    code: Option<ExitCode>,
+    /// The first one, whose exit code is that of the command.
+    first: Option<Failure>,
 }
 
 impl Examination {
@@ -67,12 +67,13 @@ impl Examination {
             target,
             probe,
             made: false,
-            code: None,
+            first: None,
         }
     }
 
-    pub(super) fn finish(self) -> (Report, ExitCode) {
-        (self.report, self.code.unwrap_or(ExitCode::SUCCESS))
+    /// What was found, and the first problem.
+    pub(super) fn finish(self) -> (Report, Option<Failure>) {
+        (self.report, self.first)
     }
 
     pub(super) async fn examine(&mut self, write: bool) {
@@ -360,7 +361,7 @@ impl Examination {
 
     fn problem(&mut self, failure: Failure) {
         self.report.problems.push(failure.message().to_owned());
-        self.code.get_or_insert(failure.exit_code());
+        self.first.get_or_insert(failure);
     }
 }
 

@@ -12,12 +12,15 @@ use oss_append::{Error, ObjectPath};
 use self::examine::Examination;
 use crate::connection::{self, ConnectionArguments};
 use crate::failure::{self, Failure};
+use crate::outcome::{self, Outcome};
 use crate::signals::{self, Signals};
 use crate::{logging, output};
 
 /// Examine the way to a bucket: credentials, endpoint, clock, permissions, latency and bandwidth.
 #[derive(Args)]
-#[command(after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", connection::HELP, failure::HELP))]
+#[command(after_long_help = format!(
+    "{EXAMPLES}\n\n{}\n\n{}\n\n{}", outcome::HELP, connection::HELP, failure::HELP
+))]
 pub(crate) struct Arguments {
     /// The bucket, and what keys begin with there; taken literally
     #[arg(value_name = "oss://BUCKET[/PREFIX]")]
@@ -31,7 +34,7 @@ pub(crate) struct Arguments {
     /// upload_bytes_per_second, recommended_batch_size, appends (per_second and per_month at full
     /// speed with that), pipelining (taken, reason, recommended_max_in_flight, gain), encoded (key
     /// and content_encoding of objects, among the first, that HTTP clients decode), problems; null for
-    /// what was not found out
+    /// what was not found out; and what every command tells, of the first problem, see JSON below
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -51,6 +54,13 @@ Examples:
 struct Prefix {
     bucket: String,
     prefix: String,
+}
+
+impl Arguments {
+    /// What it is about, if it is to tell its outcome as a JSON object.
+    pub(crate) fn json(&self) -> Option<String> {
+        self.json.then(|| self.target.to_string())
+    }
 }
 
 impl FromStr for Prefix {
@@ -107,19 +117,22 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         connection.close().await;
     };
     signals.unless_again(clean_up).await;
+    let (report, problem) = examination.finish();
     if signals.received() {
-        return Ok(failure::interrupted());
+        return Err(Failure::interrupted("interrupted").with_fields(&report));
     }
     examined.unwrap_or(Ok(()))?;
-    let (report, code) = examination.finish();
     let print = async {
-        match arguments.json {
-            true => output::print_json(&report).await,
-            false => output::print(report.to_string().trim_end()).await,
+        if arguments.json {
+            let outcome = problem.as_ref().map_or_else(Outcome::done, Outcome::failed);
+            outcome.of(&arguments.target).print(&report).await
+        } else {
+            output::print(report.to_string().trim_end()).await
         }
     };
     match signals.unless(print).await {
-        Some(printed) => printed.map(|()| code),
-        None => Ok(failure::interrupted()),
+        Some(printed) => printed.map_err(Failure::told)?,
+        None => return Err(Failure::interrupted("interrupted").told()),
     }
+    Ok(problem.map_or(ExitCode::SUCCESS, |problem| problem.exit_code()))
 }
