@@ -213,13 +213,17 @@ async fn help_is_whole_in_a_pipe_that_was_full() {
     let whole = run(bare(["append", "--help"]), "").await.expect(0);
     assert!(whole.stdout.len() > 4096);
     for blocking in [true, false] {
-        let (reader, writer, filled) = full_pipe(blocking);
+        let (mut reader, writer, filled) = full_pipe(blocking);
+        // Room for the first part, but not for the next.
+        reader.read_exact(&mut [0; 4096]).unwrap();
         let mut command = bare(["append", "--help"]);
-        let running = command.stdout(writer).spawn().unwrap();
+        let running = command.stdout(writer.try_clone().unwrap()).spawn().unwrap();
         drop(command);
+        is_full(&writer).await;
+        drop(writer);
         let read = read_all(reader).await;
         assert!(running.wait_with_output().await.unwrap().status.success());
-        assert!(read[filled..] == whole.stdout, "{blocking}");
+        assert!(read[filled - 4096..] == whole.stdout, "{blocking}");
     }
 }
 
