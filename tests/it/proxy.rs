@@ -192,10 +192,11 @@ async fn the_exceptions_of_the_environment_count_for_requests_and_lanes() {
         let written = async {
             let mut writer = writer.open().await?;
             for _ in 0..3 {
-                writer.write_all(b"x").await.map_err(Error::from)?;
-                writer.sync().await.map_err(Error::from)?;
+                writer.write_all(b"x").await?;
+                writer.sync().await?;
             }
-            writer.shutdown().await.map_err(Error::from)
+            writer.shutdown().await?;
+            Ok::<_, Error>(())
         };
         match written.await {
             Ok(()) => println!("written"),
