@@ -244,7 +244,9 @@ async fn standard_error_can_be_left_alone() {
     let (calls, called) = mpsc::channel();
     let log = log(&bucket).shutdown_timeout(Duration::ZERO);
     let (appender, guard) = log
-        .on_trouble(move |_| drop(calls.send(())))
+        .on_trouble(move |_| {
+            let _ = calls.send(());
+        })
         .start_unchecked()
         .unwrap();
     appender.record(b"record\n");
