@@ -63,7 +63,7 @@
 //! how HTTP carries them is in `client/lane`. Who is woken is in
 //! `writer/shared.rs`, and `writer/handoff.rs` checks all orders of it. Where a record went after a
 //! roll is in `rolling/roller.rs`, and how its receipt knows in `engine/place.rs`. Whether it may follow
-//! what an object holds already is in `drive/beginning.rs`.
+//! what an object holds already is in `engine/beginning.rs`.
 //!
 //! # Logging
 //! Trouble with delivery is told to the `tracing` subscriber that is current where a writer is

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::beginning::{Beginning, Inspector};
+use super::beginning::Inspector;
 use super::options::AppenderOptions;
 use super::stats::Counters;
 use super::window::WindowAccess;
@@ -26,7 +26,6 @@ pub(crate) struct Driver<S> {
     pub(super) options: Arc<AppenderOptions>,
     pub(super) counters: Arc<Counters>,
     pub(super) engine: Engine,
-    pub(super) beginning: Beginning,
 }
 
 impl<S: AppendStore> Driver<S> {

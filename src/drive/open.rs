@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::ObjectAppender;
-use super::beginning::Beginning;
 use super::driver::Driver;
 use super::events::TARGET;
 use super::options::{AppenderOptions, OpenMode, appender_option_setters, open_mode_setters};
@@ -105,7 +104,6 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             options,
             counters,
             engine: Engine::new(object, mark),
-            beginning: Beginning::Agrees,
         };
         // What waits in the window of a writer is not settled by this.
         let mut window = Window::default();
@@ -117,7 +115,7 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
             .map_err(|error| error.with_operation("open").with_object(driver.object()))?;
         // In a box, since it is long, and over before anything else is begun.
         let beginning = Box::pin(driver.inspector().beginning(seen.as_ref())).await;
-        driver.beginning =
+        driver.engine.beginning =
             beginning.map_err(|error| error.with_operation("open").with_object(driver.object()))?;
         let replay = match &driver.options.mode {
             OpenMode::Replay(from) => Some(from.proven()),

@@ -14,13 +14,14 @@ use futures::stream::{BoxStream, FuturesOrdered};
 use tokio::time::Instant;
 
 use super::attempt::{Timekeeper, attempt};
-use super::beginning::{Beginning, Inspector};
+use super::beginning::Inspector;
 use super::driver::Driver;
 use super::options::AppenderOptions;
 use super::stats::{Counters, Hope};
 use super::wait::wait;
 use super::window::WindowAccess;
 use crate::engine::action::{Action, Event, Finished, Goal};
+use crate::engine::beginning::Beginning;
 use crate::engine::budget::{Trip, Wait};
 use crate::engine::flush::Time;
 use crate::engine::machine::{Engine, Moment};
@@ -69,16 +70,17 @@ impl<S: AppendStore> Driver<S> {
                     body,
                     creates,
                 } => {
-                    if self.beginning != Beginning::Agrees && position > ObjectPosition::default() {
+                    let beginning = runner.engine.beginning;
+                    if beginning != Beginning::Agrees && position > ObjectPosition::default() {
                         let inspector = Inspector {
                             store,
                             object: &object,
                             options: &self.options,
                             counters: &self.counters,
                         };
-                        let follows = inspector.may_follow(self.beginning, position.bytes(), &body);
+                        let follows = inspector.may_follow(beginning, position.bytes(), &body);
                         match Box::pin(follows).await {
-                            Ok(beginning) => self.beginning = beginning,
+                            Ok(beginning) => runner.engine.beginning = beginning,
                             Err(error) => {
                                 let never_sent = Some(Landed::No);
                                 let error =
@@ -105,7 +107,7 @@ impl<S: AppendStore> Driver<S> {
                             let answer = runner.append(store, position, body, creates).await;
                             if answer.is_ok() {
                                 // It begins with this, or goes on from what agrees.
-                                self.beginning = Beginning::Agrees;
+                                runner.engine.beginning = Beginning::Agrees;
                             }
                             Event::Answered(answer)
                         }

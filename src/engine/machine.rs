@@ -19,6 +19,7 @@
 use std::time::Duration;
 
 use super::action::{Action, Event, Finished, Goal, Told};
+use super::beginning::Beginning;
 use super::budget::{Budget, Wait, asked};
 use super::flight::Flight;
 use super::flush::Time;
@@ -46,6 +47,8 @@ pub(crate) struct Engine {
     pub(super) given: Proven,
     /// Whether the object is known to exist.
     pub(super) exists: bool,
+    /// What is known of how it begins.
+    pub(crate) beginning: Beginning,
     /// An object that we have created has not been looked at yet, if that is asked for.
     pub(super) unchecked_mark: bool,
     /// The mark of what we create.
@@ -74,6 +77,7 @@ impl Engine {
             object,
             given: Proven::EMPTY,
             exists: false,
+            beginning: Beginning::Agrees,
             unchecked_mark: false,
             mark,
             creator: None,

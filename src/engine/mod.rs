@@ -3,10 +3,11 @@
 //! [`machine`] is where to start: the state of one object and what is done next. What an answer
 //! proves is in [`answer`], what a look proves in [`reconcile`], what may be done after a failed
 //! request in [`recovery`], how long it is tried in [`budget`]. [`schedule`] and [`flush`] decide
-//! when an append is due.
+//! when an append is due, and [`beginning`] what may follow what an object holds already.
 
 pub(crate) mod action;
 pub(crate) mod answer;
+pub(crate) mod beginning;
 pub(crate) mod budget;
 mod compared;
 pub(crate) mod fit;
