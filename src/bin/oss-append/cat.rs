@@ -14,7 +14,6 @@ use oss_append::{Error, ObjectPath, OssClient, StoredFormat};
 use crate::connection::{self, ConnectionArguments};
 use crate::decompress::{decompress, stored_format};
 use crate::failure::{self, Failure};
-use crate::logging;
 use crate::output::{self, Output};
 
 /// Write an object, or a range of its bytes, to standard output.
@@ -81,7 +80,6 @@ impl FromStr for Range {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    logging::init("off");
     let connection = arguments.connection.open(&arguments.target).await?;
     let client = connection.client();
     let result = output::while_read(arguments.cat(&client)).await;

@@ -9,8 +9,8 @@ use clap::Args;
 use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, Fault, Pipelining, REGION};
 
 use crate::failure::Failure;
+use crate::output;
 use crate::signals::{self, Signals};
-use crate::{logging, output};
 
 /// Run an OSS server on this machine.
 ///
@@ -70,7 +70,7 @@ pub(crate) struct Arguments {
 }
 
 /// What is logged unless RUST_LOG says otherwise: one line a request.
-const DEFAULT_LOG: &str = "info,oss_append::emulator=debug";
+pub(crate) const DEFAULT_LOG: &str = "info,oss_append::emulator=debug";
 
 /// Splits `ID:SECRET:TOKEN`. The error does not repeat it, unlike one of clap would.
 fn temporary_key(text: &str) -> Result<(&str, &str, &str), Failure> {
@@ -84,8 +84,6 @@ fn temporary_key(text: &str) -> Result<(&str, &str, &str), Failure> {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    logging::init(DEFAULT_LOG);
-
     let mut builder = Emulator::builder()
         .listen(arguments.listen)
         .region(arguments.region)

@@ -113,6 +113,7 @@ impl Failure {
             |answer: &ServiceError| answer.refusal == Refusal::Denied && answer.endpoint.is_none();
         match error.service_error().is_some_and(denied) {
             true => failure.and(format!("the RAM permissions {permissions} are needed")),
+            false if is_unknown_host(error) => failure.and(UNKNOWN_HOST),
             false => failure,
         }
     }
@@ -194,7 +195,7 @@ impl Failure {
     /// Prints the line, if there is one, and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         if !self.message.is_empty() {
-            output::note(&self.message);
+            output::complain(&self.message);
         }
         self.exit_code()
     }
@@ -258,8 +259,32 @@ fn code_of_answer(answer: &ServiceError) -> u8 {
     }
 }
 
+const UNKNOWN_HOST: &str = "no address is known for that name: is the region right (--region, \
+                            OSS_REGION, such as cn-hangzhou), or the endpoint, and does the network \
+                            work?";
+
+/// Whether the name of the server was not found, at last.
+pub(crate) fn is_unknown_host(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Transport { cause, .. } => *cause == TransportCause::UnknownHost,
+        ErrorKind::RetriesExhausted { .. } => cause(error).is_some_and(is_unknown_host),
+        _ => false,
+    }
+}
+
 fn cause(error: &Error) -> Option<&Error> {
     error.source()?.downcast_ref()
+}
+
+/// The same as far as it does not name the object.
+pub(crate) fn describe_cause(error: &Error) -> String {
+    let text = describe(error);
+    let what = error.operation().filter(|_| error.object().is_some());
+    let kind = error.kind().to_string();
+    match (what, text.find(&kind)) {
+        (Some(what), Some(at)) => format!("{what}: {}", &text[at..]),
+        _ => text,
+    }
 }
 
 /// The error with its causes, in one line.

@@ -20,7 +20,9 @@ mod stat;
 mod stream;
 mod summary;
 mod tail;
+mod trouble;
 mod usage;
+mod verbosity;
 mod writer;
 
 use std::process::ExitCode;
@@ -28,6 +30,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::failure::Failure;
+use self::verbosity::Verbosity;
 
 /// Stream bytes into Alibaba Cloud OSS objects with AppendObject.
 #[derive(Parser)]
@@ -35,6 +38,8 @@ use self::failure::Failure;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    verbosity: Verbosity,
 }
 
 #[derive(Subcommand)]
@@ -55,10 +60,14 @@ fn main() -> ExitCode {
         Err(error) => return Failure::local(format!("no runtime: {error}")).report(),
     };
     let result = runtime.block_on(async {
-        let command = match Arguments::try_parse() {
-            Ok(arguments) => arguments.command,
+        let Arguments { command, verbosity } = match Arguments::try_parse() {
+            Ok(arguments) => arguments,
             Err(other) => return usage::show(&other).await,
         };
+        logging::init(verbosity, command.default_log());
+        if verbosity.quiet {
+            output::be_quiet();
+        }
         let json = command.json();
         let result = run(command).await;
         if let (Err(failure), Some(target)) = (&result, json) {
@@ -72,6 +81,14 @@ fn main() -> ExitCode {
 }
 
 impl Command {
+    /// What is logged unless it was said.
+    fn default_log(&self) -> &'static str {
+        match self {
+            Self::Emulator(_) => emulator::DEFAULT_LOG,
+            _ => "off",
+        }
+    }
+
     /// What it is about, if it is to tell its outcome as a JSON object.
     fn json(&self) -> Option<String> {
         match self {

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use oss_append::WriterStats;
 use tokio::task::JoinHandle;
 
+use crate::failure;
 use crate::output::{self, Terminal};
 use crate::writer::Writer;
 
@@ -75,22 +77,34 @@ impl Drop for Progress {
 }
 
 fn new_bar(total: Option<u64>) -> ProgressBar {
-    let template = match total {
-        Some(_) => "{bar:24} {msg}, {binary_bytes_per_sec}, {eta} left",
-        None => "{spinner} {msg}, {binary_bytes_per_sec}, {elapsed}",
-    };
-    let style = ProgressStyle::with_template(template);
     let target = ProgressDrawTarget::term_like(Box::<Terminal>::default());
-    ProgressBar::with_draw_target(total, target)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    ProgressBar::with_draw_target(total, target).with_style(style(total, false))
+}
+
+/// How the bar looks. While it `waits` for OSS, nobody knows how long it takes.
+fn style(total: Option<u64>, waits: bool) -> ProgressStyle {
+    let template = match (total, waits) {
+        (Some(_), false) => "{bar:24} {msg}, {binary_bytes_per_sec}, {eta} left",
+        (Some(_), true) => "{bar:24} {msg}",
+        (None, false) => "{spinner} {msg}, {binary_bytes_per_sec}, {elapsed}",
+        (None, true) => "{spinner} {msg}",
+    };
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 async fn draw(bar: ProgressBar, writer: Writer) {
     let mut ticks = tokio::time::interval(BAR_INTERVAL);
+    let mut waited = false;
     loop {
         ticks.tick().await;
-        bar.set_position(writer.stats().durable);
-        bar.set_message(message(&writer));
+        let stats = writer.stats();
+        let waits = stats.failing.is_some();
+        if waits != waited {
+            bar.set_style(style(bar.length(), waits));
+            waited = waits;
+        }
+        bar.set_position(stats.durable);
+        bar.set_message(message(&stats));
         bar.tick();
     }
 }
@@ -101,16 +115,25 @@ async fn lines(writer: Writer) {
     loop {
         ticks.tick().await;
         let seconds = start.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
-        let rate = (writer.stats().durable as f64 / seconds) as u64;
-        output::note(format!("{}, {}/s", message(&writer), HumanBytes(rate)));
+        let stats = writer.stats();
+        let rate = (stats.durable as f64 / seconds) as u64;
+        output::note(format!("{}, {}/s", message(&stats), HumanBytes(rate)));
     }
 }
 
-fn message(writer: &Writer) -> String {
-    let stats = writer.stats();
+fn message(stats: &WriterStats) -> String {
     let mut message = format!("{} durable", HumanBytes(stats.durable));
     if stats.compared > 0 {
         message += &format!(" + {} compared", HumanBytes(stats.compared));
     }
-    message + &format!(" + {} buffered", HumanBytes(stats.buffered))
+    message += &format!(" + {} buffered", HumanBytes(stats.buffered));
+    if let Some(failing) = stats.failing {
+        let why = stats.last_error.as_ref().map(failure::describe_cause);
+        message += &format!(
+            ", waiting for OSS since {} s: {}",
+            failing.as_secs(),
+            output::one_line(&why.unwrap_or_default())
+        );
+    }
+    message
 }

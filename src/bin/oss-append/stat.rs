@@ -14,8 +14,8 @@ use serde::Serialize;
 use crate::connection::{self, ConnectionArguments};
 use crate::failure::{self, Failure};
 use crate::outcome::{self, Outcome};
+use crate::output;
 use crate::signals::{self, Signals};
-use crate::{logging, output};
 
 /// Show what an object is: its length, type, CRC-64 and metadata.
 #[derive(Args)]
@@ -131,7 +131,6 @@ impl Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    logging::init("off");
     let mut signals = Signals::new(signals::BOUND)?;
     let connection = arguments.connection.open(&arguments.target).await?;
     let client = connection.client();

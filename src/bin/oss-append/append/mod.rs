@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use clap::{ArgGroup, Args};
 use oss_append::{
-    AppendStore, Checkpoint, Compression, Error, FinishedObject, ObjectOptions, ObjectPath,
-    OssAppendWriter, OssAppendWriterBuilder, OssClient, RollingWriter,
+    AppendStore, Checkpoint, Compression, DeliveryEvent, Error, FinishedObject, ObjectOptions,
+    ObjectPath, OssAppendWriter, OssAppendWriterBuilder, OssClient, RollingWriter,
 };
 
 use self::batching::Batching;
@@ -25,8 +25,9 @@ use crate::outcome::{self, Outcome};
 use crate::progress::{Progress, When};
 use crate::signals::{Signals, Wish};
 use crate::summary::Summary;
+use crate::trouble::{Said, Trouble};
 use crate::writer::Writer;
-use crate::{lines, logging, output};
+use crate::{lines, output};
 
 /// Append a file or standard input to an object, exactly once and in order.
 ///
@@ -134,6 +135,11 @@ pub(crate) fn request_failed(error: &Error) -> Failure {
     Failure::of_request(error, PERMISSIONS)
 }
 
+/// What a writer calls for each event.
+trait OnEvent: Fn(DeliveryEvent) + Send + Sync + 'static {}
+
+impl<F: Fn(DeliveryEvent) + Send + Sync + 'static> OnEvent for F {}
+
 /// All that is there before the first byte is read.
 struct Opened {
     input: Input,
@@ -143,7 +149,7 @@ struct Opened {
 }
 
 impl Arguments {
-    async fn open(&self) -> Result<Opened, Failure> {
+    async fn open(&self, on_event: impl OnEvent) -> Result<Opened, Failure> {
         self.check_key()?;
         let options = self.properties.options()?;
         let input = Input::open(self.file.as_deref()).await?;
@@ -151,8 +157,8 @@ impl Arguments {
         let (finished, tell) = Finished::new();
         let client = connection.client();
         let opened = match self.rolling.is_asked_for() {
-            true => self.open_sequence(client, options, tell).await,
-            false => self.open_object(client, options).await,
+            true => self.open_sequence(client, options, tell, on_event).await,
+            false => self.open_object(client, options, on_event).await,
         };
         Ok(Opened {
             input,
@@ -180,8 +186,9 @@ impl Arguments {
         &self,
         client: OssClient,
         options: ObjectOptions,
+        on_event: impl OnEvent,
     ) -> Result<Writer, Error> {
-        let builder = OssAppendWriter::builder(client, self.target.clone());
+        let builder = OssAppendWriter::builder(client, self.target.clone()).on_event(on_event);
         let mut builder = self.configure(builder, options).seal_on_shutdown(self.seal);
         if let Some(appends) = self.batching.max_in_flight() {
             builder = builder.max_in_flight(appends);
@@ -200,10 +207,11 @@ impl Arguments {
         client: OssClient,
         options: ObjectOptions,
         tell: impl Fn(FinishedObject) + Send + Sync + 'static,
+        on_event: impl OnEvent,
     ) -> Result<Writer, Error> {
         let (bucket, template) = (self.target.bucket(), self.target.key());
         let builder = RollingWriter::builder(client, bucket, template)
-            .writer(|writer| self.configure(writer, options))
+            .writer(|writer| self.configure(writer.on_event(on_event), options))
             .seal_on_shutdown(self.seal)
             .on_finished(tell);
         let builder = self.rolling.set(builder, self.shared);
@@ -260,14 +268,24 @@ impl Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    logging::init("off");
     let started = Instant::now();
     let bound = arguments.batching.shutdown_timeout();
     let mut signals = Signals::new(bound)?;
-    let Some(opened) = signals.unless(arguments.open()).await else {
-        return Err(Failure::interrupted(
-            "interrupted before the object was opened; nothing was read",
-        ));
+    let (mut trouble, on_event) = Trouble::new();
+    let opened = {
+        let mut open = std::pin::pin!(arguments.open(on_event));
+        loop {
+            tokio::select! {
+                opened = &mut open => break opened,
+                said = trouble.next(|| None) => match said {
+                    Said::Line(line) => output::note(line),
+                    Said::Nowhere(error) => break Err(request_failed(&error)),
+                },
+                _ = signals.next() => break Err(Failure::interrupted(
+                    "interrupted before the object was opened; nothing was read",
+                )),
+            }
+        }
     };
     let Opened {
         mut input,
@@ -290,13 +308,22 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Writer::Sequence(_) => 0,
     };
     let stop = input.stop();
-    let progress = Progress::start(arguments.progress, &writer, input.length());
+    let when = match output::is_quiet() {
+        true => When::Never,
+        false => arguments.progress,
+    };
+    let progress = Progress::start(when, &writer, input.length());
     let written = {
         let mut write = std::pin::pin!(arguments.write(&mut writer, &mut input));
         loop {
             tokio::select! {
                 written = &mut write => break Ok(written),
                 note = finished.next() => progress.note(&note),
+                said = trouble.next(|| Some(observer.stats().buffered)) => {
+                    if let Said::Line(line) = said {
+                        progress.note(&line);
+                    }
+                }
                 wish = signals.next() => match wish {
                     Wish::End => {
                         stop.request();
@@ -336,8 +363,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         let summary = summary.error(failure.message());
         let outcome = Outcome::failed(&failure);
         if arguments.json
-            && let Some(Err(unprinted)) =
-                signals.unless_again(arguments.print(&summary, outcome)).await
+            && let Some(Err(unprinted)) = signals
+                .unless_again(arguments.print(&summary, outcome))
+                .await
         {
             unprinted.report();
         }
@@ -349,7 +377,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         true => Outcome::done(),
         false => Outcome::interrupted(&summary),
     };
-    match signals.unless_again(arguments.print(&summary, outcome)).await {
+    match signals
+        .unless_again(arguments.print(&summary, outcome))
+        .await
+    {
         Some(printed) => printed.map_err(Failure::told)?,
         None => return Ok(failure::interrupted()),
     }

@@ -13,8 +13,8 @@ use self::examine::Examination;
 use crate::connection::{self, ConnectionArguments};
 use crate::failure::{self, Failure};
 use crate::outcome::{self, Outcome};
+use crate::output;
 use crate::signals::{self, Signals};
-use crate::{logging, output};
 
 /// Examine the way to a bucket: credentials, endpoint, clock, permissions, latency and bandwidth.
 #[derive(Args)]
@@ -100,7 +100,6 @@ impl std::fmt::Display for Prefix {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    logging::init("off");
     let mut signals = Signals::new(signals::BOUND)?;
     let probe = format!("oss-append-doctor-{}", uuid::Uuid::new_v4().simple());
     let probe = arguments.target.object(&probe)?;

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,10 +32,29 @@ static STDERR: LazyLock<Arc<Diagnostics>> = LazyLock::new(|| {
     diagnostics
 });
 
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on only failures are said.
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
 /// Says one line about what the command does.
 pub(crate) fn note(text: impl Display) {
+    if !is_quiet() {
+        complain(text);
+    }
+}
+
+/// Says one line about what has failed.
+pub(crate) fn complain(text: impl Display) {
     let line = one_line(&format!("oss-append: {text}"));
     STDERR.push(format!("{line}\n"), CAPACITY);
+}
+
+/// Whether only failures are said.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
 }
 
 /// Says `text` as it is.

@@ -14,7 +14,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-pub(crate) use self::diagnostics::{Log, Written, note, one_line, say, take_panics};
+pub(crate) use self::diagnostics::{
+    Log, Written, be_quiet, complain, is_quiet, note, one_line, say, take_panics,
+};
 pub(crate) use self::terminal::Terminal;
 use crate::failure::Failure;
 use crate::stream::Stream;

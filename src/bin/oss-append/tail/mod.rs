@@ -22,9 +22,9 @@ use self::sequence::{Sequence, Single, Step};
 use self::template::Template;
 use crate::connection::{self, ConnectionArguments};
 use crate::failure::{self, Failure};
+use crate::output;
 use crate::period::{Period, UtcOffset};
 use crate::signals::{self, Signals};
-use crate::{logging, output};
 
 /// Write the last part of an object to standard output, and with -f what is appended to it.
 ///
@@ -117,7 +117,6 @@ found by listing (oss:ListObjects), or where that is not allowed by trying the n
 const PERMISSION: &str = "oss:GetObject";
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    logging::init("off");
     let pause = Pause::new(*arguments.poll_min, *arguments.poll_max)?;
     let start = match (arguments.bytes, arguments.from) {
         (Some(size), _) => Start::LastBytes(size.as_u64()),
