@@ -142,7 +142,8 @@ impl Compression {
                      window; or take level 19"
                 )))
             }
-            _ => Ok(()),
+            #[cfg(feature = "compression")]
+            Self::Gzip { .. } | Self::Zstd { .. } => Ok(()),
         }
     }
 
