@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::values::format::StoredFormat;
+#[cfg(feature = "testing")]
 use crate::values::info::ObjectProperties;
 
 /// The properties of a new object, given when an append creates it and ignored when it exists.
