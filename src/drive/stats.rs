@@ -216,7 +216,7 @@ impl Counters {
     }
 
     /// Something was `delivered` to `object`, or else found out about it.
-    pub(super) fn succeeded(&self, object: &ObjectPath, delivered: bool) {
+    pub(crate) fn succeeded(&self, object: &ObjectPath, delivered: bool) {
         let Some(trouble) = self.last().end_trouble(delivered) else {
             return;
         };

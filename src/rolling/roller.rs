@@ -161,16 +161,21 @@ impl<S: AppendStore> Roller<S> {
         let mut failures = 0;
         loop {
             let error = match self.open_next(time).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => break,
                 Err(error) => error,
             };
             let Some(backoff) = self.plan.keep_trying.filter(|_| !is_hopeless(&error)) else {
                 return Err(error);
             };
-            self.kept(self.plan.appender.object(), &error, false);
+            // A list that is answered before the next failure ends no trouble.
+            self.kept(self.plan.appender.object(), &error, true);
             failures += 1;
             self.pause(backoff, failures).await;
         }
+        if failures > 0 {
+            self.counters.succeeded(self.plan.appender.object(), true);
+        }
+        Ok(())
     }
 
     /// What has failed for good is tried again.

@@ -167,7 +167,7 @@ fn default_values_are_those_of_the_types() {
 #[tokio::test(start_paused = true)]
 async fn a_writer_gathers_by_the_default_sizes() {
     let store = SimStore::new();
-    let slow = Fault::none().moving(10, Duration::from_secs(10));
+    let slow = Fault::none().moving(10, Duration::from_millis(100));
     store.fault(slow);
     let mut writer = writer(&store).open().await.unwrap();
 

@@ -169,7 +169,11 @@ async fn until(time: Option<Instant>) {
 }
 
 fn seconds(time: Duration) -> String {
-    format!("{} s", time.as_secs_f64().round())
+    let seconds = time.as_secs_f64();
+    match seconds < 9.95 {
+        true => format!("{seconds:.1} s"),
+        false => format!("{seconds:.0} s"),
+    }
 }
 
 fn failed(requests: u64) -> String {

@@ -124,7 +124,7 @@ async fn decompression_ends_quietly_when_nobody_reads_on() {
     drop(stdout);
     let mut stderr = String::new();
     running.stderr.read_to_string(&mut stderr).await.unwrap();
-    assert_eq!(running.child.wait().await.unwrap().code(), Some(0));
+    assert_eq!(running.child.wait().await.unwrap().code(), Some(141));
     assert_eq!(stderr, "");
 }
 

@@ -153,6 +153,19 @@ impl Ended {
         self
     }
 
+    /// The last line of standard error has all of `parts` in it, and the only one before it says what
+    /// is tried again.
+    #[track_caller]
+    fn says_after_trying(mut self, parts: &[&str]) -> Self {
+        let said = std::mem::take(&mut self.stderr);
+        let Some((trying, last)) = said.split_once('\n') else {
+            panic!("{said}")
+        };
+        assert!(trying.contains("; trying again for up to "), "{said}");
+        self.stderr = last.into();
+        self.says(parts)
+    }
+
     /// Standard error is one line, with all of `parts` in it.
     #[track_caller]
     fn says(self, parts: &[&str]) -> Self {

@@ -78,7 +78,7 @@ async fn read_all(mut from: impl Read + Send + 'static) -> Vec<u8> {
 }
 
 /// A terminal: what holds it, and what a process is given.
-fn terminal() -> (OwnedFd, File) {
+pub(super) fn terminal() -> (OwnedFd, File) {
     let controller = pty::openpt(pty::OpenptFlags::RDWR | pty::OpenptFlags::NOCTTY).unwrap();
     pty::grantpt(&controller).unwrap();
     pty::unlockpt(&controller).unwrap();

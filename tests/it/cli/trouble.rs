@@ -162,7 +162,9 @@ async fn a_server_that_is_down_at_the_start_is_6() {
     let emulator = emulator().await;
     emulator.pause().await;
     let ended = append(&emulator, &[BUDGET], "x").await;
-    let ended = ended.expect(6).says(&[TARGET, "gave up", "refused"]);
+    let ended = ended
+        .expect(6)
+        .says_after_trying(&[TARGET, "gave up", "refused"]);
     assert_eq!(ended.json()["kind"], "retries_exhausted");
 }
 
@@ -201,7 +203,7 @@ async fn a_server_that_goes_for_ever_is_6_with_what_is_durable() {
     running.close_input();
     // Whether the last append is in doubt is the kernel's choice: its connection may have been seen
     // to close, or not.
-    let ended = running.end().await.expect(6).says(&[
+    let ended = running.end().await.expect(6).says_after_trying(&[
         "262144 bytes durable, 8 more that were read ",
         " missing from position 262144 on",
     ]);
@@ -280,4 +282,108 @@ async fn a_replay_of_something_else_is_3_and_appends_nothing() {
     }
     assert_eq!(content(&emulator), b"theirs");
     assert_eq!(emulator.count(Operation::AppendObject), 0);
+}
+
+/// Two appends fail before the next one is durable.
+async fn troubled() -> Emulator {
+    let emulator = emulator().await;
+    for _ in 0..2 {
+        let overloaded = Action::Error(ErrorAnswer::new(503).code("ServiceUnavailable"));
+        emulator.inject(Fault::new(Operation::AppendObject, overloaded));
+    }
+    emulator
+}
+
+#[tokio::test]
+async fn trouble_is_told_when_it_begins_and_when_it_is_over() {
+    let emulator = troubled().await;
+    let ended = append(&emulator, &[], "hello").await.expect(0);
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    let [begins, ends] = lines[..] else {
+        panic!("{}", ended.stderr)
+    };
+    for part in [
+        "oss-append: oss://bucket/a/object.log: append: ",
+        "503 ServiceUnavailable",
+        "; trying again for up to 120 s; 5 B buffered",
+    ] {
+        assert!(begins.contains(part), "{part} in {begins}");
+    }
+    assert!(ends.contains(": delivery goes on after "), "{ends}");
+    assert!(ends.ends_with(", 2 requests failed"), "{ends}");
+}
+
+#[tokio::test]
+async fn quiet_is_quiet_and_verbose_tells_each_attempt() {
+    let emulator = troubled().await;
+    let ended = append(&emulator, &["--quiet"], "hello").await.expect(0);
+    assert_eq!(ended.stderr, "");
+    emulator.pause().await;
+    let ended = append(&emulator, &["-q", BUDGET], "hello").await;
+    ended.expect(6).says(&["gave up"]);
+
+    let emulator = troubled().await;
+    let ended = append(&emulator, &["-v"], "hello").await.expect(0);
+    let told = |level: &str| {
+        let lines = ended.stderr.lines();
+        lines
+            .filter(|line| line.contains(level) && line.contains("oss_append::delivery"))
+            .count()
+    };
+    assert_eq!((told("WARN"), told("DEBUG"), told("INFO")), (1, 2, 1));
+}
+
+#[tokio::test]
+async fn a_host_that_nobody_knows_asks_for_the_region() {
+    let mut command = bare(["append", "--json", TARGET]);
+    command
+        .env("OSS_ENDPOINT", "http://oss-hangzhou.invalid")
+        .env("OSS_REGION", "hangzhou")
+        .env("OSS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+        .env("OSS_ACCESS_KEY_SECRET", ACCESS_KEY_SECRET);
+    let ended = run(command, "hello").await.expect(6);
+    let ended = ended.says_after_trying(&["oss-hangzhou.invalid", "is the region right"]);
+    assert_eq!(ended.json()["kind"], "transport");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_bar_says_what_it_waits_for() {
+    let emulator = emulator().await;
+    let (controller, terminal) = super::streams::terminal();
+    let mut command = command(&emulator, [&["append", TARGET], &SMALL[..]].concat());
+    command.env("TERM", "xterm").stderr(terminal);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    // It has the terminal too.
+    drop(command);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&bytes(BATCH)).await.unwrap();
+    appended(&emulator, 1).await;
+    emulator.pause().await;
+    input.write_all(&bytes(BATCH)).await.unwrap();
+    let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut screen = std::fs::File::from(controller);
+        let mut piece = [0; 4096];
+        // Ends with an error when nobody has the other end any more.
+        while let Ok(len @ 1..) = std::io::Read::read(&mut screen, &mut piece) {
+            if said.send(piece[..len].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    let mut screen = String::new();
+    while !screen.contains("waiting for OSS since ") {
+        let piece = heard.recv().await.expect(&screen);
+        screen += &String::from_utf8_lossy(&piece);
+    }
+    assert!(screen.contains("; trying again for up to "), "{screen}");
+    emulator.resume().await.unwrap();
+    drop(input);
+    while let Some(piece) = heard.recv().await {
+        screen += &String::from_utf8_lossy(&piece);
+    }
+    assert!(screen.contains("delivery goes on after "), "{screen}");
+    assert!(child.wait().await.unwrap().success(), "{screen}");
+    reading.await.unwrap();
 }
