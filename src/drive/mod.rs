@@ -91,8 +91,8 @@ impl<S: AppendStore> ObjectAppender<S> {
         ObjectAppenderBuilder::new(store, object)
     }
 
-    /// Appends `batch` in one request and returns when it is in the object. An empty batch makes
-    /// no request.
+    /// Appends `batch` and returns when it is in the object: in one request, or in several on a link
+    /// that is too slow for that. An empty batch makes no request.
     ///
     /// # Errors
     /// Every kind of [`Error`](crate::Error) but those of the writer;

@@ -132,7 +132,8 @@ macro_rules! appender_option_setters {
         }
 
         /// Gives an attempt up when nothing has moved for this long. A transfer that still moves
-        /// is never cut. Default: 30 s. An [`OssClient`](crate::OssClient) has a limit of this kind
+        /// is never cut. What was given up on is sent again in smaller appends; where appends have to
+        /// stay whole, the next attempt gets twice the time. Default: 30 s. An [`OssClient`](crate::OssClient) has a limit of this kind
         /// too; the shorter one counts.
         pub fn attempt_timeout(mut self, timeout: ::std::time::Duration) -> Self {
             ::std::sync::Arc::make_mut(&mut self.$($field).+).rules.attempt_timeout = timeout;

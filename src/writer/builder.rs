@@ -114,7 +114,8 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
     }
 
     /// The most bytes of one append, counted before any compression: what gathers while another is
-    /// in flight goes in one request up to this. Default: 8 MiB, or `batch_size` if that is more, or
+    /// in flight goes in one request up to this. On a slow link appends are shorter, so that each
+    /// is answered within a third of [`attempt_timeout`](Self::attempt_timeout). Default: 8 MiB, or `batch_size` if that is more, or
     /// half of `buffer_capacity` if that is less.
     pub fn max_append_size(mut self, bytes: u64) -> Self {
         self.max_append_size = Some(bytes);
