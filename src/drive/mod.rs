@@ -21,7 +21,6 @@ use self::driver::Driver;
 pub use self::open::ObjectAppenderBuilder;
 use self::stats::AppendStats;
 use crate::engine::action::Finished;
-use crate::engine::flight::Flight;
 use crate::engine::window::Window;
 use crate::error::Result;
 use crate::store::AppendStore;
@@ -183,16 +182,15 @@ impl<S: AppendStore> ObjectAppender<S> {
 
     /// The batch that a dropped or failed `append` left behind, as far as it is not proven to be
     /// in the object.
-    pub fn unsettled(&self) -> Option<&Batch> {
-        self.window.first().map(Flight::given)
+    pub fn unsettled(&self) -> Option<Batch> {
+        self.window.given()
     }
 
     /// Gives back what was given and is not proven to be in the object, and its position. In a
     /// replay, bytes from [`durable_position`](Self::durable_position) up to there have been
     /// compared with the object and not been proven; the source has to supply them again.
     pub fn into_unsent(self) -> Option<(u64, Batch)> {
-        let batch = self.unsettled()?.clone();
-        Some((self.position(), batch))
+        Some((self.position(), self.unsettled()?))
     }
 
     /// The object.

@@ -199,9 +199,15 @@ impl<W: WindowAccess> Runner<'_, W> {
     fn decide<R>(&mut self, decide: impl FnOnce(&mut Moment<'_>) -> R) -> R {
         let now = self.now();
         let (engine, rules) = (&mut *self.engine, &self.options.rules);
-        let decided = (self.window).with(|window| decide(&mut engine.at(window, rules, now)));
-        let told = self.engine.told();
-        self.counters.count(self.engine.object(), told);
+        let counters = &**self.counters;
+        let (decided, told) = self.window.with(|window| {
+            let decided = decide(&mut engine.at(window, rules, now));
+            let told = engine.told();
+            // Whoever sees in the window what is durable finds it counted.
+            counters.count(&told);
+            (decided, told)
+        });
+        counters.tell(self.engine.object(), told);
         decided
     }
 

@@ -132,48 +132,46 @@ impl Counters {
         }
     }
 
-    /// Counts what an engine has told.
-    pub(super) fn count(&self, object: &ObjectPath, told: Told) {
+    /// Counts what an engine has told. Runs under a lock.
+    pub(super) fn count(&self, told: &Told) {
+        let count = |counter: &AtomicU64, more: u64| {
+            if more > 0 {
+                counter.fetch_add(more, Ordering::Relaxed);
+            }
+        };
+        count(&self.durable, told.durable);
+        count(&self.appends, told.appended.is_some().into());
+        count(&self.retries, told.retried.into());
+        count(&self.reconciles, told.reconciles.into());
+    }
+
+    /// Tells the metrics and the program what an engine has told.
+    pub(super) fn tell(&self, object: &ObjectPath, told: Told) {
         if told.reconciles {
-            self.reconcile();
+            metrics::reconcile(&self.bucket);
         }
         if told.retried {
-            self.retry();
+            metrics::retry(&self.bucket);
         }
         if told.durable > 0 {
-            self.durable(told.durable);
+            metrics::durable_bytes(&self.bucket, told.durable);
             self.succeeded(object, true);
         }
         if let Some(took) = told.appended {
-            self.append(took);
+            metrics::append(&self.bucket, took);
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let micros = now.unwrap_or_default().as_micros();
+            self.last().success = u64::try_from(micros).unwrap_or(u64::MAX);
         }
         if let Some(error) = told.error {
             self.error(&error);
         }
     }
 
+    /// Bytes were proven to be in the object without an append.
     pub(super) fn durable(&self, bytes: u64) {
         self.durable.fetch_add(bytes, Ordering::Relaxed);
         metrics::durable_bytes(&self.bucket, bytes);
-    }
-
-    /// An append was proven, so long after its first attempt.
-    fn append(&self, took: Duration) {
-        self.appends.fetch_add(1, Ordering::Relaxed);
-        metrics::append(&self.bucket, took);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let micros = now.unwrap_or_default().as_micros();
-        self.last().success = u64::try_from(micros).unwrap_or(u64::MAX);
-    }
-
-    fn retry(&self) {
-        self.retries.fetch_add(1, Ordering::Relaxed);
-        metrics::retry(&self.bucket);
-    }
-
-    fn reconcile(&self) {
-        self.reconciles.fetch_add(1, Ordering::Relaxed);
-        metrics::reconcile(&self.bucket);
     }
 
     /// A request failed: once for each, overcome or not.

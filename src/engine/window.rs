@@ -298,6 +298,18 @@ impl Window {
         self.first().map(|flight| flight.body.clone())
     }
 
+    /// What is not settled of what was given, if there is any.
+    pub(crate) fn given(&self) -> Option<Batch> {
+        match self.flights.len() {
+            0 => None,
+            1 => self.first().map(|flight| flight.given().clone()),
+            _ => {
+                let given = self.flights.iter().map(|flight| flight.given());
+                Some(given.flat_map(|given| given.chunks().to_vec()).collect())
+            }
+        }
+    }
+
     /// What is to be appended of all flights yet.
     pub(crate) fn bodies(&self) -> Vec<Batch> {
         let flights = self.flights.iter();

@@ -2,11 +2,11 @@
 //! takes: buffers on the way take the whole of an append at once and pass it on slowly.
 
 use bytes::Bytes;
-use oss_append::{Compression, RollingWriter};
+use oss_append::{Compression, Landed, RollingWriter};
 
 use crate::support::bucket::SimBucket;
-use crate::support::store::SimStore;
-use crate::support::{appender, bytes, writer};
+use crate::support::store::{SimStore, service};
+use crate::support::{SEC, appender, bytes, writer};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -69,6 +69,35 @@ async fn a_batch_that_is_too_much_goes_on_in_parts() {
     let receipt = appender.append(text.clone()).await.unwrap();
     assert_eq!((receipt.range, receipt.durable), (0..8 * MIB, true));
     assert!(store.content() == text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_in_parts_is_one_batch_for_whoever_gave_it() {
+    let text = Bytes::from(bytes(8 << 20));
+    let store = at_rate(40 * KIB);
+    let mut slow = appender(&store).open().await.unwrap();
+    // Given up when some parts are there.
+    let append = tokio::time::timeout(100 * SEC, slow.append(text.clone()));
+    append.await.unwrap_err();
+    let there = store.length().unwrap();
+    assert!(there > 0 && there < text.len(), "{there}");
+    let left = slow.unsettled().unwrap();
+    assert_eq!(left.len(), 8 * MIB - slow.position());
+    assert!(left.chunks().concat() == text[slow.position() as usize..]);
+    let receipt = slow.settle().await.unwrap().unwrap();
+    assert_eq!((receipt.range, receipt.durable), (0..8 * MIB, true));
+    assert!(store.content() == text);
+
+    // Failed when some parts are there.
+    let store = at_rate(40 * KIB);
+    let mut failing = appender(&store).open().await.unwrap();
+    let append = tokio::time::timeout(100 * SEC, failing.append(text.clone()));
+    append.await.unwrap_err();
+    store.go_down(service(403, "AccessDenied"));
+    let error = failing.settle().await.unwrap_err();
+    assert_ne!(error.landed(), Some(Landed::Yes));
+    let (position, left) = failing.into_unsent().unwrap();
+    assert!(left.chunks().concat() == text[position as usize..]);
 }
 
 #[tokio::test(start_paused = true)]
