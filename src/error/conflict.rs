@@ -48,7 +48,7 @@ pub enum ConflictCause {
     /// Wrote it in another form than what is to be appended has: no tool could read both. It is found
     /// before anything is sent.
     ///
-    /// A writer that [compresses](crate::OssAppendWriterBuilder::compression) goes on with an object
+    /// A writer that compresses goes on with an object
     /// that begins in the same form. Whoever does not compress may append what is compressed
     /// already: their first bytes are asked for where the object is compressed. That is known by its
     /// metadata [`COMPRESSION`](crate::ObjectOptions::COMPRESSION), and looked for where its key ends

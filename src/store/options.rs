@@ -86,10 +86,10 @@ impl ObjectOptions {
     }
 
     /// Sets `Content-Encoding`, such as `gzip`. Default: none, also when a writer
-    /// [compresses](crate::OssAppendWriterBuilder::compression). The bytes are sent as they are.
+    /// compresses. The bytes are sent as they are.
     ///
     /// It makes HTTP clients decompress what they download, and many of them stop after the first
-    /// append of several: see who reads what at [`Compression`](crate::Compression).
+    /// append of several: see who reads what at `Compression`.
     #[must_use]
     pub fn content_encoding(mut self, value: impl Into<String>) -> Self {
         self.content_encoding = Some(value.into());

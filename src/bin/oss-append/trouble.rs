@@ -14,7 +14,7 @@ use crate::failure;
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long a name that is not known is asked for before anything has come through.
-const UNKNOWN_HOST: Duration = Duration::from_secs(5);
+const UNKNOWN_HOST: Duration = Duration::from_secs(3);
 
 /// What the writer has told of it.
 pub(crate) struct Trouble {
