@@ -51,9 +51,23 @@ async fn stand_in(emulator: &Emulator) -> TcpListener {
     }
 }
 
+/// Whether the tests run under `nohup`, which the command would go by too.
+fn hangups_are_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let lowest = ignored.and_then(|set| set.trim().chars().last()?.to_digit(16));
+    lowest.is_some_and(|digit| digit & 1 == 1)
+}
+
 /// The command without any configuration.
 fn bare<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_oss-append"));
+    let mut command = match hangups_are_ignored() {
+        true => Command::new("env"),
+        false => Command::new(env!("CARGO_BIN_EXE_oss-append")),
+    };
+    if hangups_are_ignored() {
+        command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_oss-append")]);
+    }
     for (name, _) in std::env::vars_os() {
         if ["OSS_", "ALIBABA_CLOUD_", "RUST_LOG"]
             .iter()
