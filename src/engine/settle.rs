@@ -91,7 +91,8 @@ impl Moment<'_> {
             took.unwrap_or_default(),
             Fit::target(self.rules.attempt_timeout),
         );
-        let Some(bytes) = self.window.get(number).map(|flight| flight.body.len()) else {
+        // As they were given, which is what the next one is measured by.
+        let Some(bytes) = self.window.get(number).map(|flight| flight.given().len()) else {
             return;
         };
         if answered {
