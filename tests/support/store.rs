@@ -528,7 +528,9 @@ impl AppendStore for SimStore {
     }
 
     fn lane(&self, _: &ObjectPath) -> Option<Box<dyn Lane>> {
-        Some(Box::new(SimLane::new(self.clone())))
+        // A slow link is one for appends one at a time.
+        let has_lane = self.world().rate.is_none();
+        has_lane.then(|| Box::new(SimLane::new(self.clone())) as Box<dyn Lane>)
     }
 
     async fn head(&self, _: &ObjectPath) -> Result<Option<ObjectInfo>> {
