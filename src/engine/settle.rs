@@ -61,26 +61,22 @@ impl Moment<'_> {
             self.told_mut(|told| told.reconciles = true);
             return Some(Action::Head);
         }
-        self.cut_to_fit();
         Some(self.attempt(0))
     }
 
-    /// Sends a part of the first flight alone where the whole would not be answered in time. The
-    /// window's bytes being contiguous, whatever lands of it and of the whole that was sent before
-    /// lands where it belongs.
-    fn cut_to_fit(&mut self) {
+    /// Sends a part of a flight alone where the whole would not be answered in time. The window's
+    /// bytes being contiguous, whatever lands of it and of the whole that was sent before lands where
+    /// it belongs.
+    fn cut_to_fit(&mut self, number: usize) {
         let most = self.window.fit.most(false);
-        let is_longer = self
-            .window
-            .first()
-            .is_some_and(|flight| flight.body.len() > most);
-        if is_longer && self.may_cut() {
-            self.window.cut_first(most);
+        let flight = self.window.get(number);
+        if flight.is_some_and(|flight| flight.body.len() > most) && self.may_cut(number) {
+            self.window.cut(number, most);
         }
     }
 
-    fn may_cut(&self) -> bool {
-        let is_packed = self.window.first().is_some_and(Flight::is_packed);
+    fn may_cut(&self, number: usize) -> bool {
+        let is_packed = self.window.get(number).is_some_and(Flight::is_packed);
         !self.rules.is_whole() && self.engine.replay.is_none() && !is_packed
     }
 
@@ -99,7 +95,7 @@ impl Moment<'_> {
             self.window.fit.answered(bytes, took, target);
         } else if took >= target {
             self.window.fit.too_much(bytes);
-            let may_cut = self.may_cut();
+            let may_cut = self.may_cut(number);
             if let Some(flight) = self.window.get_mut(number).filter(|_| !may_cut) {
                 flight.budget.be_patient();
             }
@@ -159,6 +155,7 @@ impl Moment<'_> {
     }
 
     fn attempt(&mut self, number: usize) -> Action {
+        self.cut_to_fit(number);
         let creates = number == 0 && self.creates();
         self.window.mixed_up &= number > 0;
         let position = self.engine.given.position + self.window.len_before(number);
@@ -282,21 +279,18 @@ impl Moment<'_> {
     fn append_failed(&mut self, number: usize, error: Error) {
         let asked = error.service_error().and_then(|answer| answer.retry_after);
         self.note_wish(asked);
+        let recovery = recovery(&error);
+        if recovery == Recovery::Reconcile && number == 0 {
+            self.note_time(number, false);
+        }
         let (is_last, mixed_up) = (self.window.under_way() == 0, self.window.mixed_up);
         let Some(flight) = self.window.get_mut(number) else {
             return;
         };
-        let recovery = recovery(&error);
         if !matches!(recovery, Recovery::Reconcile | Recovery::RefusedBetween) {
             // OSS has said that this attempt was not applied.
             flight.in_doubt = flight.was_in_doubt || mixed_up;
         }
-        if recovery == Recovery::Reconcile && number == 0 {
-            self.note_time(number, false);
-        }
-        let Some(flight) = self.window.get_mut(number) else {
-            return;
-        };
         if number > 0 {
             // It was sent behind one that has failed. The look tells of both.
             return;

@@ -165,10 +165,10 @@ impl Window {
         self.flights.front_mut().map(|flight| &mut **flight)
     }
 
-    /// Makes two flights of the first one, which is longer than `len`. What was sent of the whole is
-    /// in doubt for both, until the first is proven to be in the object.
-    pub(super) fn cut_first(&mut self, len: u64) {
-        let Some(first) = self.first_mut() else {
+    /// Makes two flights of one that is longer than `len`. What was sent of the whole is in doubt
+    /// for both, until the first of them is proven to be in the object.
+    pub(super) fn cut(&mut self, number: usize, len: u64) {
+        let Some(first) = self.get_mut(number) else {
             return;
         };
         let rest = Flight {
@@ -178,7 +178,7 @@ impl Window {
             ..Flight::new(first.body.skip(len), first.since)
         };
         first.body = first.body.prefix(len);
-        self.flights.insert(1, Box::new(rest));
+        self.flights.insert(number + 1, Box::new(rest));
         self.check();
     }
 

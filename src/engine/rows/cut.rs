@@ -150,6 +150,21 @@ fn those_behind_what_was_cut_go_where_they_were_to_go() {
 }
 
 #[test]
+fn each_of_several_under_way_is_cut() {
+    fits(Row::on("hello ").ahead(3).settles("world!"), 2)
+        .appends(6, "wo")
+        .appends(8, "rl")
+        .appends(10, "d!")
+        .awaits()
+        .answered("hello wo")
+        .answered("hello worl")
+        .answered("hello world!")
+        .succeeds()
+        .has_placed(&[(0, 6, 2), (2, 8, 2), (4, 10, 2)])
+        .keeps_nothing();
+}
+
+#[test]
 fn what_has_to_stay_together_is_not_cut() {
     let row = fits(Row::on("hello ").shared(), 2);
     row.settles("world").appends(6, "world");
