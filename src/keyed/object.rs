@@ -110,14 +110,11 @@ pub(super) fn start<S: AppendStore>(
 ) -> Result<OssAppendWriter> {
     let object = builder.object().clone();
     let context = |error: Error| error.with_operation("open").with_object(&object);
-    let builder = builder.pass_through(gate);
+    let builder = builder.pass_through(gate).whole();
     let mut options = builder.options().map_err(context)?;
-    options.whole = true;
     let compression = builder.compression_used();
     let mut appender = builder.appender();
-    let appender_options = Arc::make_mut(&mut appender.options);
-    appender_options.ending = options.ending.clone();
-    appender_options.rules.whole = true;
+    Arc::make_mut(&mut appender.options).ending = options.ending.clone();
     appender.options.check().map_err(context)?;
     options.observer = Some(observer);
     options.keep_memory = Duration::ZERO;

@@ -253,16 +253,14 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
             Error::invalid_input("a writer needs a tokio runtime").with_source(error)
         })?;
-        let writer = self.writer.apart();
+        let writer = self.writer.apart().whole();
         let mut options = writer.options()?;
         options.seal = self.seal_last;
-        options.whole = true;
         let compression = writer.compression_used();
         let sequence = writer.object().clone();
         let mut appender = writer.appender();
         let appender_options = Arc::make_mut(&mut appender.options);
         appender_options.rules.settles_in_place = true;
-        appender_options.rules.whole = true;
         appender_options.ending = options.ending.clone();
         appender_options.keeps_trying = self.keep_trying;
         appender.options.check()?;

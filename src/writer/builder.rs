@@ -37,7 +37,7 @@ pub(crate) struct WriterOptions {
     /// The most flights at a time.
     pub(super) max_in_flight: u16,
     /// What is sent together is not cut later.
-    pub(crate) whole: bool,
+    pub(super) whole: bool,
     /// Short records may be kept together up to this length.
     pub(crate) max_group: u64,
     /// How long a writer that has become idle keeps the memory of its buffer.
@@ -207,6 +207,13 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
     pub(crate) fn pass_through(mut self, turns: Arc<tokio::sync::Semaphore>) -> Self {
         let options = Arc::make_mut(&mut self.appender.options);
         options.gate = Gate::of_writer(options.gate.as_deref(), Some(turns));
+        self
+    }
+
+    /// What is appended together stays together: records, of which no part is worth anything.
+    #[cfg(feature = "rolling")]
+    pub(crate) fn whole(mut self) -> Self {
+        Arc::make_mut(&mut self.appender.options).rules.whole = true;
         self
     }
 
