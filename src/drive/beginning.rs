@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use super::ask::ask;
+use super::events::TARGET;
 use super::options::AppenderOptions;
 use super::stats::Counters;
 use crate::engine::beginning::{Beginning, Sign, sign};
@@ -78,12 +79,14 @@ impl<S: AppendStore> Inspector<'_, S> {
         match read.await {
             Ok(first) => Ok(Some(StoredFormat::of(&first))),
             Err(error) if matches!(error.kind(), ErrorKind::Service(_)) => {
-                tracing::debug!(
-                    target: "oss_append::delivery",
-                    object = %self.object,
-                    %error,
-                    "whether the object is compressed cannot be found out"
-                );
+                self.counters.events().trace(|| {
+                    tracing::debug!(
+                        target: TARGET,
+                        object = %self.object,
+                        %error,
+                        "whether the object is compressed cannot be found out"
+                    );
+                });
                 Ok(None)
             }
             Err(error) => Err(error.with_operation("open").with_object(self.object)),
