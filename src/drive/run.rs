@@ -222,32 +222,29 @@ impl<W: WindowAccess> Runner<'_, W> {
     fn next(&mut self, event: Event) -> Action {
         let (trip, random) = (self.trip.take(), fastrand::f64());
         let failure = event.failure().cloned();
-        let (action, hope) = self.decide(|moment| {
+        let keeps_trying = self.options.keeps_trying;
+        let (action, failed) = self.decide(|moment| {
             if let Some(trip) = trip {
                 moment.on(Event::Ended(trip));
             }
             moment.on(event);
-            let delivering = moment.is_settling();
-            let hope = Hope {
-                delivering,
-                gives_up_in: Some(moment.gives_up_in()),
-                buffered: delivering.then(|| moment.held()),
-                is_kept: false,
-            };
-            (moment.next(random), hope)
+            let failed = failure.map(|error| {
+                let delivering = moment.is_settling();
+                let hope = Hope {
+                    delivering,
+                    gives_up_in: (!keeps_trying).then(|| moment.gives_up_in()),
+                    buffered: delivering.then(|| moment.held()),
+                    is_kept: false,
+                };
+                (error, hope)
+            });
+            (moment.next(random), failed)
         });
-        if let (Some(error), false) = (failure, matches!(action, Action::Done(_))) {
-            self.failed(&error, hope);
+        // Only where something is tried yet: else the failure is told by who gives up.
+        if let (Some((error, hope)), false) = (failed, matches!(action, Action::Done(_))) {
+            self.counters.failed(self.engine.object(), &error, hope);
         }
         action
-    }
-
-    /// Tells of a failure after which something is tried yet.
-    fn failed(&self, error: &Error, mut hope: Hope) {
-        if self.options.keeps_trying {
-            hope.gives_up_in = None;
-        }
-        self.counters.failed(self.engine.object(), error, hope);
     }
 
     /// Decides what comes next while something is under way.
