@@ -276,20 +276,23 @@ fn cause(error: &Error) -> Option<&Error> {
     error.source()?.downcast_ref()
 }
 
-/// The same as far as it does not name the object.
-pub(crate) fn describe_cause(error: &Error) -> String {
-    let text = describe(error);
-    let what = error.operation().filter(|_| error.object().is_some());
-    let kind = error.kind().to_string();
-    match (what, text.find(&kind)) {
-        (Some(what), Some(at)) => format!("{what}: {}", &text[at..]),
-        _ => text,
-    }
-}
-
 /// The error with its causes, in one line.
 fn describe(error: &Error) -> String {
-    let mut text = error.to_string();
+    with_causes(error.to_string(), error)
+}
+
+/// The same for who has named the object.
+pub(crate) fn describe_cause(error: &Error) -> String {
+    let kind = error.kind();
+    let text = match error.operation() {
+        Some(operation) => format!("{operation}: {kind}"),
+        None => kind.to_string(),
+    };
+    with_causes(text, error)
+}
+
+/// The `text` of the error, and its causes behind that.
+fn with_causes(mut text: String, error: &Error) -> String {
     let mut last = error;
     let mut next = error.source();
     // The reason of a transport error is its innermost cause already.
