@@ -271,6 +271,17 @@ impl Running {
         Ended::new(status, stdout, &stderr)
     }
 
+    /// Ends quietly when its first byte has been read and nobody reads on.
+    async fn ends_unread(mut self) {
+        let mut stdout = self.child.stdout.take().unwrap();
+        stdout.read_u8().await.unwrap();
+        drop(stdout);
+        let mut stderr = String::new();
+        self.stderr.read_to_string(&mut stderr).await.unwrap();
+        assert_eq!(self.child.wait().await.unwrap().code(), Some(141));
+        assert_eq!(stderr, "");
+    }
+
     /// Waits for exactly this, next on standard output.
     async fn prints(&mut self, text: &str) {
         let mut printed = vec![0; text.len()];
