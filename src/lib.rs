@@ -111,6 +111,11 @@ mod metrics;
 #[cfg(feature = "rolling")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 mod rolling;
+#[cfg_attr(
+    not(feature = "spool"),
+    allow(dead_code, reason = "public with the feature")
+)]
+mod spool;
 mod stage;
 mod store;
 #[cfg(feature = "testing")]
@@ -175,8 +180,12 @@ pub use crate::values::path::{ObjectPath, ObjectPathError};
 pub use crate::values::progress::Progress;
 pub use crate::writer::{
     CopyProgress, DurablePositions, ManyObjects, OneObject, OssAppendWriter,
-    OssAppendWriterBuilder, Receipt, RecordSink, Unsent, WriterStats, Written, WrittenPart,
+    OssAppendWriterBuilder, Receipt, RecordSink, SpoolStats, Unsent, WriterStats, Written,
+    WrittenPart,
 };
+#[cfg(feature = "spool")]
+#[cfg_attr(docsrs, doc(cfg(feature = "spool")))]
+pub use crate::writer::{Spool, SpoolContents, SpoolOwner, SpoolSync};
 
 /// Compiles and runs the README's examples.
 #[cfg(all(doctest, feature = "emulator", feature = "tracing"))]

@@ -68,6 +68,9 @@ table! {
     /// a second old.
     BUFFERED_BYTES: gauge, Bytes, "oss_append_buffered_bytes",
         "bytes in memory, waiting or in flight";
+    /// The sum of `SpoolStats::bytes` over all writers, at most a second old.
+    SPOOLED_BYTES: gauge, Bytes, "oss_append_spooled_bytes",
+        "bytes kept on disk until they are durable";
     /// The sum of `RollingStats::finished`.
     FINISHED_OBJECTS: counter, Count, "oss_append_finished_objects_total",
         "objects that rolling writers have finished";
@@ -112,11 +115,20 @@ pub(crate) fn dropped_records(bucket: &Arc<str>, records: u64) {
     facade::count(DROPPED_RECORDS, bucket, None, records);
 }
 
-/// The part of one writer in the gauge of buffered bytes. It leaves the gauge when it is dropped.
+/// The part of one writer in the gauges of what is held. It leaves them when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Buffered {
     bucket: Arc<str>,
-    shown: u64,
+    shown: Held,
+}
+
+/// What a writer holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Held {
+    /// Bytes in memory.
+    pub(crate) memory: u64,
+    /// Bytes on disk.
+    pub(crate) disk: u64,
 }
 
 impl Buffered {
@@ -128,20 +140,24 @@ impl Buffered {
     };
 
     pub(crate) fn new(bucket: Arc<str>) -> Self {
-        Self { bucket, shown: 0 }
+        let shown = Held::default();
+        Self { bucket, shown }
     }
 
-    pub(crate) fn show(&mut self, bytes: u64) {
-        let before = std::mem::replace(&mut self.shown, bytes);
-        if bytes != before {
-            facade::shift(BUFFERED_BYTES, &self.bucket, before, bytes);
+    pub(crate) fn show(&mut self, held: Held) {
+        let before = std::mem::replace(&mut self.shown, held);
+        if held.memory != before.memory {
+            facade::shift(BUFFERED_BYTES, &self.bucket, before.memory, held.memory);
+        }
+        if held.disk != before.disk {
+            facade::shift(SPOOLED_BYTES, &self.bucket, before.disk, held.disk);
         }
     }
 }
 
 impl Drop for Buffered {
     fn drop(&mut self) {
-        self.show(0);
+        self.show(Held::default());
     }
 }
 
@@ -263,7 +279,7 @@ mod tests {
         ::metrics::with_local_recorder(&Panics, || {
             describe();
             append(&"logs".into(), Duration::ZERO);
-            Buffered::new("logs".into()).show(1);
+            Buffered::new("logs".into()).show(Held { memory: 1, disk: 0 });
         });
     }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::beginning::Inspector;
+use super::intent::{Intent, Packed};
 use super::options::AppenderOptions;
 use super::stats::Counters;
 use super::window::WindowAccess;
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::store::AppendStore;
 use crate::values::batch::Batch;
 use crate::values::path::ObjectPath;
-use crate::values::position::ObjectPosition;
+use crate::values::position::{ObjectPosition, StreamPosition};
 
 #[derive(Debug)]
 pub(crate) struct Driver<S> {
@@ -63,7 +64,7 @@ impl<S: AppendStore> Driver<S> {
         }
     }
 
-    pub(super) fn now(&self) -> Time {
+    pub(crate) fn now(&self) -> Time {
         self.options.origin.elapsed()
     }
 
@@ -76,6 +77,74 @@ impl<S: AppendStore> Driver<S> {
         let now = self.now();
         let (engine, rules) = (&mut self.engine, &self.options.rules);
         window.with(|window| decide(&mut engine.at(window, rules, now)))
+    }
+
+    /// Has it kept what the next bytes of `window` are meant for, before they are sent. `number` and
+    /// `time` say which object of a sequence this is.
+    pub(crate) async fn intend(
+        &self,
+        window: &mut impl WindowAccess,
+        number: Option<u64>,
+        time: Option<i64>,
+    ) -> Result<()> {
+        let Some(intents) = &self.options.intents else {
+            return Ok(());
+        };
+        let proven = self.engine.given();
+        let next = window.with(|window| {
+            // A part of what was compressed stays what it was meant for.
+            let first = window.first().filter(|first| !first.is_torn())?;
+            let packed = first.packed_whole().map(|(given, stored)| Packed {
+                given,
+                stored: stored.len(),
+                crc64: proven.after(stored).crc,
+            });
+            Some((window.settled(), packed))
+        });
+        let Some((settled, packed)) = next else {
+            return Ok(());
+        };
+        let intent = Intent {
+            settled,
+            object: self.object().clone(),
+            proven,
+            packed,
+            number,
+            time,
+        };
+        intents.keep(intent).await
+    }
+
+    /// Has it kept that everything before `settled` was found to be durable, and that what comes from
+    /// there on is meant for this object.
+    pub(crate) async fn found(
+        &self,
+        settled: StreamPosition,
+        number: Option<u64>,
+        time: Option<i64>,
+    ) -> Result<()> {
+        let Some(intents) = &self.options.intents else {
+            return Ok(());
+        };
+        let intent = Intent {
+            settled,
+            object: self.object().clone(),
+            proven: self.engine.given(),
+            packed: None,
+            number,
+            time,
+        };
+        intents.keep(intent).await
+    }
+
+    /// How many bytes the object has that a replay has to compare yet.
+    pub(crate) fn left_to_replay(&self) -> Option<u64> {
+        self.engine.left_to_replay()
+    }
+
+    /// Ends the comparison of a replay, if the object has this checksum.
+    pub(crate) fn pass_replay(&mut self, crc64: Option<u64>) -> bool {
+        self.engine.pass_replay(crc64)
     }
 
     /// Refuses a batch that is longer than one append may be.

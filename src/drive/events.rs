@@ -134,7 +134,7 @@ impl DeliveryEvent {
 }
 
 /// The target of all events.
-pub(super) const TARGET: &str = "oss_append::delivery";
+pub(crate) const TARGET: &str = "oss_append::delivery";
 
 /// An error with all its causes, each said once.
 struct Whole<'a>(&'a Error);
@@ -203,7 +203,7 @@ impl Events {
     }
 
     /// Lets the program's subscriber hear what `event` says, wherever this runs.
-    pub(super) fn trace(&self, event: impl FnOnce()) {
+    pub(crate) fn trace(&self, event: impl FnOnce()) {
         if let Some(subscriber) = &self.subscriber {
             caught(|| tracing::dispatcher::with_default(subscriber, event));
         }

@@ -7,11 +7,13 @@ mod beginning;
 pub(crate) mod driver;
 pub(crate) mod events;
 pub(crate) mod gate;
+pub(crate) mod intent;
 mod open;
 pub(crate) mod options;
 pub(crate) mod rate;
 mod run;
 pub(crate) mod stats;
+pub(crate) mod thread;
 pub(crate) mod wait;
 pub(crate) mod window;
 

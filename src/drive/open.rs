@@ -48,7 +48,6 @@ impl<S: AppendStore> ObjectAppenderBuilder<S> {
     }
 
     /// The same options for another object.
-    #[cfg(feature = "rolling")]
     pub(crate) fn for_object(mut self, object: ObjectPath) -> Self {
         self.object = object;
         self

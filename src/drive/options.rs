@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::events::Events;
 use super::gate::Gate;
+use super::intent::Intents;
 use crate::engine::rules::Rules;
 use crate::error::{Error, Result};
 use crate::store::options::{ObjectOptions, RequestOptions};
@@ -32,6 +33,8 @@ pub(crate) struct AppenderOptions {
     pub(crate) request: RequestOptions,
     /// Each request waits for its turn, and each append for its place.
     pub(crate) gate: Option<Arc<Gate>>,
+    /// Keeps what the appends are meant for.
+    pub(crate) intents: Option<Arc<dyn Intents>>,
     /// Mark the objects that are created.
     pub(crate) mark_creator: bool,
     /// Who is told what happens.
@@ -53,6 +56,7 @@ impl Default for AppenderOptions {
             compresses: None,
             request: RequestOptions::default(),
             gate: None,
+            intents: None,
             mark_creator: true,
             events: Arc::default(),
             keeps_trying: false,

@@ -254,7 +254,7 @@ impl Counters {
     }
 
     /// Those who are told what happens.
-    pub(super) fn events(&self) -> &Events {
+    pub(crate) fn events(&self) -> &Events {
         &self.events
     }
 

@@ -24,6 +24,7 @@ pub(crate) async fn wait(own: Duration, asked: Duration, ending: &CancellationTo
         return Instant::now();
     };
     tokio::select! {
+        biased;
         () = tokio::time::sleep_until(end) => end,
         () = ending.cancelled() => Instant::now(),
     }

@@ -89,6 +89,13 @@ impl Flight {
         self.packed.is_some()
     }
 
+    /// The length of what was given, and all of what that was compressed to, if it was and nothing
+    /// of it is settled.
+    pub(crate) fn packed_whole(&self) -> Option<(u64, &Batch)> {
+        let packed = self.packed.as_ref().filter(|_| !self.is_torn())?;
+        Some((packed.given.len(), &packed.whole))
+    }
+
     /// Appends `whole` instead of what was given, which it was made of.
     pub(super) fn pack(&mut self, whole: Batch) {
         self.len = whole.len();
@@ -102,7 +109,7 @@ impl Flight {
     }
 
     /// A part of it is there that is worth nothing without the rest.
-    pub(super) fn is_torn(&self) -> bool {
+    pub(crate) fn is_torn(&self) -> bool {
         let packed = self.packed.as_ref();
         packed.is_some_and(|packed| self.body.len() < packed.whole.len())
     }

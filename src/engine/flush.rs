@@ -72,6 +72,10 @@ pub enum FlushMode {
     /// The mode for bulk through an adapter that flushes on its own account: `FramedWrite` does
     /// whenever its own 8 KiB are full, and waits for a round trip then in the other modes.
     Handoff,
+    /// Everything written before the flush is on disk when it returns, in the writer's
+    /// [spool](crate::SpoolStats), and synced by what that says. Forces no append: `sync` and
+    /// `shutdown` still make everything durable in OSS. Only for writers that have a spool.
+    Spooled,
 }
 
 /// The default: [`FlushMode::Coalesced`] with 200 ms.
@@ -110,7 +114,7 @@ impl FlushMode {
                 waits: true,
             },
             Self::Durable => Flush::SYNC,
-            Self::Handoff => Flush {
+            Self::Handoff | Self::Spooled => Flush {
                 interval: None,
                 waits: false,
             },

@@ -130,6 +130,27 @@ impl Engine {
         let replay = self.replay.as_ref()?;
         Some(replay.until.position.max(self.given.position))
     }
+
+    /// How many bytes the object has that are to be compared, if there are any.
+    pub(crate) fn left_to_replay(&self) -> Option<u64> {
+        let replay = self.replay.as_ref()?;
+        let left = replay.until.position.max(self.given.position) - self.given.position;
+        (left > 0).then_some(left)
+    }
+
+    /// Takes the rest of the object for what was to be compared, if that is its checksum.
+    pub(crate) fn pass_replay(&mut self, crc: Option<u64>) -> bool {
+        let Some(replay) = &mut self.replay else {
+            return false;
+        };
+        let same = crc.is_some() && crc == replay.until.crc;
+        if same {
+            self.given = replay.until;
+            replay.verified = replay.until.position;
+            replay.unverified.clear();
+        }
+        same
+    }
 }
 
 impl Moment<'_> {

@@ -150,6 +150,16 @@ impl Window {
         self.check();
     }
 
+    /// The next `len` bytes out of the buffer are not sent: they are durable already, or lost. Nothing
+    /// may be in flight.
+    pub(crate) fn pass_over(&mut self, len: u64) {
+        debug_assert!(self.flights.is_empty() && self.settled == self.durable);
+        self.issued += len;
+        self.settled += len;
+        self.durable += len;
+        self.check();
+    }
+
     /// A batch that is a flight at once.
     pub(crate) fn offer(&mut self, batch: Batch, now: Time) {
         self.accept(batch.len());
@@ -455,16 +465,28 @@ impl Window {
         self.flush.waited(now)
     }
 
+    /// Somebody waits for everything before this to be durable.
+    pub(crate) fn wanted(&self) -> StreamPosition {
+        self.wanted
+    }
+
     /// Somebody waits for bytes that are only compared yet.
     pub(crate) fn must_verify(&self) -> bool {
         self.wanted > self.durable && self.wanted <= self.settled
     }
 
-    /// What is to be done about what waits in the buffer, of which no byte is older than `since`;
+    /// What is to be done about the `bytes` that wait in the buffer, of which none is older than `since`;
     /// `closing`: no more bytes come.
-    pub(crate) fn next(&self, schedule: &Schedule, since: Time, closing: bool, now: Time) -> Due {
+    pub(crate) fn next(
+        &self,
+        schedule: &Schedule,
+        bytes: u64,
+        since: Time,
+        closing: bool,
+        now: Time,
+    ) -> Due {
         let waiting = Waiting {
-            bytes: self.accepted - self.issued,
+            bytes,
             since,
             flush_due: self.flush.due(),
             closing,

@@ -32,6 +32,10 @@ impl Error {
             ErrorKind::ObjectFull { .. } | ErrorKind::TooManyAppends { .. } => {
                 io::ErrorKind::FileTooLarge
             }
+            ErrorKind::Spool { out_of_space, .. } => match out_of_space {
+                true => io::ErrorKind::StorageFull,
+                false => io::ErrorKind::Other,
+            },
             ErrorKind::Checksum { .. }
             | ErrorKind::ReplayDiffers { .. }
             | ErrorKind::ReplayTooShort { .. }

@@ -131,6 +131,15 @@ pub enum ErrorKind {
         /// How many keys have failed.
         keys: usize,
     },
+    /// The [spool](crate::OssAppendWriterBuilder::spool) of a writer failed on disk. The failure is
+    /// the source.
+    #[non_exhaustive]
+    Spool {
+        /// What was done to which file, and why that failed.
+        reason: String,
+        /// There was no space, by its own limit or on the disk.
+        out_of_space: bool,
+    },
     /// The reader given to `copy_from` failed. Its error is the source.
     #[non_exhaustive]
     Reader {
@@ -167,6 +176,7 @@ impl ErrorKind {
             Self::WorkerLost => "worker_lost",
             Self::Forked => "forked",
             Self::TooManyFailedKeys { .. } => "too_many_failed_keys",
+            Self::Spool { .. } => "spool",
             Self::Reader { .. } => "reader",
         }
     }
@@ -293,6 +303,7 @@ impl fmt::Display for ErrorKind {
                 f,
                 "{keys} keys have failed, and no more are opened until some are forgiven"
             ),
+            Self::Spool { reason, .. } => write!(f, "the spool failed: {reason}"),
             Self::Reader { .. } => f.write_str("the reader failed"),
         }
     }

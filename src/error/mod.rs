@@ -151,7 +151,6 @@ impl Error {
     }
 
     /// Says what may mend it.
-    #[cfg(feature = "tracing")]
     #[must_use]
     pub(crate) fn with_advice(mut self, advice: Option<&'static str>) -> Self {
         Arc::make_mut(&mut self.inner).advice = advice;

@@ -14,6 +14,7 @@ impl Error {
             ErrorKind::Service(answer) => answer.is_retryable(),
             ErrorKind::Transport { cause, .. } => *cause != TransportCause::Tls,
             ErrorKind::Credentials { temporary, .. } => *temporary,
+            ErrorKind::Spool { out_of_space, .. } => *out_of_space,
             ErrorKind::BadAnswer { .. } | ErrorKind::RetriesExhausted { .. } => true,
             ErrorKind::Conflict(_)
             | ErrorKind::NotAppendable { .. }

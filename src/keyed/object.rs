@@ -41,6 +41,11 @@ impl<S: AppendStore> KeyObject<S> {
 }
 
 impl<S: AppendStore> Stage for KeyObject<S> {
+    /// Keys have no spool.
+    async fn recover(&mut self) -> Result<u64> {
+        Ok(0)
+    }
+
     async fn open(&mut self, _: Option<Timestamp>) -> Result<()> {
         if let State::Closed(builder) = &self.state {
             let counters = Arc::clone(&self.counters);
@@ -131,6 +136,7 @@ pub(super) fn start<S: AppendStore>(
         stage,
         compression: compression.map(|compression| (compression, u64::MAX)),
         clock: None,
+        spool: None,
     };
     Ok(parts.start(runtime))
 }

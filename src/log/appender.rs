@@ -183,6 +183,7 @@ impl Shared {
                 ..LogRecord::default()
             });
         }
+        self.rolling.handle().write_through();
     }
 
     /// Logs a record for which room was set aside.
@@ -191,6 +192,7 @@ impl Shared {
             self.give_back(record.reserved);
         } else {
             self.record_otherwise(record);
+            self.rolling.handle().write_through();
         }
     }
 
@@ -252,7 +254,10 @@ impl Shared {
 
     /// Tells of what was dropped, if there is room for that; false if there is not.
     pub(super) fn try_announce(&self) -> bool {
-        self.try_put(LogRecord::default()).is_ready()
+        let told = self.try_put(LogRecord::default()).is_ready();
+        // Not on this thread, which has others to serve.
+        self.rolling.handle().tend_spool();
+        told
     }
 
     fn try_put(&self, record: LogRecord<'_>) -> Poll<Result<u64>> {

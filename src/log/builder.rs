@@ -15,6 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::rolling::RollingWriterBuilder;
 use crate::store::AppendStore;
 use crate::values::defaults;
+#[cfg(feature = "spool")]
+use crate::writer::Spool;
 
 type Ends = Result<(OssLogAppender, LogGuard)>;
 
@@ -56,6 +58,18 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
                 format!("oss-append: {records} log records ({bytes} bytes) were dropped here\n")
             }),
         }
+    }
+
+    /// Keeps what is logged in `spool` until it is durable: what a call has returned for survives an
+    /// outage of OSS, a panic, `process::exit` and SIGKILL. The next start delivers what is left.
+    /// Default: what is not durable lives in memory.
+    ///
+    /// Each record is written to the file by the thread that logs it, which costs it a system call.
+    #[cfg(feature = "spool")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "spool")))]
+    pub fn spool(mut self, spool: Spool) -> Self {
+        self.rolling = self.rolling.spool(spool);
+        self
     }
 
     /// What happens to a record that finds the buffer full. Default: [`WhenFull::Drop`].

@@ -113,6 +113,7 @@ async fn open<S: AppendStore>(
 ) -> Result<RollingWriter> {
     let rolling = rolling
         .record_per_write()
+        .spool_at_once()
         .keep_trying(true)
         .writer(|writer| writer.delivery_timeout(FOR_EVER));
     match look {

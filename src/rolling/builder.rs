@@ -16,12 +16,14 @@ use crate::engine::period::Periods;
 use crate::error::TransportCause;
 use crate::error::{Error, Result};
 use crate::stage::Stage;
-use crate::stage::compression::incompressible;
+use crate::stage::compression::{Compression, incompressible};
 use crate::store::AppendStore;
 use crate::values::path::ObjectPath;
 use crate::writer::buffer::records::Records;
-use crate::writer::parts::Parts;
+use crate::writer::builder::spool_goes_with;
+use crate::writer::parts::{Parts, SpoolStart};
 use crate::writer::periods::{PeriodClock, WallClock};
+use crate::writer::spooling::{Spool, SpoolOwner};
 use crate::writer::{ManyObjects, OssAppendWriterBuilder};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -44,6 +46,7 @@ pub struct RollingWriterBuilder<S> {
     keep_trying: bool,
     on_finished: Option<OnFinished>,
     clock: WallClock,
+    spool: Option<Spool>,
 }
 
 impl<S: AppendStore> RollingWriterBuilder<S> {
@@ -63,6 +66,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             keep_trying: false,
             on_finished: None,
             clock: WallClock::default(),
+            spool: None,
         }
     }
 
@@ -79,7 +83,8 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
     }
 
     /// Rolls before an object gets longer than this, in bytes. Only a record that is longer by
-    /// itself makes an object longer, and one that is written in pieces with a flush between.
+    /// itself makes an object longer, and one that is written in pieces with a flush between; and the
+    /// first that is sent of what an earlier process has left in a spool.
     ///
     /// With compression these are compressed bytes. How long an append becomes is not known before
     /// it has been compressed, so that an object can end by that much sooner.
@@ -184,6 +189,30 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         self
     }
 
+    /// Keeps what was accepted in a directory until it is durable. Default: in memory alone.
+    ///
+    /// What an earlier process has left there is sent first, to the object that it was meant for, as
+    /// far as that does not have it; bytes of a period that has ended since go in the objects of that
+    /// period. If the object has been sealed, deleted, replaced, or somebody else has appended to it,
+    /// the rest goes in the next: all records but those that the object has, whole and where they
+    /// were to be. Which object a record goes in is decided when it is sent, so that
+    /// [`roll_size`](Self::roll_size) and the template may be others than before.
+    ///
+    /// Not for [shared](OssAppendWriterBuilder::shared) objects.
+    #[cfg(feature = "spool")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "spool")))]
+    pub fn spool(mut self, spool: Spool) -> Self {
+        self.spool = Some(spool);
+        self
+    }
+
+    /// A log puts each record on disk before its call returns.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn spool_at_once(mut self) -> Self {
+        self.spool = self.spool.map(Spool::at_once);
+        self
+    }
+
     /// Where the time comes from that periods and keys go by. Default: the system's clock.
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = WallClock::new(move || {
@@ -208,8 +237,11 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
     /// Safe.
     pub async fn open(self) -> Result<RollingWriter> {
         let mut prepared = self.prepare()?;
-        let period = prepared.parts.clock.as_mut().map(PeriodClock::first);
-        prepared.parts.stage.open(period).await?;
+        let parts = &mut prepared.parts;
+        let period = parts.clock.as_mut().map(PeriodClock::next);
+        let passed = parts.stage.recover().await?;
+        parts.recovered(passed);
+        parts.stage.open(period).await?;
         Ok(RollingWriter::start(prepared))
     }
 
@@ -227,8 +259,13 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
     pub(crate) async fn open_within(self, within: Duration) -> Result<RollingWriter> {
         let mut prepared = self.prepare()?;
         let parts = &mut prepared.parts;
-        let period = parts.clock.as_mut().map(PeriodClock::first);
-        let opened = tokio::time::timeout(within, parts.stage.open_once(period)).await;
+        let period = parts.clock.as_mut().map(PeriodClock::next);
+        let opening = async {
+            let passed = parts.stage.recover().await?;
+            parts.stage.open_once(period).await?;
+            Ok(passed)
+        };
+        let opened = tokio::time::timeout(within, opening).await;
         let opened = opened.unwrap_or_else(|_| {
             let last = parts.counters.snapshot().last_error;
             Err(last.unwrap_or_else(|| {
@@ -238,7 +275,9 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
                 )
             }))
         });
-        opened.map_err(|error| error.with_operation("open").with_object(&parts.object))?;
+        let passed =
+            opened.map_err(|error| error.with_operation("open").with_object(&parts.object))?;
+        parts.recovered(passed);
         Ok(RollingWriter::start(prepared))
     }
 
@@ -305,7 +344,24 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             compressed: compression.is_some(),
             appender,
         };
-        let stage = Roller::new(plan, Arc::clone(&counters), Arc::clone(&standing));
+        let mut stage = Roller::new(plan, Arc::clone(&counters), Arc::clone(&standing));
+        let mut clock = periods.map(|periods| PeriodClock::new(periods, self.clock));
+        let spool = match self.spool {
+            Some(spool) => {
+                spool_goes_with(&stage.plan.appender.options)?;
+                let open = spool.open_now(&SpoolOwner::sequence(
+                    &sequence,
+                    compression.map(Compression::format),
+                ))?;
+                open.tell(&sequence, &counters);
+                stage.keep_intents(&open, compression);
+                if let Some(clock) = &mut clock {
+                    open.resume(clock);
+                }
+                Some(Box::new(SpoolStart { open, passed: None }))
+            }
+            None => None,
+        };
         // With the most bytes that always fit in an object.
         let compression = compression.map(|compression| (compression, incompressible(roll_size)));
         let records = match self.records {
@@ -323,7 +379,8 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
                 records,
                 stage,
                 compression,
-                clock: periods.map(|periods| PeriodClock::new(periods, self.clock)),
+                clock,
+                spool,
             },
         })
     }

@@ -3,7 +3,8 @@
 pub(crate) mod builder;
 mod find;
 mod finished;
-pub(crate) mod roller;
+pub(crate) mod recover;
+mod roller;
 pub(crate) mod standing;
 pub(crate) mod template;
 mod writer;

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::find::newest;
 use super::finished::{FinishedObject, OnFinished};
+use super::recover::Recovery;
 use super::standing::Standing;
 use super::template::{KeyNames, KeyTemplate};
 use crate::drive::ObjectAppenderBuilder;
@@ -22,6 +23,7 @@ use crate::drive::window::WindowAccess;
 use crate::engine::window::Window;
 use crate::error::{Error, ErrorKind, Landed, Result};
 use crate::metrics;
+use crate::stage::compression::Compression;
 use crate::stage::{RollReason, Space, Stage};
 use crate::store::AppendStore;
 use crate::values::backoff::Backoff;
@@ -29,6 +31,7 @@ use crate::values::path::ObjectPath;
 use crate::values::position::ObjectPosition;
 use crate::values::proven::Proven;
 use crate::writer::periods::WallClock;
+use crate::writer::spooling::{Keeper, OpenSpool};
 
 /// The most objects in a row that are passed over before that is taken for a failure.
 const MOST_PASSED: usize = 10_000;
@@ -59,24 +62,26 @@ pub(super) struct Plan<S> {
 }
 
 pub(crate) struct Roller<S> {
-    plan: Plan<S>,
-    counters: Arc<Counters>,
+    pub(super) plan: Plan<S>,
+    pub(super) counters: Arc<Counters>,
     standing: Arc<Standing>,
     /// The period of what comes now, where there are periods.
     period: Option<Timestamp>,
     /// The last object that was used.
-    last: Option<Candidate>,
+    pub(super) last: Option<Candidate>,
     current: Option<Current<S>>,
     /// `on_finished` has panicked.
     failure: Option<Error>,
+    /// What an earlier process has left in a spool.
+    pub(super) recovery: Option<Box<Recovery>>,
 }
 
-#[derive(Clone)]
 /// An object that may come next.
-struct Candidate {
-    names: KeyNames,
-    number: u64,
-    time: Timestamp,
+#[derive(Clone)]
+pub(super) struct Candidate {
+    pub(super) names: KeyNames,
+    pub(super) number: u64,
+    pub(super) time: Timestamp,
 }
 
 /// The object that is open.
@@ -85,6 +90,9 @@ struct Current<S> {
     start: ObjectPosition,
     first: Timestamp,
     last: Timestamp,
+    /// An earlier process may have sent it more of what is in the spool, which may land yet. What
+    /// comes next goes nowhere else, until an append of our own shows that it cannot land any more.
+    owed: bool,
 }
 
 impl<S: AppendStore> Roller<S> {
@@ -97,7 +105,22 @@ impl<S: AppendStore> Roller<S> {
             last: None,
             current: None,
             failure: None,
+            recovery: None,
         }
+    }
+
+    /// Begins with what is in a spool, and keeps there what the appends are meant for.
+    pub(super) fn keep_intents(&mut self, open: &OpenSpool, compression: Option<Compression>) {
+        let keeper = Arc::new(Keeper(Arc::clone(&open.spooled)));
+        Arc::make_mut(&mut self.plan.appender.options).intents = Some(keeper);
+        self.recovery = open.plan.clone().map(|plan| {
+            Box::new(Recovery {
+                spooled: Arc::clone(&open.spooled),
+                on_disk: open.on_disk,
+                plan,
+                compression,
+            })
+        });
     }
 
     fn is_shared(&self) -> bool {
@@ -113,7 +136,7 @@ impl<S: AppendStore> Roller<S> {
     }
 
     /// Waits after so many failures in a row. The end of the writer cuts that short.
-    async fn pause(&self, backoff: Backoff, failures: u32) {
+    pub(super) async fn pause(&self, backoff: Backoff, failures: u32) {
         let delay = backoff.delay(failures, fastrand::f64());
         wait(delay, Duration::ZERO, &self.plan.appender.options.ending).await;
     }
@@ -179,7 +202,7 @@ impl<S: AppendStore> Roller<S> {
     }
 
     /// What has failed for good is tried again.
-    fn kept(&self, object: &ObjectPath, error: &Error, delivering: bool) {
+    pub(super) fn kept(&self, object: &ObjectPath, error: &Error, delivering: bool) {
         self.counters.error(error);
         let hope = Hope::without_end(delivering);
         self.counters.failed(object, error, hope);
@@ -207,7 +230,7 @@ impl<S: AppendStore> Roller<S> {
                 Ok(driver) => {
                     let length = driver.position().bytes();
                     if length == 0 || (may_continue && length < self.plan.roll_size) {
-                        self.begin(candidate, driver);
+                        self.begin(Some(candidate), driver);
                         return Ok(());
                     }
                 }
@@ -230,7 +253,8 @@ impl<S: AppendStore> Roller<S> {
         .with_operation("roll")
     }
 
-    fn begin(&mut self, candidate: Candidate, driver: Driver<Arc<S>>) {
+    /// Goes on with this object. An earlier process may have named it by other rules.
+    pub(super) fn begin(&mut self, candidate: Option<Candidate>, driver: Driver<Arc<S>>) {
         let now = self.plan.clock.now();
         self.counters.tell_ignored(driver.object());
         self.standing
@@ -240,8 +264,24 @@ impl<S: AppendStore> Roller<S> {
             driver,
             first: now,
             last: now,
+            owed: false,
         });
-        self.last = Some(candidate);
+        self.last = candidate;
+    }
+
+    /// Goes on with the object that an earlier process has used.
+    pub(super) fn resume(
+        &mut self,
+        candidate: Option<Candidate>,
+        driver: Driver<Arc<S>>,
+        start: ObjectPosition,
+        owed: bool,
+    ) {
+        self.begin(candidate, driver);
+        if let Some(current) = &mut self.current {
+            // What that process has appended is told of with the rest.
+            (current.start, current.owed) = (start, owed);
+        }
     }
 
     /// Appends what is in the window to the object that is open. If told to keep trying, goes on
@@ -251,6 +291,11 @@ impl<S: AppendStore> Roller<S> {
         current: &mut Current<S>,
         window: &mut impl WindowAccess,
     ) -> Result<()> {
+        // It is the last that was used.
+        let name = self.last.as_ref();
+        let number = name.map(|name| name.number);
+        let time = name.map(|name| name.time.as_second());
+        current.driver.intend(window, number, time).await?;
         let mut settled = current.driver.settle(window).await;
         let mut failures = 0;
         while let Err(error) = &settled {
@@ -322,7 +367,7 @@ impl<S: AppendStore> Roller<S> {
 
 /// Whether nothing can be appended to the object any more by us, so that another has to be taken.
 /// What was sent for it does not get there any more either.
-fn ends_the_object(error: &Error) -> bool {
+pub(super) fn ends_the_object(error: &Error) -> bool {
     let is_over = match error.kind() {
         ErrorKind::Sealed
         | ErrorKind::NotAppendable { .. }
@@ -340,13 +385,21 @@ fn ends_the_object(error: &Error) -> bool {
 }
 
 /// Whether no time mends it.
-fn is_hopeless(error: &Error) -> bool {
+pub(super) fn is_hopeless(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidInput { .. })
 }
 
 impl<S: AppendStore> Stage for Roller<S> {
+    async fn recover(&mut self) -> Result<u64> {
+        self.recover_spool().await
+    }
+
     async fn open(&mut self, period: Option<Timestamp>) -> Result<()> {
         self.period = period;
+        if self.current.is_some() {
+            // What a spool was meant for goes on.
+            return Ok(());
+        }
         self.open_at(period).await
     }
 
@@ -357,7 +410,7 @@ impl<S: AppendStore> Stage for Roller<S> {
             Space {
                 bytes,
                 most: bytes,
-                empty: position == 0,
+                empty: position == 0 || current.owed && current.driver.engine().is_replaying(),
             }
         })
     }
@@ -400,9 +453,12 @@ impl<S: AppendStore> Stage for Roller<S> {
         Err(self.too_many_passed())
     }
 
-    /// A sequence is not replayed.
-    async fn verify(&mut self, _: &mut impl WindowAccess) -> Result<()> {
-        Ok(())
+    /// A sequence is not replayed, but for what is found in a spool.
+    async fn verify(&mut self, window: &mut impl WindowAccess) -> Result<()> {
+        match &mut self.current {
+            Some(current) => current.driver.verify(window).await,
+            None => Ok(()),
+        }
     }
 
     async fn roll(&mut self, reason: RollReason) -> Result<()> {

@@ -249,6 +249,23 @@ impl RollingWriter {
         self.inner.sync().await
     }
 
+    /// Waits until everything accepted so far is in the writer's [spool](crate::SpoolStats), see
+    /// [`OssAppendWriter::spooled`].
+    ///
+    /// # Errors
+    /// The writer's failure.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn spooled(&mut self) -> Result<()> {
+        self.inner.spooled().await
+    }
+
+    /// The count of bytes that are in the spool or durable, over all objects.
+    pub fn spooled_position(&self) -> u64 {
+        self.inner.spooled_position()
+    }
+
     /// The count of bytes accepted, over all objects.
     pub fn position(&self) -> u64 {
         self.inner.position()

@@ -28,6 +28,10 @@ impl<D> Compressed<D> {
 }
 
 impl<D: Stage> Stage for Compressed<D> {
+    async fn recover(&mut self) -> Result<u64> {
+        self.inner.recover().await
+    }
+
     async fn open(&mut self, period: Option<Timestamp>) -> Result<()> {
         self.inner.open(period).await
     }

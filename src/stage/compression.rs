@@ -1,5 +1,6 @@
 //! How bytes are compressed: each append is one gzip member or one zstd frame.
 
+use crate::drive::thread::in_thread;
 use crate::error::{Error, Result};
 use crate::values::batch::Batch;
 use crate::values::format::StoredFormat;
@@ -148,21 +149,15 @@ impl Compression {
     }
 
     /// `batch` as one member or frame.
-    pub(super) async fn compress(self, batch: Batch) -> Result<Batch> {
-        let compressed = tokio::task::spawn_blocking(move || self.member(&batch).map(Batch::from));
-        match compressed.await {
-            Ok(Ok(member)) => Ok(member),
-            Ok(Err(error)) => Err(Error::invalid_input(format!(
+    pub(crate) async fn compress(self, batch: Batch) -> Result<Batch> {
+        let compressed = in_thread(move || self.member(&batch).map(Batch::from)).await;
+        compressed.map_err(|error| {
+            Error::invalid_input(format!(
                 "a batch could not be compressed by {}",
                 self.format()
             ))
-            .with_source(error)),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime ends, and this task with it.
-                Err(_) => std::future::pending().await,
-            },
-        }
+            .with_source(error)
+        })
     }
 
     #[cfg_attr(not(feature = "compression"), allow(unused_variables))]
@@ -191,10 +186,29 @@ impl Compression {
 #[cfg(feature = "compression")]
 const WEB_WINDOW: u64 = 8 << 20;
 
+/// Gives `batch` to the encoder in pieces of the same length, however it came: what comes out depends
+/// on the pieces, and a later process has to know it again.
 #[cfg(feature = "compression")]
 fn write_chunks(encoder: &mut impl std::io::Write, batch: &Batch) -> std::io::Result<()> {
-    let mut chunks = batch.chunks().iter();
-    chunks.try_for_each(|chunk| encoder.write_all(chunk))
+    const PIECE: usize = 64 * 1024;
+    let mut piece = Vec::with_capacity(PIECE);
+    for mut chunk in batch.chunks().iter().map(|chunk| &chunk[..]) {
+        while !chunk.is_empty() {
+            if piece.is_empty() && chunk.len() >= PIECE {
+                encoder.write_all(&chunk[..PIECE])?;
+                chunk = &chunk[PIECE..];
+                continue;
+            }
+            let len = chunk.len().min(PIECE - piece.len());
+            piece.extend_from_slice(&chunk[..len]);
+            chunk = &chunk[len..];
+            if piece.len() == PIECE {
+                encoder.write_all(&piece)?;
+                piece.clear();
+            }
+        }
+    }
+    encoder.write_all(&piece)
 }
 
 /// How many bytes still fit in `bytes` when they cannot be compressed.
@@ -270,6 +284,32 @@ mod tests {
             "", "lz4", "gzip:", "gzip:10", "gzip:-1", "zstd:23", "zstd:x",
         ] {
             assert!(text.parse::<Compression>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_comes_out_does_not_depend_on_the_pieces() {
+        // The next process knows by that what an earlier one has sent.
+        let mut rng = fastrand::Rng::with_seed(7);
+        let words = [&b"alpha "[..], b"beta ", b"gamma\n", b"0123456789"];
+        let text: Vec<u8> = (0..200_000)
+            .flat_map(|_| words[rng.usize(..4)].to_vec())
+            .collect();
+        for compression in ["gzip", "gzip:1", "gzip:9", "zstd", "zstd:-3", "zstd:12"] {
+            let compression: Compression = compression.parse().unwrap();
+            let whole = compression.member(&Batch::from(text.clone())).unwrap();
+            for _ in 0..5 {
+                let (mut pieces, mut rest) = (Vec::new(), bytes::Bytes::from(text.clone()));
+                while !rest.is_empty() {
+                    let len = rng.usize(1..=rest.len().min(300_000));
+                    pieces.push(rest.split_to(len));
+                }
+                let pieces = Batch::from(pieces);
+                assert!(
+                    compression.member(&pieces).unwrap() == whole,
+                    "{compression}"
+                );
+            }
         }
     }
 

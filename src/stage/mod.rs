@@ -30,6 +30,10 @@ use crate::error::{Error, Result};
 /// keeps none of them, and whoever stands before another forwards each call. Nothing has a default,
 /// so that none can be forgotten.
 pub(crate) trait Stage: Send + 'static {
+    /// Finds out how much of what an earlier process has left in a spool is durable, before anything
+    /// else is done: so many bytes, the first.
+    fn recover(&mut self) -> impl Future<Output = Result<u64>> + Send;
+
     /// Makes sure that an object is there to be appended to. `period` is that of the next byte,
     /// where there are periods.
     fn open(&mut self, period: Option<Timestamp>) -> impl Future<Output = Result<()>> + Send;

@@ -9,6 +9,11 @@ use crate::error::{Error, Result};
 use crate::store::AppendStore;
 
 impl<S: AppendStore> Stage for Driver<S> {
+    /// That was found out when it was opened.
+    async fn recover(&mut self) -> Result<u64> {
+        Ok(0)
+    }
+
     /// It has been opened.
     async fn open(&mut self, _: Option<Timestamp>) -> Result<()> {
         Ok(())
@@ -19,6 +24,7 @@ impl<S: AppendStore> Stage for Driver<S> {
     }
 
     async fn settle(&mut self, window: &mut impl WindowAccess, _: bool) -> Result<()> {
+        self.intend(window, None, None).await?;
         Self::settle(self, window).await.map(drop)
     }
 

@@ -114,6 +114,16 @@ impl Fault {
         Self::new(Apply::Nothing, Answer::Panic)
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_late(&self) -> bool {
+        self.apply == Apply::Late
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_torn(&self) -> bool {
+        matches!(self.apply, Apply::Prefix(_))
+    }
+
     /// Before anything else, waits so long on tokio's clock.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;

@@ -62,7 +62,6 @@ impl ObjectPath {
     }
 
     /// A name that is shown and never sent.
-    #[cfg(any(feature = "rolling", test))]
     pub(crate) fn unchecked(bucket: &str, key: &str) -> Self {
         Self {
             bucket: bucket.into(),

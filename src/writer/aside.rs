@@ -10,6 +10,19 @@ impl OssAppendWriter {
     pub(crate) fn try_copy(&self, record: &[u8]) -> bool {
         self.shared.try_copy(record)
     }
+
+    /// Puts what has come in on disk, if it has a spool and its callers do that.
+    #[inline]
+    pub(crate) fn write_through(&self) {
+        self.shared.write_through();
+    }
+
+    /// Has what has come in put on disk, if there is a spool.
+    pub(crate) fn tend_spool(&self) {
+        if let Some(spool) = &self.shared.spool {
+            spool.settled();
+        }
+    }
 }
 
 impl Intake<'_> {

@@ -9,13 +9,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffer::records::Records;
 use super::observer::Observer;
-use super::parts::Parts;
+use super::parts::{Parts, SpoolStart};
+use super::spooling::{Spool, SpoolOwner};
 use super::worker;
 use super::writer::OssAppendWriter;
 #[cfg(feature = "keyed")]
 use crate::drive::events::Events;
 use crate::drive::gate::Gate;
-use crate::drive::options::{OpenMode, appender_option_setters, open_mode_setters};
+use crate::drive::options::{
+    AppenderOptions, OpenMode, appender_option_setters, open_mode_setters,
+};
 use crate::drive::stats::Counters;
 use crate::drive::{ObjectAppender, ObjectAppenderBuilder};
 use crate::engine::flush::FlushMode;
@@ -87,6 +90,7 @@ pub struct OssAppendWriterBuilder<S, O = OneObject> {
     linger: Duration,
     flush_mode: FlushMode,
     seal: bool,
+    spool: Option<Spool>,
 }
 
 impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
@@ -101,6 +105,7 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
             linger: defaults::LINGER,
             flush_mode: FlushMode::default(),
             seal: false,
+            spool: None,
         }
     }
 
@@ -284,6 +289,13 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
                 ));
             }
         }
+        if self.spool.is_some() {
+            spool_goes_with(&self.appender.options)?;
+        } else if self.flush_mode == FlushMode::Spooled {
+            return Err(Error::invalid_input(
+                "FlushMode::Spooled is for writers with a spool",
+            ));
+        }
         if too_small {
             return Err(Error::invalid_input(format!(
                 "batch_size {batch_size} must be from 1 to max_append_size {max_append_size}"
@@ -346,6 +358,22 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         self
     }
 
+    /// Keeps what was accepted in a directory until it is durable. Default: in memory alone.
+    ///
+    /// What an earlier process has left there is sent first, as far as the object does not have it:
+    /// [`open`](Self::open) looks for that, and fails with a [`Conflict`](crate::ErrorKind::Conflict),
+    /// [`ReplayDiffers`](crate::ErrorKind::ReplayDiffers) or
+    /// [`ReplayTooShort`](crate::ErrorKind::ReplayTooShort) if the object is not what that process
+    /// had appended to. The spool stays as it is then.
+    ///
+    /// Not for [shared](Self::shared) objects, and not together with [`replay`](Self::replay).
+    #[cfg(feature = "spool")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "spool")))]
+    pub fn spool(mut self, spool: Spool) -> Self {
+        self.spool = Some(spool);
+        self
+    }
+
     /// Seals the object at `shutdown`, so that nobody can append to it any more. Default: off.
     pub fn seal_on_shutdown(mut self, seal: bool) -> Self {
         self.seal = seal;
@@ -386,6 +414,18 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             false => Records::Bytes,
         };
         let compression = self.compression;
+        let spool = match &self.spool {
+            Some(spool) => Some(
+                spool
+                    .open(SpoolOwner::object(
+                        &object,
+                        compression.map(Compression::format),
+                    ))
+                    .await
+                    .map_err(|error| error.with_operation("open").with_object(&object))?,
+            ),
+            None => None,
+        };
         let mut appender = self.appender();
         let appender_options = Arc::make_mut(&mut appender.options);
         appender_options.ending = options.ending.clone();
@@ -393,12 +433,24 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             appender_options.rules.max_in_flight = 1;
         }
         let counters = Arc::new(Counters::new(&object, &appender.options.events));
-        let driver = appender.open_driver(Arc::clone(&counters)).await;
-        let driver = counters.told(&object, driver)?;
+        let opened = match &spool {
+            Some(spool) => {
+                spool.tell(&object, &counters);
+                spool
+                    .open_driver(appender, Arc::clone(&counters), compression)
+                    .await
+            }
+            None => {
+                let driver = appender.open_driver(Arc::clone(&counters)).await;
+                driver.map(|driver| (driver, 0))
+            }
+        };
+        let (driver, passed) = counters.told(&object, opened)?;
         counters.tell_ignored(&object);
+        // Where the first byte is, of those that an earlier process had written.
         let start = match compression {
             Some(_) => 0,
-            None => driver.position().bytes(),
+            None => driver.position().bytes() - passed,
         };
         options.max_in_flight = driver.max_in_flight();
         let engine = driver.engine();
@@ -411,7 +463,29 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             stage: driver,
             compression: compression.map(|compression| (compression, u64::MAX)),
             clock: None,
+            spool: spool.map(|open| {
+                Box::new(SpoolStart {
+                    open,
+                    passed: Some(passed),
+                })
+            }),
         };
         Ok(parts.assemble(start, window))
     }
+}
+
+/// Whether what is accepted can be kept in a spool.
+pub(crate) fn spool_goes_with(options: &AppenderOptions) -> Result<()> {
+    if options.rules.shared {
+        return Err(Error::invalid_input(
+            "a shared object cannot have a spool: what was sent before a crash can only be found \
+             again where nobody else appends",
+        ));
+    }
+    if let OpenMode::Replay(_) = options.mode {
+        return Err(Error::invalid_input(
+            "a replay cannot have a spool: both say what is to be written again",
+        ));
+    }
+    Ok(())
 }

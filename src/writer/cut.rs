@@ -21,7 +21,7 @@ impl OssAppendWriter {
                 Some(number) => number,
                 None => {
                     state.check_open()?;
-                    state.cut(reason);
+                    state.cut(reason, None);
                     self.shared.work.notify_one();
                     *asked.insert(state.cuts_asked)
                 }

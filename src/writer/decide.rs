@@ -69,7 +69,9 @@ pub(super) fn decide(
         }
     }
     let closing = match state.phase {
-        Phase::Closing { seal } if state.buffer.len() == 0 => return Next::Finish { seal },
+        Phase::Closing { seal } if issued == state.window.accepted() => {
+            return Next::Finish { seal };
+        }
         Phase::Closing { .. } => true,
         _ => to_cut.is_some(),
     };
@@ -77,8 +79,16 @@ pub(super) fn decide(
         return Next::Verify;
     }
     let since = state.buffer.since().unwrap_or(now);
+    let waiting = match &state.spool {
+        None => state.buffer.len(),
+        Some(spool) => match spool.to_issue(&state.buffer, &state.window, &shared.options.schedule)
+        {
+            Some(bytes) => bytes,
+            None => return Next::Wait,
+        },
+    };
     let schedule = &shared.options.schedule;
-    match state.window.next(schedule, since, closing, now) {
+    match state.window.next(schedule, waiting, since, closing, now) {
         Due::Append(max) => {
             let Some(space) = space else {
                 return Next::Open;

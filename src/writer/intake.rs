@@ -17,8 +17,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::buffer::MIN_SHARED;
 use super::buffer::records::Records;
+use super::buffer::{Buffer, MIN_SHARED};
 use super::receipt::Receipt;
 use super::shared::{Phase, Shared, State};
 use super::sync::MutexGuard;
@@ -129,7 +129,8 @@ impl<'a> Intake<'a> {
     /// Copies `data` in, which has been admitted. Where a byte ends a record, the records in it end.
     #[inline]
     pub(crate) fn copy(&mut self, data: &[u8]) {
-        let (shared, buffer) = (self.shared, &mut self.state.buffer);
+        let shared = self.shared;
+        let buffer = self.state.inlet(shared);
         match shared.records {
             Records::Ending(byte) => buffer.copy_records(data, byte, || shared.now()),
             Records::Writes | Records::Bytes => buffer.copy(data, || shared.now()),
@@ -161,7 +162,8 @@ impl<'a> Intake<'a> {
     pub(super) fn wait<T>(mut self, waiter: u64, cx: &Context<'_>) -> Poll<T> {
         let window = &self.state.window;
         let waits = self.state.buffer.len();
-        if window.first().is_none() && waits < self.shared.options.schedule.batch_size {
+        let waits_for_append = self.state.spool.is_none() && window.first().is_none();
+        if waits_for_append && waits < self.shared.options.schedule.batch_size {
             let accepted = window.accepted();
             self.shared.ask(&mut self.state, accepted, Flush::SYNC);
         }
@@ -187,7 +189,7 @@ impl Shared {
         if !state.has_room(self, len) || len > self.plain {
             return false;
         }
-        state.buffer.copy(data, || self.now());
+        state.inlet(self).copy(data, || self.now());
         state.entered(self, len);
         state.end_record();
         true
@@ -207,7 +209,7 @@ impl Shared {
         if !state.has_room(self, len) || len > longest {
             return None;
         }
-        state.buffer.copy(record, || self.now());
+        state.inlet(self).copy(record, || self.now());
         state.entered(self, len);
         state.end_record();
         Some(state.room(self))
@@ -228,6 +230,15 @@ impl Shared {
 }
 
 impl State {
+    /// Where bytes come in.
+    #[inline]
+    pub(super) fn inlet(&mut self, shared: &Shared) -> &mut Buffer {
+        match &mut self.spool {
+            None => &mut self.buffer,
+            Some(spool) => spool.inlet(&mut self.buffer, &self.window, shared),
+        }
+    }
+
     /// How much of the capacity is in use.
     #[inline]
     fn taken(&self) -> u64 {
@@ -237,7 +248,7 @@ impl State {
     /// Whether the writer is open and `len` bytes fit in now.
     #[inline]
     fn has_room(&self, shared: &Shared, len: u64) -> bool {
-        self.taken() + len <= shared.options.buffer_capacity && matches!(self.phase, Phase::Open)
+        len <= self.room(shared) && matches!(self.phase, Phase::Open)
     }
 
     /// Takes `record` in, for which a receipt is given.
@@ -254,19 +265,28 @@ impl State {
     /// How many bytes fit in now.
     #[inline]
     fn room(&self, shared: &Shared) -> u64 {
-        shared.options.buffer_capacity.saturating_sub(self.taken())
+        let capacity = shared.options.buffer_capacity;
+        match &self.spool {
+            Some(spool) if spool.overflows(&self.window, capacity) => {
+                spool.room(&self.window, capacity, self.reserved)
+            }
+            _ => capacity.saturating_sub(self.taken()),
+        }
     }
 
     /// Takes `bytes` in, without copying unless they are few.
     pub(super) fn share(&mut self, shared: &Shared, bytes: &Bytes) {
-        self.buffer.share(bytes, || shared.now());
+        self.inlet(shared).share(bytes, || shared.now());
         self.entered(shared, bytes.len() as u64);
     }
 
     /// What came in last ends a record.
     #[inline]
     pub(super) fn end_record(&mut self) {
-        self.buffer.end_record();
+        match &mut self.spool {
+            None => self.buffer.end_record(),
+            Some(spool) => spool.end_record(&mut self.buffer),
+        }
         self.records += 1;
     }
 
@@ -276,9 +296,12 @@ impl State {
         if len == 0 {
             return;
         }
+        self.window.accept(len);
+        if let Some(spool) = &shared.spool {
+            return spool.came_in();
+        }
         let now = self.buffer.len();
         let before = now - len;
-        self.window.accept(len);
         let batch_size = shared.options.schedule.batch_size;
         if before == 0 || (before < batch_size && now >= batch_size) {
             shared.work.notify_one();

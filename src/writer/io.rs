@@ -15,7 +15,7 @@ use super::buffer::records::Records;
 use super::intake::{Admission, Intake};
 use super::shared::Phase;
 use super::writer::{FlushTarget, OssAppendWriter};
-use crate::engine::flush::{Flush, SLOWED_DOWN};
+use crate::engine::flush::{Flush, FlushMode, SLOWED_DOWN};
 use crate::error::Result;
 
 impl OssAppendWriter {
@@ -82,6 +82,9 @@ impl OssAppendWriter {
     }
 
     pub(super) fn poll_flush_mode(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.shared.options.flush_mode == FlushMode::Spooled {
+            return self.poll_flushed_to_disk(cx);
+        }
         let flush = self.shared.options.flush_mode.flush();
         self.poll_flushed(cx, flush)
     }

@@ -29,6 +29,16 @@ pub(crate) mod record_sink;
 mod shared;
 mod sink;
 mod slim;
+#[cfg_attr(
+    not(all(feature = "spool", feature = "tracing")),
+    allow(
+        dead_code,
+        unreachable_pub,
+        unused_imports,
+        reason = "public with the feature"
+    )
+)]
+pub(crate) mod spooling;
 mod stats;
 mod sync;
 mod unsent;
@@ -42,6 +52,9 @@ pub use self::builder::{ManyObjects, OneObject, OssAppendWriterBuilder};
 pub use self::copy::CopyProgress;
 pub use self::receipt::{Receipt, Written, WrittenPart};
 pub use self::record_sink::RecordSink;
+pub use self::spooling::SpoolStats;
+#[cfg(feature = "spool")]
+pub use self::spooling::{Spool, SpoolContents, SpoolOwner, SpoolSync};
 pub use self::stats::WriterStats;
 pub use self::unsent::Unsent;
 pub use self::watermark::DurablePositions;

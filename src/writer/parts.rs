@@ -7,6 +7,7 @@ use super::buffer::records::Records;
 use super::builder::WriterOptions;
 use super::periods::PeriodClock;
 use super::shared::Shared;
+use super::spooling::OpenSpool;
 use super::worker;
 use super::writer::OssAppendWriter;
 use crate::drive::stats::Counters;
@@ -27,9 +28,26 @@ pub(crate) struct Parts<D> {
     pub(crate) compression: Option<(Compression, u64)>,
     /// When objects end by the clock.
     pub(crate) clock: Option<PeriodClock>,
+    /// Where what comes in is kept on disk. In a box, since few have it.
+    pub(crate) spool: Option<Box<SpoolStart>>,
+}
+
+/// A spool that a writer begins with.
+pub(crate) struct SpoolStart {
+    pub(crate) open: OpenSpool,
+    /// So many bytes of it, the first, are durable; `None` if that is not known.
+    pub(crate) passed: Option<u64>,
 }
 
 impl<D: Stage> Parts<D> {
+    /// So many bytes of the spool, the first, were found to be durable.
+    #[cfg(feature = "rolling")]
+    pub(crate) fn recovered(&mut self, passed: u64) {
+        if let Some(spool) = &mut self.spool {
+            spool.passed = Some(passed);
+        }
+    }
+
     /// A writer, and the worker that somebody has to run. Its first byte is at `start`, as callers
     /// count.
     pub(super) fn assemble(
@@ -44,6 +62,7 @@ impl<D: Stage> Parts<D> {
             window,
             self.counters,
             self.records,
+            self.spool,
         ));
         let writer = OssAppendWriter::new(Arc::clone(&shared));
         let worker = worker::run_compressed(shared, self.stage, self.compression, self.clock);

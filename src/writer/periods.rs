@@ -91,10 +91,25 @@ impl PeriodClock {
         self.begun.push_back(self.last.start);
     }
 
-    /// Begins with the period of this moment.
-    pub(crate) fn first(&mut self) -> Timestamp {
-        self.begin(self.now());
-        self.last.start
+    /// The last period that has begun.
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.begun.back().copied()
+    }
+
+    /// Begins with bytes of earlier periods: `first`, and those behind it that have begun since.
+    pub(crate) fn resume(&mut self, first: Timestamp, later: impl Iterator<Item = Timestamp>) {
+        self.begun.clear();
+        for period in std::iter::once(first).chain(later) {
+            self.begin(period);
+        }
+    }
+
+    /// The period of the first byte: that of this moment, if there is none yet.
+    pub(crate) fn next(&mut self) -> Timestamp {
+        if self.begun.is_empty() {
+            self.begin(self.now());
+        }
+        self.begun.front().copied().unwrap_or(self.last.start)
     }
 
     /// The period of the next byte to be issued.

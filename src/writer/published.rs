@@ -55,6 +55,9 @@ impl<'a> Published<'a> {
             observer.durable(durable.bytes());
         }
         wake.all();
+        if let Some(spool) = &shared.spool {
+            spool.settled();
+        }
         drop(let_go);
         for part in settled {
             // An owner of `Bytes` that panics when it is dropped only costs us segments.

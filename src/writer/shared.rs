@@ -12,12 +12,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::buffer::Buffer;
 use super::buffer::records::Records;
 use super::builder::WriterOptions;
+use super::parts::SpoolStart;
 use super::receipt::Places;
+use super::spooling::{SpoolState, Spooled};
 use super::stats::WriterStats;
 use super::sync::{Mutex, MutexExt as _, MutexGuard, Notify, process_id};
 use super::unsent::Unsent;
@@ -25,6 +28,7 @@ use crate::drive::stats::Counters;
 use crate::engine::flush::{Flush, Time};
 use crate::engine::window::Window;
 use crate::error::{Error, ErrorKind, Landed, Result};
+use crate::metrics::Held;
 use crate::stage::RollReason;
 use crate::values::path::ObjectPath;
 use crate::values::position::StreamPosition;
@@ -41,6 +45,8 @@ pub(super) struct Shared {
     /// The longest write that comes in as it is: in one append, and without a look for ends of
     /// records in it.
     pub(super) plain: u64,
+    /// Where what was accepted is kept on disk.
+    pub(super) spool: Option<Arc<Spooled>>,
     /// Tells the worker that something changed.
     pub(super) work: Notify,
     next_waiter: AtomicU64,
@@ -56,6 +62,8 @@ pub(super) struct State {
     pub(super) window: Window,
     /// How many records have come in whole.
     pub(super) records: u64,
+    /// How much of it is on disk, for a writer with a spool.
+    pub(super) spool: Option<Box<SpoolState>>,
     /// Room that is set aside for records of a log whose end has not come.
     pub(super) reserved: u64,
     /// Where objects have to end, in order.
@@ -118,20 +126,34 @@ impl Shared {
         window: Window,
         counters: Arc<Counters>,
         records: Records,
+        spool: Option<Box<SpoolStart>>,
     ) -> Self {
         let most = options.schedule.max_append_size;
-        let group = (most / 64).min(options.max_group);
-        let max_group = match records {
-            Records::Bytes => None,
-            Records::Writes | Records::Ending(_) => Some(group),
-        };
+        let max_group = max_group(&options, records);
+        let new_buffer = || Buffer::new(options.buffer_capacity, max_group);
+        let mut window = window;
+        let mut buffer = new_buffer();
+        let (mut on_disk, mut spooled, mut cuts) = (None, None, VecDeque::new());
+        if let Some(start) = spool {
+            let SpoolStart { open, passed } = *start;
+            window.accept(open.on_disk);
+            let mut state = SpoolState::new(&open, window.accepted(), new_buffer());
+            if let Some(passed) = passed {
+                let is_within = open.spooled.begins_within();
+                state.recovered(passed, is_within, &mut buffer, &mut window);
+            }
+            cuts = open.cuts();
+            on_disk = Some(Box::new(state));
+            spooled = Some(open.spooled);
+        }
         Self {
             state: Mutex::new(State {
-                buffer: Buffer::new(options.buffer_capacity, max_group),
+                buffer,
                 window,
+                spool: on_disk,
                 records: 0,
                 reserved: 0,
-                cuts: VecDeque::new(),
+                cuts,
                 cuts_asked: 0,
                 cuts_made: 0,
                 places: Places::default(),
@@ -146,6 +168,7 @@ impl Shared {
             options,
             start,
             counters,
+            spool: spooled,
             records,
             plain: match records {
                 Records::Ending(_) => 0,
@@ -155,6 +178,12 @@ impl Shared {
             next_waiter: AtomicU64::new(0),
             process: process_id(),
         }
+    }
+
+    /// A buffer as that of the writer, and empty.
+    pub(super) fn new_buffer(&self) -> Buffer {
+        let max_group = max_group(&self.options, self.records);
+        Buffer::new(self.options.buffer_capacity, max_group)
     }
 
     /// The position that callers see: in the object, but for what is compressed, for a sequence of
@@ -194,7 +223,7 @@ impl Shared {
         waiter: u64,
         cx: &Context<'_>,
     ) -> Poll<T> {
-        if process_id() != self.process {
+        if self.is_forked() {
             return self.forked(state, cx);
         }
         let known = state.waiters.get(&waiter);
@@ -214,6 +243,11 @@ impl Shared {
         drop(state);
         drop(old);
         Poll::Pending
+    }
+
+    /// Whether this is another process than that of the worker.
+    pub(super) fn is_forked(&self) -> bool {
+        process_id() != self.process
     }
 
     /// Pending: fails the writer, in this process alone, and wakes the task to find that. There is
@@ -251,6 +285,9 @@ impl Shared {
             _items = self.take_items(&mut state);
             state.phase = Phase::Closing { seal };
             self.work.notify_one();
+            if let Some(spool) = &self.spool {
+                spool.settled();
+            }
             drop(state);
             // What waits because OSS has asked for that goes on.
             self.options.ending.cancel();
@@ -266,6 +303,9 @@ impl Shared {
         }
         let held_up = state.window.ask(target, self.now(), flush);
         self.work.notify_one();
+        if let Some(spool) = &self.spool {
+            spool.settled();
+        }
         held_up
     }
 
@@ -278,6 +318,7 @@ impl Shared {
         let has_failed = matches!(state.phase, Phase::Failed(_));
         let of_open = |bytes| if has_failed { 0 } else { bytes };
         let since = window.since().or_else(|| state.buffer.since());
+        let spool = state.spool.as_ref().map(|spool| spool.stats(window));
         WriterStats {
             accepted: window.accepted().bytes(),
             durable: durable.bytes(),
@@ -296,16 +337,47 @@ impl Shared {
             last_error: append.last_error,
             last_success: append.last_success,
             ignored_options: append.ignored_options,
+            spool,
         }
     }
 }
 
+/// Short records are kept together up to this length; `None` where there are no records.
+fn max_group(options: &WriterOptions, records: Records) -> Option<u64> {
+    let group = (options.schedule.max_append_size / 64).min(options.max_group);
+    match records {
+        Records::Bytes => None,
+        Records::Writes | Records::Ending(_) => Some(group),
+    }
+}
+
 impl State {
-    /// What comes from now on goes in another object.
-    pub(super) fn cut(&mut self, reason: RollReason) {
-        let at = self.window.issued() + self.buffer.cut();
+    /// What comes from now on goes in another object, that of `period` where there are periods.
+    pub(super) fn cut(&mut self, reason: RollReason, period: Option<Timestamp>) {
+        let at = match &mut self.spool {
+            None => self.window.issued() + self.buffer.cut(),
+            Some(spool) => {
+                spool.last_inlet(&mut self.buffer).cut();
+                let at = spool.last_end(&self.buffer, &self.window);
+                spool.note_cut(at, period, reason);
+                at
+            }
+        };
         self.cuts.push_back(Cut { at, reason });
         self.cuts_asked += 1;
+    }
+
+    /// What is held of what is not durable.
+    pub(super) fn held(&self) -> Held {
+        let (spool, held) = (self.spool.as_ref(), self.window.held());
+        Held {
+            memory: held - spool.map_or(0, |spool| spool.on_disk_alone()).min(held),
+            disk: spool.map_or(0, |spool| spool.kept_bytes(&self.window)),
+        }
+    }
+
+    pub(super) fn has_waiters(&self) -> bool {
+        !self.waiters.is_empty()
     }
 
     /// Forgets a waiter. Its waker must be dropped after the lock.
@@ -343,12 +415,22 @@ impl State {
             _ => Some(Landed::No),
         };
         let rest = self.buffer.take_all();
+        let durable = self.window.durable();
         let taken = self.window.take_not_durable(rest, landed);
+        let kept = self
+            .spool
+            .as_mut()
+            .map(|spool| spool.take_unspooled(durable, &taken));
+        let (spooled, chunks) = match kept {
+            Some((spooled, chunks)) => (durable..spooled, chunks),
+            None => (durable..durable, taken.chunks),
+        };
         Unsent {
             position: shared.shown(taken.start),
             in_doubt: taken.in_doubt,
             missing: shared.shown(taken.missing.start)..shared.shown(taken.missing.end),
-            chunks: taken.chunks,
+            spooled: shared.shown(spooled.start)..shared.shown(spooled.end),
+            chunks,
         }
     }
 }

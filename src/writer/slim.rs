@@ -17,6 +17,10 @@ impl<D> Slim<D> {
 }
 
 impl<D: Stage> Stage for Slim<D> {
+    fn recover(&mut self) -> impl Future<Output = Result<u64>> + Send {
+        Box::pin(self.0.recover())
+    }
+
     fn open(&mut self, period: Option<Timestamp>) -> impl Future<Output = Result<()>> + Send {
         Box::pin(self.0.open(period))
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::spooling::SpoolStats;
 use crate::error::Error;
 use crate::store::ignored::IgnoredOption;
 
@@ -17,7 +18,8 @@ pub struct WriterStats {
     /// Bytes proven to be in the object as they are there: with compression fewer than `durable`,
     /// else as many.
     pub stored: u64,
-    /// Bytes in memory: waiting, or in an append whose outcome is open.
+    /// Bytes that wait, or are in an append whose outcome is open: in memory, or on disk where there is
+    /// a [spool](Self::spool).
     pub buffered: u64,
     /// Bytes of a replay that agree with the object by checksum so far, but are not proven before
     /// the comparison is complete. Zero outside of a replay.
@@ -52,6 +54,8 @@ pub struct WriterStats {
     /// existed and differs. An event of `tracing` tells of them too, at level WARN with the target
     /// `oss_append::delivery`. ACL and tags are not compared: a look at an object does not show them.
     pub ignored_options: Vec<IgnoredOption>,
+    /// How the [spool](crate::Spool) stands, if there is one.
+    pub spool: Option<SpoolStats>,
 }
 
 impl WriterStats {

@@ -26,6 +26,10 @@ pub struct Unsent {
     /// the object, that are not proven to be durable, and that are not in memory any more. The
     /// source has to supply them again. Empty unless a replay has failed.
     pub missing: Range<u64>,
+    /// What is kept in the writer's [spool](crate::SpoolStats), by the same count, for the next start:
+    /// everything that is not durable and had been put on disk. `chunks` are behind it then. Empty
+    /// without a spool.
+    pub spooled: Range<u64>,
     /// The bytes.
     pub chunks: Vec<Bytes>,
 }
@@ -38,7 +42,7 @@ impl Unsent {
 
     /// Whether everything accepted is durable.
     pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty() && self.missing.is_empty()
+        self.chunks.is_empty() && self.missing.is_empty() && self.spooled.is_empty()
     }
 }
 
@@ -49,6 +53,7 @@ impl fmt::Debug for Unsent {
             .field("position", &self.position)
             .field("in_doubt", &self.in_doubt)
             .field("missing", &self.missing)
+            .field("spooled", &self.spooled)
             .field("len", &self.len())
             .finish()
     }
@@ -64,6 +69,7 @@ mod tests {
             position: 7,
             in_doubt: 2,
             missing: 4..7,
+            spooled: 0..0,
             chunks: vec![Bytes::from("ab"), Bytes::from("cde")],
         };
         assert_eq!(unsent.len(), 5);
@@ -71,7 +77,7 @@ mod tests {
         let shown = format!("{unsent:?}");
         assert_eq!(
             shown,
-            "Unsent { position: 7, in_doubt: 2, missing: 4..7, len: 5 }"
+            "Unsent { position: 7, in_doubt: 2, missing: 4..7, spooled: 0..0, len: 5 }"
         );
         assert!(Unsent::default().is_empty());
     }

@@ -29,6 +29,7 @@ use super::periods::PeriodClock;
 use super::published::Published;
 use super::shared::{Phase, Shared, State};
 use super::slim::Slim;
+use super::spooling::{self, Spooled};
 use super::sync::MutexGuard;
 use crate::stage::{RollReason, Space, Stage};
 
@@ -46,10 +47,21 @@ pub(super) fn run<D: Stage>(
     async move {
         let shared = Arc::clone(&lost.shared);
         let buffered = Buffered::new(Arc::clone(shared.object.shared_bucket()));
-        // Not by a variable, or the worker would keep room for it twice.
-        let worked =
-            AssertUnwindSafe(work(&shared, &mut stage, &mut clock, buffered)).catch_unwind();
-        match worked.await {
+        let worked = match &shared.spool {
+            // Not by a variable, or the worker would keep room for it twice.
+            None => {
+                AssertUnwindSafe(work(&shared, &mut stage, &mut clock, buffered))
+                    .catch_unwind()
+                    .await
+            }
+            // In a box, so that it takes no room in a worker without one.
+            Some(spool) => {
+                let work = Box::pin(work(&shared, &mut stage, &mut clock, buffered));
+                let beside = Box::pin(beside_the_spool(&shared, spool, work));
+                AssertUnwindSafe(beside).catch_unwind().await
+            }
+        };
+        match worked {
             Ok(result) => {
                 if let Err(error) = &result
                     && !is_out_of_reach(error)
@@ -61,6 +73,22 @@ pub(super) fn run<D: Stage>(
             Err(panic) => lost.note(&*panic),
         }
     }
+}
+
+/// Works as `work` does, and for the spool meanwhile.
+async fn beside_the_spool(
+    shared: &Arc<Shared>,
+    spool: &Arc<Spooled>,
+    work: impl Future<Output = Result<()>> + Send,
+) -> Result<()> {
+    let tending = spooling::run(Arc::clone(shared), Arc::clone(spool));
+    let worked = tokio::select! {
+        biased;
+        worked = work => worked,
+        error = tending => return Err(error),
+    };
+    spooling::end(shared, spool, worked.is_ok()).await;
+    worked
 }
 
 /// The same, and compresses what goes to `stage`, several records up to so many bytes at once.
@@ -96,6 +124,12 @@ async fn work<D: Stage>(
     let buffered = &mut buffered;
     let unused = Unused(shared.options.gate.as_deref());
     let mut window = Published::new(shared);
+    if shared.is_held() {
+        // In a box, since it is long, and over before anything else is begun.
+        let recovering = Box::pin(stage.recover());
+        let passed = meanwhile(shared, clock, buffered, recovering).await?;
+        shared.recovered(passed);
+    }
     loop {
         if let Some(error) = stage.failure() {
             return Err(error);
@@ -141,6 +175,7 @@ async fn work<D: Stage>(
             Next::WaitUntil(time) => {
                 unused.give_back();
                 tokio::select! {
+                    biased;
                     () = sleep_until(shared, time) => {}
                     () = shared.work.notified() => {}
                 }
@@ -186,7 +221,7 @@ async fn meanwhile<T>(
             output = &mut future => return output,
             () = tokio::time::sleep(left) => {}
         }
-        let held = shared.lock().window.held();
+        let held = shared.lock().held();
         buffered.show(held);
     }
 }
@@ -226,7 +261,7 @@ async fn ahead<T>(
             () = shared.work.notified() => {}
             () = sleep_until(shared, wake) => {}
         }
-        let held = shared.lock().window.held();
+        let held = shared.lock().held();
         buffered.show(held);
     }
 }
@@ -283,8 +318,8 @@ fn end_periods(state: &mut State, clock: &mut PeriodClock, wall: Timestamp) -> D
     if !left.is_zero() {
         return left;
     }
-    state.cut(RollReason::Period);
     clock.begin(wall);
+    state.cut(RollReason::Period, clock.newest());
     clock.left(wall)
 }
 
@@ -304,7 +339,7 @@ fn next_job(
     }
     let clock = clock.as_mut().zip(wall);
     let period_ends = clock.and_then(|(clock, wall)| {
-        if space.is_some() || state.buffer.len() > 0 {
+        if space.is_some() || state.window.accepted() > state.window.issued() {
             return Some(now.saturating_add(end_periods(&mut state, clock, wall)));
         }
         if state.cuts.is_empty() {
@@ -319,7 +354,7 @@ fn next_job(
         Next::GiveBack => give_back(&mut state),
         _ => {}
     }
-    let held = state.window.held();
+    let held = state.held();
     drop(state);
     buffered.show(held);
     next
@@ -337,6 +372,9 @@ fn issue(shared: &Shared, state: &mut State, portion: Portion, now: Time) {
     };
     if state.buffer.first_record().is_none() {
         state.buffer.age_from(now);
+    }
+    if let Some(spool) = &shared.spool {
+        spool.settled();
     }
     state.window.issue(Batch::from(chunks), since, now);
 }
@@ -361,6 +399,9 @@ fn end(shared: &Shared, stage: impl Stage, result: Result<()>) {
         metrics::failed_writer(shared.object.shared_bucket(), error.kind());
     }
     drop(stage);
+    if let Some(spool) = &shared.spool {
+        spool.close();
+    }
     let failure = result.as_ref().err().cloned();
     let mut state = shared.lock();
     state.phase = match result {
@@ -425,6 +466,11 @@ impl Drop for LostGuard {
         let mut state = shared.lock();
         if !matches!(state.phase, Phase::Open | Phase::Closing { .. }) {
             return;
+        }
+        if let Some(spool) = &shared.spool {
+            drop(state);
+            spool.close();
+            state = shared.lock();
         }
         let error = self.panic.take();
         let mut error = error

@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All modules of the crate's root, from the lowest layer up.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     // Calls of what the program has given to us.
     "callback",
     // What everything is about: paths, batches, checksums, positions.
     "values",
     "error",
+    // Files of bytes that are not durable yet.
+    "spool",
     "metrics",
     // HTTP without requests of OSS.
     "wire",
@@ -55,7 +57,9 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The code of a file, without comments and unit tests.
 fn code(text: &str) -> String {
     let lines = text.lines().take_while(|line| {
-        !(line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test"))
+        !["#[cfg(test)]", "#![cfg(test)]", "#[cfg(all(test"]
+            .iter()
+            .any(|tests| line.starts_with(tests))
     });
     let lines = lines.map(|line| line.split("//").next().unwrap());
     lines.collect::<Vec<_>>().join("\n")

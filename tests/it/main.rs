@@ -52,5 +52,6 @@ mod shared;
 mod sink;
 mod slow;
 mod sockets;
+mod spool;
 mod threads;
 mod tls;

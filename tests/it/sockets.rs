@@ -812,7 +812,11 @@ impl Chaos {
         assert!(content.starts_with(&self.accepted[..durable]), "{error}");
         if !self.foreign && !replay {
             let more = content.len() - durable;
-            assert!(more <= unsent.in_doubt as usize, "{more} more bytes");
+            let doubt = unsent.in_doubt;
+            assert!(
+                more as u64 <= doubt,
+                "{more} more bytes, {doubt} in doubt: {error:?}"
+            );
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod records;
 pub(super) mod reuse;
+mod spooled;
 
 use std::collections::VecDeque;
 

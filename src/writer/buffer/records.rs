@@ -91,6 +91,43 @@ impl RecordEnds {
         self.begun = false;
     }
 
+    /// The ends in `from..=to`, in what has not been taken, counted from `from`.
+    pub(super) fn between(&self, from: u64, to: u64) -> Vec<u64> {
+        let (from, to) = (self.taken + from, self.taken + to);
+        let first = self.ends.partition_point(|end| *end <= from);
+        let last = (self.last > self.start).then_some(self.last);
+        let ends = self.ends.range(first..).copied().chain(last);
+        let ends = ends.skip_while(|end| *end <= from);
+        ends.take_while(|end| *end <= to)
+            .map(|end| end - from)
+            .collect()
+    }
+
+    /// The last end in what has not been taken.
+    pub(super) fn last_end(&self) -> Option<u64> {
+        let last = (self.last > self.start).then_some(self.last);
+        let last = last.or_else(|| self.ends.back().copied());
+        last.map(|end| end - self.taken)
+    }
+
+    /// The first `len` bytes are taken, whatever record they are of.
+    pub(super) fn drain(&mut self, len: u64) {
+        self.taken += len;
+        let gone = self.ends.partition_point(|end| *end <= self.taken);
+        self.ends.drain(..gone);
+        if self.ends.is_empty() && self.last <= self.taken {
+            (self.start, self.last) = (self.taken, self.taken);
+        }
+        self.begun = false;
+    }
+
+    /// What comes in behind `len` bytes that have not been taken has these ends.
+    pub(super) fn load(&mut self, len: u64, ends: &[u64]) {
+        for end in ends {
+            self.push(self.taken + len + end);
+        }
+    }
+
     /// The first `len` bytes of the first record are taken, and not its end.
     fn begin(&mut self, len: u64) {
         debug_assert!(self.first().is_none_or(|end| end > self.taken + len));
@@ -170,6 +207,13 @@ impl Buffer {
     /// Whether the beginning of a record has been taken without its end.
     pub(in crate::writer) fn is_mid_record(&self) -> bool {
         self.ends.as_ref().is_some_and(|records| records.begun)
+    }
+
+    /// What comes first goes on with a record whose beginning was taken by an earlier process.
+    pub(in crate::writer) fn resume_record(&mut self) {
+        if let Some(records) = &mut self.ends {
+            records.begun = true;
+        }
     }
 
     /// The length of all whole records. None of them is kept together with what follows.

@@ -1,0 +1,28 @@
+//! A writer whose bytes are kept on disk until they are durable.
+//!
+//! What comes in is put on disk by the spool's task, or by the thread that logs, before it is sent;
+//! what memory cannot hold is read back when its turn comes. How the files look is in
+//! [`crate::spool`], how far everything has come in [`state`], what an earlier process left in
+//! [`open`].
+
+mod contents;
+mod disk;
+mod note;
+mod open;
+mod options;
+mod plan;
+#[cfg(test)]
+mod simulation;
+mod state;
+mod stats;
+mod task;
+mod wait;
+
+pub use self::contents::{SpoolContents, SpoolOwner};
+pub(crate) use self::disk::{Keeper, Spooled};
+pub(crate) use self::open::{OpenSpool, Recovered, Source};
+pub use self::options::{Spool, SpoolSync};
+pub(crate) use self::plan::Plan;
+pub(super) use self::state::SpoolState;
+pub use self::stats::SpoolStats;
+pub(super) use self::task::{end, run};
