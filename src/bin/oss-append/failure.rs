@@ -22,6 +22,8 @@ Exit codes:
   4    the object takes no appends: it is not appendable, sealed or full
   5    credentials or permission
   6    OSS was not reached, or retrying did not help in time
+  7    interrupted as with 130, but all that was read and is not durable is in the spool (--spool
+       DIR): the next start, or spool DIR --send, delivers it
   130  interrupted by SIGINT (^C), SIGTERM or SIGHUP before all was done: a FILE is not at its end,
        or what was read is not durable
   141  nobody reads standard output any more";
@@ -32,6 +34,7 @@ const CONFLICT: u8 = 3;
 const TAKES_NO_APPENDS: u8 = 4;
 const NOT_ALLOWED: u8 = 5;
 const NOT_REACHED: u8 = 6;
+const SPOOLED: u8 = 7;
 /// As a shell reports a process that SIGINT has ended.
 const INTERRUPTED: u8 = 130;
 /// As a shell reports a process that SIGPIPE has ended.
@@ -40,6 +43,11 @@ const NOBODY_READS: u8 = 141;
 /// The exit code after an interrupt.
 pub(crate) fn interrupted() -> ExitCode {
     ExitCode::from(INTERRUPTED)
+}
+
+/// The exit code after an interrupt that has left the rest in the spool.
+pub(crate) fn spooled() -> ExitCode {
+    ExitCode::from(SPOOLED)
 }
 
 /// Why a command failed.
@@ -75,6 +83,11 @@ impl Failure {
     /// A signal came before it was done.
     pub(crate) fn interrupted(message: impl Into<String>) -> Self {
         Self::new(INTERRUPTED, "interrupted", message)
+    }
+
+    /// The same, with the rest in the spool.
+    pub(crate) fn spooled(message: impl Into<String>) -> Self {
+        Self::new(SPOOLED, "spooled", message)
     }
 
     /// What was given cannot be right.
@@ -172,6 +185,11 @@ impl Failure {
 
     pub(crate) fn code(&self) -> u8 {
         self.code
+    }
+
+    /// Whether what was given cannot be right.
+    pub(crate) fn is_usage(&self) -> bool {
+        self.code == USAGE
     }
 
     /// The name of its kind, as [`ErrorKind::name`].

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::failure::Failure;
 use crate::stream::wait_to_read;
@@ -47,6 +47,8 @@ struct Reading {
     cut: AtomicBool,
     read: AtomicU64,
     stop: io::PipeWriter,
+    /// Whether all that was read has come out of the input, and no more comes.
+    taken: watch::Sender<bool>,
 }
 
 impl Stop {
@@ -65,6 +67,13 @@ impl Stop {
     /// How many bytes have been taken from the source.
     pub(crate) fn read(&self) -> u64 {
         self.0.read.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the input has ended and all of it has come out.
+    pub(crate) async fn taken(&self) {
+        let mut taken = self.0.taken.subscribe();
+        // The sender is here.
+        let _ = taken.wait_for(|taken| *taken).await;
     }
 }
 
@@ -103,6 +112,7 @@ impl Input {
             cut: AtomicBool::new(false),
             read: AtomicU64::new(0),
             stop,
+            taken: watch::Sender::new(false),
         });
         let (sender, pieces) = mpsc::channel(1);
         let for_thread = Arc::clone(&reading);
@@ -187,7 +197,10 @@ impl AsyncRead for Input {
         if self.piece.is_empty() {
             self.piece = match ready!(self.pieces.poll_recv(cx)) {
                 Some(piece) => piece?,
-                None => return Poll::Ready(Ok(())),
+                None => {
+                    self.stop.0.taken.send_replace(true);
+                    return Poll::Ready(Ok(()));
+                }
             };
         }
         let length = self.piece.len().min(buf.remaining());
@@ -276,6 +289,7 @@ mod tests {
         input.read_to_string(&mut rest).await.unwrap();
         assert_eq!((&*rest, stop.read()), ("ello", 5));
         assert!(stop.has_cut());
+        stop.taken().await;
     }
 
     #[tokio::test]

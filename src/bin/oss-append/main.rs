@@ -13,9 +13,11 @@ mod lines;
 mod logging;
 mod outcome;
 mod output;
+mod patience;
 mod period;
 mod progress;
 mod signals;
+mod spool;
 mod stat;
 mod stream;
 mod summary;
@@ -48,6 +50,7 @@ enum Command {
     Cat(cat::Arguments),
     Tail(tail::Arguments),
     Stat(stat::Arguments),
+    Spool(spool::Arguments),
     Doctor(doctor::Arguments),
     Emulator(emulator::Arguments),
 }
@@ -94,6 +97,7 @@ impl Command {
         match self {
             Self::Append(arguments) => arguments.json(),
             Self::Stat(arguments) => arguments.json(),
+            Self::Spool(arguments) => arguments.json(),
             Self::Doctor(arguments) => arguments.json(),
             Self::Cat(_) | Self::Tail(_) | Self::Emulator(_) => None,
         }
@@ -106,6 +110,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Cat(arguments) => cat::run(arguments).await,
         Command::Tail(arguments) => tail::run(arguments).await,
         Command::Stat(arguments) => stat::run(arguments).await,
+        Command::Spool(arguments) => spool::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Emulator(arguments) => emulator::run(arguments).await,
     }

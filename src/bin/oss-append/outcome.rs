@@ -14,14 +14,16 @@ of the command it has
   ok          whether the exit code is 0
   exit_code   the exit code
   kind        what failed: invalid_input, credentials, service, transport, retries_exhausted,
-              conflict, not_appendable, sealed, object_full, checksum, replay_differs, local,
-              interrupted, and so on; null if nothing did
+              conflict, not_appendable, sealed, object_full, checksum, replay_differs, spool, local,
+              interrupted, spooled (interrupted, with the rest in the spool), and so on; null if
+              nothing did
   message     the line about it on standard error, or null
   status, code, ec, request_id
               what OSS answered: the HTTP status, the error code, the finer EC, and the id to name
               to its support; null if no answer of OSS is the cause
   retryable   whether the same request may succeed later; null if none failed
-  object      the object, template or bucket concerned, as oss://...; null if that was not valid
+  object      the object, template or bucket concerned, as oss://..., of a spool that names none its
+              directory; null if that was not valid
 The fields of the command are there as far as it came.";
 
 /// The fields that every command has.
@@ -79,6 +81,11 @@ impl Outcome {
     /// A signal came, and this was done until then.
     pub(crate) fn interrupted(done: &impl ToString) -> Self {
         Self::failed(&Failure::interrupted(done.to_string()))
+    }
+
+    /// The same, and the rest is in the spool.
+    pub(crate) fn spooled(done: &impl ToString) -> Self {
+        Self::failed(&Failure::spooled(done.to_string()))
     }
 
     fn caused_by(mut self, error: Option<&Error>) -> Self {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use oss_append::WriterStats;
+use oss_append::{SpoolStats, WriterStats};
 use tokio::task::JoinHandle;
 
 use crate::failure;
@@ -126,7 +126,10 @@ fn message(stats: &WriterStats) -> String {
     if stats.compared > 0 {
         message += &format!(" + {} compared", HumanBytes(stats.compared));
     }
-    message += &format!(" + {} buffered", HumanBytes(stats.buffered));
+    message += &match &stats.spool {
+        Some(spool) => waiting_in(spool),
+        None => format!(" + {} buffered", HumanBytes(stats.buffered)),
+    };
     if let Some(failing) = stats.failing {
         let why = stats.last_error.as_ref().map(failure::describe_cause);
         message += &format!(
@@ -136,4 +139,20 @@ fn message(stats: &WriterStats) -> String {
         );
     }
     message
+}
+
+/// What is not durable, of which the spool has all but the newest.
+fn waiting_in(spool: &SpoolStats) -> String {
+    let mut waiting = format!(" + {} buffered", HumanBytes(spool.unspooled));
+    if spool.bytes > 0 {
+        waiting += &format!(" + {} in the spool", HumanBytes(spool.bytes));
+    }
+    if let Some(oldest) = spool.oldest {
+        waiting += &format!(" for {} s", oldest.as_secs());
+    }
+    if let Some(problem) = &spool.problem {
+        let why = output::one_line(&failure::describe_cause(problem));
+        waiting += &format!(", nothing more is taken: {why}");
+    }
+    waiting
 }

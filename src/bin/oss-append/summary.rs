@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use oss_append::{Error, Landed, ObjectPath};
@@ -28,6 +29,8 @@ pub(crate) struct Summary {
     end: Option<u64>,
     /// Bytes of the input that are proven to be in the object.
     bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spool: Option<InSpool>,
     /// What they were compressed to.
     #[serde(skip_serializing_if = "Option::is_none")]
     stored: Option<u64>,
@@ -55,6 +58,33 @@ pub(crate) struct Summary {
     in_doubt: bool,
 }
 
+/// What a writer begins with: nothing, unless there are bytes in its spool.
+#[derive(Clone, Copy)]
+pub(crate) struct AtStart<'a> {
+    /// Of the spool.
+    pub(crate) directory: Option<&'a Path>,
+    /// Bytes in it. The first of them may be in the object already.
+    pub(crate) found: u64,
+}
+
+/// What is told of a spool.
+#[derive(Serialize)]
+struct InSpool {
+    directory: String,
+    /// Bytes that an earlier start had left there.
+    found: u64,
+    /// How many of those are durable.
+    delivered: u64,
+    /// Bytes that are not durable.
+    bytes: u64,
+    /// What its files take on disk.
+    size: u64,
+    /// No byte in it is older. `None`: there are none.
+    age_ms: Option<u64>,
+    /// Bytes that cannot be read any more.
+    lost: u64,
+}
+
 /// An option for new objects without effect.
 #[derive(Serialize)]
 struct Ignored {
@@ -74,15 +104,18 @@ struct Sequence {
 
 impl Summary {
     /// What was written to `target`, which is an object or the template of a sequence,
-    /// from an input of which so many bytes were `read`.
+    /// from an input of which so many bytes were `read`, behind those in a spool.
     pub(crate) fn new(
         writer: &Writer,
         target: &ObjectPath,
         start: u64,
+        spool: AtStart<'_>,
         read: u64,
         elapsed: Duration,
     ) -> Self {
-        let stats = writer.stats();
+        let mut stats = writer.stats();
+        let AtStart { directory, found } = spool;
+        let spool = directory.zip(stats.spool.take());
         let open = match writer {
             Writer::Object(writer) => Some(writer.checkpoint()),
             Writer::Sequence(writer) => writer.stats().open,
@@ -97,17 +130,26 @@ impl Summary {
             key: open.as_ref().map(|open| open.object.key().into()),
             start: single.then_some(start),
             end: open.as_ref().map(|open| open.position),
-            bytes: stats.durable,
+            bytes: stats.durable.saturating_sub(found),
+            spool: spool.map(|(directory, spool)| InSpool {
+                directory: directory.display().to_string(),
+                found,
+                delivered: found.min(stats.durable),
+                bytes: spool.bytes,
+                size: spool.size,
+                age_ms: spool.oldest.map(milliseconds),
+                lost: spool.lost,
+            }),
             stored: Some(stats.stored),
             appends: stats.appends,
             retries: stats.retries,
             reconciles: stats.reconciles,
             crc64: open.and_then(|open| open.crc64).map(|crc| crc.to_string()),
-            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            elapsed_ms: milliseconds(elapsed),
             appends_per_second: is_long.then(|| (stats.appends_per_second() * 1e3).round() / 1e3),
             appends_per_month: is_long.then(|| stats.appends_per_month() as u64),
             interrupted: false,
-            missing: read.saturating_sub(stats.durable),
+            missing: (found + read).saturating_sub(stats.durable),
             error: None,
             ignored_options: (stats.ignored_options.into_iter())
                 .map(|option| Ignored {
@@ -154,6 +196,21 @@ impl Summary {
         self.missing == 0
     }
 
+    /// Whether all that is not durable is in the spool.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.missing <= self.in_spool()
+    }
+
+    fn in_spool(&self) -> u64 {
+        self.spool.as_ref().map_or(0, |spool| spool.bytes)
+    }
+
+    /// Why it is not done although all else is durable.
+    pub(crate) fn loss(&self) -> Option<String> {
+        let spool = self.spool.as_ref().filter(|spool| spool.lost > 0)?;
+        Some(lost(spool.lost, &spool.directory))
+    }
+
     pub(crate) fn error(mut self, error: &str) -> Self {
         self.error = Some(error.to_owned());
         self
@@ -161,7 +218,8 @@ impl Summary {
 
     /// What became of the bytes that were read.
     pub(crate) fn fate(&self) -> String {
-        if self.appends == 0 && self.bytes == 0 && self.missing == 0 {
+        let found = self.spool.as_ref().filter(|spool| spool.found > 0);
+        if self.appends == 0 && self.bytes == 0 && self.missing == 0 && found.is_none() {
             // An object of no bytes is not made by an append of none.
             return match self.end {
                 Some(1..) => "nothing was read, and nothing appended".into(),
@@ -169,6 +227,9 @@ impl Summary {
             };
         }
         let mut fate = format!("{} durable", Counted(self.bytes, "byte"));
+        if let Some(spool) = found {
+            fate += &format!(", and {} of an earlier start", spool.delivered);
+        }
         if let Some(stored) = self.stored {
             fate += &format!(" as {} compressed", Counted(stored, "byte"));
         }
@@ -183,14 +244,65 @@ impl Summary {
             _ => "the first object".into(),
         };
         let are = if self.in_doubt { "may be" } else { "are" };
-        match self.missing {
-            0 if self.end.is_none() => fate,
-            0 => format!("{fate}, up to {position}"),
-            missing => {
+        let missing = self.missing.saturating_sub(self.in_spool());
+        match (missing, self.spool.as_ref().filter(|spool| spool.bytes > 0)) {
+            (0, None) if self.end.is_none() => fate,
+            (0, None) => format!("{fate}, up to {position}"),
+            (0, Some(spool)) => format!("{fate}, up to {position}, and {}", spool.kept()),
+            (_, None) => {
                 format!("{fate}, {missing} more that were read {are} missing from {position} on")
             }
+            (_, Some(spool)) => format!(
+                "{fate}, up to {position}, and {}; {missing} more that were read are in neither",
+                spool.kept()
+            ),
         }
     }
+
+    /// The same, and what delivers what is in the spool.
+    pub(crate) fn fate_and_advice(&self) -> String {
+        let fate = self.fate();
+        match self.advice() {
+            Some(advice) => format!("{fate}; {advice}"),
+            None => fate,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        let spool = self.spool.as_ref().filter(|spool| spool.bytes > 0)?;
+        let directory = &spool.directory;
+        Some(format!(
+            "the next append with --spool {directory}, or oss-append spool {directory} --send, \
+             delivers what is there"
+        ))
+    }
+}
+
+impl InSpool {
+    fn kept(&self) -> String {
+        kept(self.bytes, &self.directory)
+    }
+}
+
+/// Says where bytes are that are not durable.
+pub(crate) fn kept(bytes: u64, directory: impl fmt::Display) -> String {
+    let are = if bytes == 1 { "is" } else { "are" };
+    format!(
+        "{} more {are} in the spool at {directory}",
+        Counted(bytes, "byte")
+    )
+}
+
+/// Says that bytes of a spool are gone.
+pub(crate) fn lost(bytes: u64, directory: impl fmt::Display) -> String {
+    format!(
+        "the spool at {directory} is damaged: {} of it cannot be read and did not get to the object",
+        Counted(bytes, "byte")
+    )
+}
+
+pub(crate) fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Display for Summary {
@@ -215,15 +327,16 @@ impl fmt::Display for Summary {
             self.crc64.as_deref().unwrap_or("unknown"),
             self.elapsed_ms as f64 / 1000.0,
         )?;
-        match (self.appends_per_second, self.appends_per_month) {
-            (Some(second), Some(month)) => {
-                write!(
-                    f,
-                    "; {second} append requests a second, {} a month",
-                    Rounded(month)
-                )
-            }
-            _ => Ok(()),
+        if let (Some(second), Some(month)) = (self.appends_per_second, self.appends_per_month) {
+            write!(
+                f,
+                "; {second} append requests a second, {} a month",
+                Rounded(month)
+            )?;
+        }
+        match self.advice() {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
         }
     }
 }
@@ -246,7 +359,7 @@ impl fmt::Display for Rounded {
 }
 
 /// A number of things.
-struct Counted(u64, &'static str);
+pub(crate) struct Counted(pub(crate) u64, pub(crate) &'static str);
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

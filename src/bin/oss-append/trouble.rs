@@ -20,10 +20,13 @@ const UNKNOWN_HOST: Duration = Duration::from_secs(3);
 pub(crate) struct Trouble {
     told: mpsc::UnboundedReceiver<DeliveryEvent>,
     lasts: Option<Lasts>,
+    /// Where what is not durable is, in words.
+    place: &'static str,
 }
 
 /// Nothing is delivered.
 struct Lasts {
+    place: &'static str,
     /// The last failure.
     object: ObjectPath,
     error: Error,
@@ -42,14 +45,22 @@ pub(crate) enum Said {
 }
 
 impl Trouble {
-    /// With what the writer is to call for each event.
-    pub(crate) fn new() -> (Self, impl Fn(DeliveryEvent) + Send + Sync + 'static) {
+    /// With what the writer, which may have a spool, is to call for each event.
+    pub(crate) fn new(has_spool: bool) -> (Self, impl Fn(DeliveryEvent) + Send + Sync + 'static) {
         let (sender, told) = mpsc::unbounded_channel();
         let tell = move |event| {
             // Nobody listens any more at the end.
             let _ = sender.send(event);
         };
-        (Self { told, lasts: None }, tell)
+        let trouble = Self {
+            told,
+            lasts: None,
+            place: match has_spool {
+                true => "in the spool",
+                false => "buffered",
+            },
+        };
+        (trouble, tell)
     }
 
     /// Waits for the next line. `buffered`: how many bytes wait to become durable. Nothing is missed
@@ -85,7 +96,9 @@ impl Trouble {
                 buffered: waiting,
                 ..
             } => {
+                let gives_up = gives_up_in.and_then(|time| now.checked_add(time));
                 if failing >= UNKNOWN_HOST
+                    && gives_up.is_some()
                     && failure::is_unknown_host(&error)
                     && buffered().is_none()
                 {
@@ -97,10 +110,11 @@ impl Trouble {
                     .as_ref()
                     .map_or(now + INTERVAL, |lasts| lasts.due);
                 let lasts = self.lasts.insert(Lasts {
+                    place: self.place,
                     object,
                     error,
                     failures,
-                    gives_up: gives_up_in.and_then(|time| now.checked_add(time)),
+                    gives_up,
                     since: now.checked_sub(failing).unwrap_or(now),
                     due,
                 });
@@ -137,7 +151,7 @@ impl Lasts {
             "{}: {}; trying again {for_how_long}{}",
             self.object,
             failure::describe_cause(&self.error),
-            waiting(buffered)
+            self.waiting(buffered)
         )
     }
 
@@ -152,8 +166,15 @@ impl Lasts {
             seconds(self.since.elapsed()),
             failed(self.failures),
             failure::describe_cause(&self.error),
-            waiting(buffered)
+            self.waiting(buffered)
         )
+    }
+
+    fn waiting(&self, bytes: Option<u64>) -> String {
+        match bytes {
+            Some(bytes) => format!("; {} {}", HumanBytes(bytes), self.place),
+            None => String::new(),
+        }
     }
 
     fn left(&self) -> Option<Duration> {
@@ -180,13 +201,6 @@ fn failed(requests: u64) -> String {
     match requests {
         1 => "1 request failed".into(),
         many => format!("{many} requests failed"),
-    }
-}
-
-fn waiting(buffered: Option<u64>) -> String {
-    match buffered {
-        Some(bytes) => format!("; {} buffered", HumanBytes(bytes)),
-        None => String::new(),
     }
 }
 
@@ -236,7 +250,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_is_said_when_it_begins_and_each_minute_and_when_it_is_over() {
-        let (mut trouble, tell) = Trouble::new();
+        let (mut trouble, tell) = Trouble::new(false);
         let store = Down::default();
         let object = ObjectPath::new("logs", "a.log").unwrap();
         let builder = ObjectAppender::builder(store.clone(), object).on_event(tell);

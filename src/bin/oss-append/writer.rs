@@ -40,6 +40,14 @@ impl Writer {
         }
     }
 
+    /// Waits until all that was written is in the spool.
+    pub(crate) async fn spooled(&mut self) -> Result<()> {
+        match self {
+            Self::Object(writer) => writer.spooled().await,
+            Self::Sequence(writer) => writer.spooled().await,
+        }
+    }
+
     pub(crate) async fn shutdown(&mut self) -> Result<(), Failure> {
         let ended = match self {
             Self::Object(writer) => writer.shutdown().await,

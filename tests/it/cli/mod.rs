@@ -12,6 +12,7 @@ mod rolling;
 mod shared;
 #[cfg(unix)]
 mod signals;
+mod spool;
 #[cfg(unix)]
 mod streams;
 mod tail;

@@ -6,6 +6,8 @@ use bytesize::ByteSize;
 use clap::Args;
 use oss_append::{AppendStore, OssAppendWriterBuilder, defaults};
 
+use crate::patience::Patience;
+
 #[derive(Args)]
 #[command(next_help_heading = "Batching")]
 pub(super) struct Batching {
@@ -30,10 +32,12 @@ pub(super) struct Batching {
     /// [default: 16MiB, or twice --max-append-size if that is more]
     #[arg(long, value_name = "SIZE")]
     buffer: Option<ByteSize>,
-    /// Give up when nothing has moved for this long, however often was retried until then
-    #[arg(long, value_name = "DURATION", default_value = "120s")]
-    delivery_timeout: humantime::Duration,
-    /// After a signal, give up when what was read is not durable after this long
+    /// Give up when nothing has moved for this long, however often was retried until then; forever:
+    /// never, though what OSS refuses for good still ends the command
+    #[arg(long, value_name = "DURATION|forever", default_value = "120s")]
+    delivery_timeout: Patience,
+    /// After a signal, give up when what was read is not durable, or with --spool on disk, after this
+    /// long
     #[arg(long, value_name = "DURATION", default_value = "25s")]
     shutdown_timeout: humantime::Duration,
     /// Refuse an append that would make the object longer, before it is sent [default: 5000000000
@@ -53,6 +57,11 @@ impl Batching {
         })
     }
 
+    pub(super) fn buffer(&self) -> u64 {
+        let least = defaults::BUFFER_CAPACITY.max(self.max_append_size().saturating_mul(2));
+        self.buffer.map_or(least, |buffer| buffer.as_u64())
+    }
+
     pub(super) fn shutdown_timeout(&self) -> Duration {
         *self.shutdown_timeout
     }
@@ -68,7 +77,7 @@ impl Batching {
         builder = builder
             .max_append_size(self.max_append_size())
             .linger(*self.linger)
-            .delivery_timeout(*self.delivery_timeout);
+            .delivery_timeout(self.delivery_timeout.0);
         if let Some(appends) = self.max_appends {
             builder = builder.max_appends_per_second(appends);
         }

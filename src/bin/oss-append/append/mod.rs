@@ -3,28 +3,31 @@
 mod batching;
 mod properties;
 mod rolling;
+mod spooling;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
 use oss_append::{
-    AppendStore, Checkpoint, Compression, DeliveryEvent, Error, FinishedObject, ObjectOptions,
-    ObjectPath, OssAppendWriter, OssAppendWriterBuilder, OssClient, RollingWriter,
+    AppendStore, Checkpoint, Compression, DeliveryEvent, Error, FinishedObject, IgnoredOption,
+    ObjectOptions, ObjectPath, OssAppendWriter, OssAppendWriterBuilder, OssClient, RollingWriter,
 };
 
 use self::batching::Batching;
 use self::properties::Properties;
-use self::rolling::{ROLLS, Rolling, TEMPLATES, template_field};
+pub(crate) use self::rolling::{ROLLS, Rolling};
+use self::rolling::{TEMPLATES, template_field};
+use self::spooling::Spooling;
 use crate::connection::{self, Connection, ConnectionArguments};
 use crate::failure::{self, Failure};
 use crate::finished::Finished;
-use crate::input::Input;
+use crate::input::{Input, Stop};
 use crate::outcome::{self, Outcome};
 use crate::progress::{Progress, When};
 use crate::signals::{Signals, Wish};
-use crate::summary::Summary;
+use crate::summary::{AtStart, Summary};
 use crate::trouble::{Said, Trouble};
 use crate::writer::Writer;
 use crate::{lines, output};
@@ -43,6 +46,11 @@ use crate::{lines, output};
 /// input has no end of its own, as a pipe or a terminal has none; 130 if it is a file, or if --seal
 /// or --replay is left undone, which need the end of the input. A second signal gives up at once.
 /// SIGHUP is let pass where it was ignored at the start, as by nohup.
+///
+/// With --spool what was read is kept on disk until it is durable. After a signal the command then
+/// waits for OSS no longer than a second, and not at all while requests fail. What is not durable
+/// stays in the spool for the next start, and the exit code is 7, unless a file is not at its end or
+/// --seal is left undone.
 #[derive(Args)]
 #[command(
     allow_missing_positional = true,
@@ -91,7 +99,10 @@ pub(crate) struct Arguments {
     /// length), bytes (of the input, durable), with --compress stored (what they were compressed
     /// to), appends, retries, reconciles, crc64 (of the whole object, a decimal string or null),
     /// elapsed_ms, appends_per_second and appends_per_month (append requests, which are billed; null
-    /// if it ran for less than 10 s), interrupted, missing (bytes read and not durable), error (or
+    /// if it ran for less than 10 s), with --spool spool (an object: directory, found (bytes that an
+    /// earlier start had left, with some that were in the object), delivered (how many of those are
+    /// durable), bytes (not durable), size
+    /// (on disk), age_ms (or null), lost (bytes that cannot be read any more)), interrupted, missing (bytes read and not durable), error (or
     /// null), ignored_options (of those for new objects name, asked and found, where the object
     /// existed and differs); after a failure before the object was opened they are missing. Of a
     /// sequence: key, end and crc64 are those of the last object, null if there is none; instead of
@@ -108,6 +119,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     rolling: Rolling,
     #[command(flatten)]
+    spooling: Spooling,
+    #[command(flatten)]
     batching: Batching,
     #[command(flatten)]
     properties: Properties,
@@ -122,6 +135,7 @@ Examples:
   oss-append append --replay --json dump.sql oss://backup/dump.sql
   journalctl -f | oss-append append 'oss://logs/%Y/%m/%d/%H-{host}-{seq}.log' --roll hourly
   journalctl -f | oss-append append --compress zstd --linger 10s oss://logs/host.log.zst
+  journalctl -f | oss-append append --spool /var/spool/host oss://logs/host.log
   oss-append append --roll-size 1GiB --align-lines big.log 'oss://logs/big-{seq:4}.log'
 
 SIZE is a number of bytes, with a unit if need be: 64KiB, 8MiB, 1MB (1000000). DURATION is like
@@ -151,6 +165,7 @@ struct Opened {
 impl Arguments {
     async fn open(&self, on_event: impl OnEvent) -> Result<Opened, Failure> {
         self.check_key()?;
+        self.spooling.check(self.batching.buffer())?;
         let options = self.properties.options()?;
         let input = Input::open(self.file.as_deref()).await?;
         let connection = self.connection.open(&self.target).await?;
@@ -199,6 +214,9 @@ impl Arguments {
         if self.replay {
             builder = builder.replay(Checkpoint::start(self.target.clone()));
         }
+        if let Some(spool) = self.spooling.spool() {
+            builder = builder.spool(spool);
+        }
         builder.open().await.map(Writer::Object)
     }
 
@@ -214,7 +232,10 @@ impl Arguments {
             .writer(|writer| self.configure(writer.on_event(on_event), options))
             .seal_on_shutdown(self.seal)
             .on_finished(tell);
-        let builder = self.rolling.set(builder, self.shared);
+        let mut builder = self.rolling.set(builder, self.shared);
+        if let Some(spool) = self.spooling.spool() {
+            builder = builder.spool(spool);
+        }
         builder.open().await.map(Writer::Sequence)
     }
 
@@ -238,8 +259,9 @@ impl Arguments {
         } else {
             writer.copy(input).await?;
         }
-        if input.stop().has_cut() {
-            // No more comes, but more was to come: neither seal it nor take a replay as complete.
+        // No more comes, but more was to come: neither seal it nor take a replay as complete. A
+        // spool is emptied all the same.
+        if input.stop().has_cut() && (self.seal || self.spooling.directory().is_none()) {
             return Ok(());
         }
         writer.shutdown().await
@@ -248,6 +270,13 @@ impl Arguments {
     /// Whether nothing is left undone when all that was read of `input` is durable.
     fn is_done_early(&self, input: &Input) -> bool {
         !input.has_end() && !self.seal && !self.replay
+    }
+
+    /// Whether the next start with the same spool has nothing left to do but to deliver what is in
+    /// it.
+    fn is_left_to_spool(&self, input: &Input, summary: &Summary) -> bool {
+        let is_read = input.has_end() && !input.stop().has_cut();
+        summary.is_kept() && !self.seal && (is_read || !input.has_end())
     }
 
     /// What it is about, if it is to tell its outcome as a JSON object.
@@ -267,11 +296,44 @@ impl Arguments {
     }
 }
 
+/// How long OSS is waited for after a signal when everything is in the spool. While all is well that
+/// is enough to deliver what has gathered.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Returns when all that was read is in the spool and OSS has not taken it in a moment; does not if
+/// that fails.
+async fn kept(mut writer: Writer, stop: Stop) {
+    stop.taken().await;
+    if writer.spooled().await.is_err() {
+        // Whoever writes says so.
+        std::future::pending().await
+    }
+    let begun = Instant::now();
+    loop {
+        let stats = writer.stats();
+        // When all is durable the end is near.
+        let waits = stats.durable < stats.accepted;
+        if waits && (stats.failing.is_some() || begun.elapsed() >= GRACE) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// How the writing came to its end.
+enum Ended {
+    Written(Result<(), Failure>),
+    /// A signal has come, and all is in the spool.
+    Kept,
+    GivenUp(Wish),
+}
+
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let bound = arguments.batching.shutdown_timeout();
+    let directory = arguments.spooling.directory();
     let mut signals = Signals::new(bound)?;
-    let (mut trouble, on_event) = Trouble::new();
+    let (mut trouble, on_event) = Trouble::new(directory.is_some());
     let opened = {
         let mut open = std::pin::pin!(arguments.open(on_event));
         loop {
@@ -292,17 +354,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         mut writer,
         mut finished,
         connection,
-    } = opened?;
+    } = opened.map_err(|failure| arguments.spooling.keeps(failure))?;
 
     let observer = writer.clone();
-    let ignored = observer.stats().ignored_options;
-    if !ignored.is_empty() {
-        let ignored: Vec<_> = ignored.iter().map(ToString::to_string).collect();
-        output::note(format_args!(
-            "the object exists, so that it does not get {}",
-            ignored.join(", ")
-        ));
-    }
+    let stats = observer.stats();
+    let spool = AtStart {
+        directory,
+        found: stats.accepted,
+    };
+    note_ignored(&stats.ignored_options);
     let start = match &observer {
         Writer::Object(writer) => writer.checkpoint().position,
         Writer::Sequence(_) => 0,
@@ -312,12 +372,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         true => When::Never,
         false => arguments.progress,
     };
-    let progress = Progress::start(when, &writer, input.length());
-    let written = {
+    let total = input.length().map(|length| spool.found + length);
+    let progress = Progress::start(when, &writer, total);
+    let ended = {
+        let mut kept = std::pin::pin!(kept(observer.clone(), stop.clone()));
         let mut write = std::pin::pin!(arguments.write(&mut writer, &mut input));
+        let mut signalled = false;
         loop {
             tokio::select! {
-                written = &mut write => break Ok(written),
+                written = &mut write => break Ended::Written(written),
+                () = &mut kept, if signalled && directory.is_some() => break Ended::Kept,
                 note = finished.next() => progress.note(&note),
                 said = trouble.next(|| Some(observer.stats().buffered)) => {
                     if let Said::Line(line) = said {
@@ -326,23 +390,31 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
                 }
                 wish = signals.next() => match wish {
                     Wish::End => {
+                        signalled = true;
                         stop.request();
                         progress.note(
                             "interrupted: what was read is being made durable; again to give up",
                         );
                     }
-                    Wish::EndAtOnce | Wish::TooLate => break Err(wish),
+                    Wish::EndAtOnce | Wish::TooLate => break Ended::GivenUp(wish),
                 },
             }
         }
     };
     drop(progress);
-    let given_up = written.is_err();
+    let given_up = !matches!(ended, Ended::Written(_));
     let interrupted = given_up || stop.has_cut();
     let elapsed = started.elapsed();
-    let summary = Summary::new(&observer, &arguments.target, start, stop.read(), elapsed)
-        .compressed(arguments.compress.is_some())
-        .interrupted(interrupted);
+    let summary = Summary::new(
+        &observer,
+        &arguments.target,
+        start,
+        spool,
+        stop.read(),
+        elapsed,
+    )
+    .compressed(arguments.compress.is_some())
+    .interrupted(interrupted);
     let last_error = observer.stats().last_error;
     if !given_up {
         // The last object is told of when the last handle is gone.
@@ -351,15 +423,17 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         signals.unless_again(connection.close()).await;
     }
     finished.take_rest();
-    let failure = match (written, finished.seal_failure()) {
-        (Ok(Err(failure)), _) => Some(failure),
-        (Ok(Ok(())), seal_failure) => seal_failure,
-        (Err(Wish::TooLate), _) => Some(Failure::too_late(bound, last_error.as_ref())),
-        (Err(_), _) => None,
+    let failure = match (ended, finished.seal_failure()) {
+        (Ended::Written(Err(failure)), _) => Some(failure),
+        (Ended::Written(Ok(())), seal_failure) => {
+            seal_failure.or_else(|| summary.loss().map(Failure::local))
+        }
+        (Ended::GivenUp(Wish::TooLate), _) => Some(Failure::too_late(bound, last_error.as_ref())),
+        (Ended::GivenUp(_) | Ended::Kept, _) => None,
     };
     let summary = summary.finished(finished);
     if let Some(failure) = failure {
-        let failure = failure.and(summary.fate());
+        let failure = failure.and(summary.fate_and_advice());
         let summary = summary.error(failure.message());
         let outcome = Outcome::failed(&failure);
         if arguments.json
@@ -373,19 +447,30 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     let is_done =
         !interrupted || (!given_up && summary.is_whole() && arguments.is_done_early(&input));
-    let outcome = match is_done {
-        true => Outcome::done(),
-        false => Outcome::interrupted(&summary),
+    let is_kept = !is_done && given_up && arguments.is_left_to_spool(&input, &summary);
+    let (outcome, code) = match (is_done, is_kept) {
+        (true, _) => (Outcome::done(), ExitCode::SUCCESS),
+        (_, true) => (Outcome::spooled(&summary), failure::spooled()),
+        _ => (Outcome::interrupted(&summary), failure::interrupted()),
     };
     match signals
         .unless_again(arguments.print(&summary, outcome))
         .await
     {
         Some(printed) => printed.map_err(Failure::told)?,
+        None if is_kept => return Ok(code),
         None => return Ok(failure::interrupted()),
     }
-    Ok(match is_done {
-        true => ExitCode::SUCCESS,
-        false => failure::interrupted(),
-    })
+    Ok(code)
+}
+
+/// Says which options have no effect, since the object exists.
+fn note_ignored(ignored: &[IgnoredOption]) {
+    if !ignored.is_empty() {
+        let ignored: Vec<_> = ignored.iter().map(ToString::to_string).collect();
+        output::note(format_args!(
+            "the object exists, so that it does not get {}",
+            ignored.join(", ")
+        ));
+    }
 }

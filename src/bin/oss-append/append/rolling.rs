@@ -7,7 +7,7 @@ use oss_append::{AppendStore, RollingWriterBuilder};
 use crate::period::{Period, UtcOffset};
 
 /// The options by which a sequence of objects is written, any of them.
-pub(super) const ROLLS: &str = "rolls";
+pub(crate) const ROLLS: &str = "rolls";
 
 /// How the key of a sequence is written, for `--help`.
 pub(crate) const TEMPLATES: &str = "\
@@ -48,7 +48,7 @@ pub(super) fn template_field(key: &str) -> Option<&str> {
 
 #[derive(Args)]
 #[command(next_help_heading = "Rolling: a sequence of objects")]
-pub(super) struct Rolling {
+pub(crate) struct Rolling {
     /// Go on in the next object before one gets longer than this. KEY needs {seq} or {uuid}.
     /// Without it an object ends at 63/64 of --max-object-size if its KEY has {seq} or {uuid}
     #[arg(long, value_name = "SIZE")]
@@ -80,11 +80,11 @@ pub(super) struct Rolling {
 }
 
 impl Rolling {
-    pub(super) fn is_asked_for(&self) -> bool {
+    pub(crate) fn is_asked_for(&self) -> bool {
         self.roll_size.is_some() || self.roll.is_some()
     }
 
-    pub(super) fn set<S: AppendStore>(
+    pub(crate) fn set<S: AppendStore>(
         &self,
         mut builder: RollingWriterBuilder<S>,
         shared: bool,
