@@ -18,7 +18,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use discard::Discard;
-use oss_append::{OssLogAppender, RollingWriter, WhenFull};
+use oss_append::{OssLogAppender, OssLogAppenderBuilder, RollingWriter, Spool, WhenFull};
 use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -49,36 +49,62 @@ fn main() {
     println!("|---|---|---|---|---|---|");
     for threads in [1, 2] {
         for lossy in [false, true] {
-            let mut ours = Vec::new();
-            let mut theirs = Vec::new();
-            // The first round warms up.
-            for round in 0..=rounds {
-                let pair = match round % 2 {
-                    0 => {
-                        let ours = this_crate(threads, lines, lossy);
-                        (ours, tracing_appender(threads, lines, lossy))
-                    }
-                    _ => {
-                        let theirs = tracing_appender(threads, lines, lossy);
-                        (this_crate(threads, lines, lossy), theirs)
-                    }
-                };
-                if round > 0 {
-                    ours.push(pair.0);
-                    theirs.push(pair.1);
-                }
-            }
-            let pairs = || ours.iter().zip(&theirs);
-            println!(
-                "| {threads} | {} | {} | {} | {:.2} | {:.2} |",
-                if lossy { "lossy" } else { "lossless" },
-                show(&ours),
-                show(&theirs),
-                median(pairs().map(|(a, b)| a.elapsed / b.elapsed)),
-                median(pairs().map(|(a, b)| a.processor / b.processor)),
+            let mode = if lossy { "lossy" } else { "lossless" };
+            let row = contest(
+                rounds,
+                || this_crate(threads, lines, lossy),
+                || tracing_appender(threads, lines, lossy),
             );
+            println!("| {threads} | {mode} | {row} |");
         }
     }
+    println!();
+    println!("| threads | with a spool | without | ratio of time | of processor time |");
+    println!("|---|---|---|---|---|");
+    for threads in [1, 2] {
+        let row = contest(
+            rounds,
+            || with_a_spool(threads, lines),
+            || this_crate(threads, lines, false),
+        );
+        println!("| {threads} | {row} |");
+    }
+}
+
+/// Both in turns. The first round warms up.
+fn contest(rounds: usize, one: impl Fn() -> Round, other: impl Fn() -> Round) -> String {
+    let (mut ones, mut others) = (Vec::new(), Vec::new());
+    for round in 0..=rounds {
+        let pair = match round % 2 {
+            0 => {
+                let one = one();
+                (one, other())
+            }
+            _ => {
+                let other = other();
+                (one(), other)
+            }
+        };
+        if round > 0 {
+            ones.push(pair.0);
+            others.push(pair.1);
+        }
+    }
+    let pairs = || ones.iter().zip(&others);
+    format!(
+        "{} | {} | {:.2} | {:.2}",
+        show(&ones),
+        show(&others),
+        median(pairs().map(|(one, other)| one.elapsed / other.elapsed)),
+        median(pairs().map(|(one, other)| one.processor / other.processor)),
+    )
+}
+
+/// The same with a spool: each line is on disk when its call returns.
+fn with_a_spool(threads: usize, lines: usize) -> Round {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = Spool::new(directory.path()).max_size(u64::MAX);
+    logged(threads, lines, false, |log| log.spool(spool))
 }
 
 fn show(rounds: &[Round]) -> String {
@@ -104,6 +130,15 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 fn this_crate(threads: usize, lines: usize, lossy: bool) -> Round {
+    logged(threads, lines, lossy, |log| log)
+}
+
+fn logged(
+    threads: usize,
+    lines: usize,
+    lossy: bool,
+    options: impl FnOnce(OssLogAppenderBuilder<Discard>) -> OssLogAppenderBuilder<Discard>,
+) -> Round {
     let objects = RollingWriter::builder(Discard::default(), "bucket", "log-{uuid}")
         .writer(|writer| writer.max_object_size(u64::MAX));
     let when_full = if lossy {
@@ -111,10 +146,8 @@ fn this_crate(threads: usize, lines: usize, lossy: bool) -> Round {
     } else {
         WhenFull::Block
     };
-    let (appender, guard) = OssLogAppender::builder(objects)
-        .when_full(when_full)
-        .start_unchecked()
-        .unwrap();
+    let log = OssLogAppender::builder(objects).when_full(when_full);
+    let (appender, guard) = options(log).start_unchecked().unwrap();
     let mut round = measure(threads, lines, &appender);
     let report = guard.shutdown(std::time::Duration::from_secs(60));
     assert_eq!(report.undelivered, 0);

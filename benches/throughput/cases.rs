@@ -3,7 +3,7 @@
 use crate::contest::{Case, Link, Run};
 use crate::ours::{self, MIB, defaults, of_size};
 use crate::produce::Producer;
-use crate::{bare, many, records};
+use crate::{bare, many, records, spooled};
 
 const GIB: u64 = 1 << 30;
 const PIECE: usize = 64 * 1024;
@@ -57,6 +57,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(objects());
     cases.extend(grid());
     cases.extend(ahead());
+    cases.extend(with_a_spool());
     cases.extend(by_lane());
     cases.push(slow_and_far());
     cases.extend(latency());
@@ -87,6 +88,27 @@ fn bare(bytes: u64, body: usize) -> Run {
     Run::new("a bare loop of POSTs", move |ground| {
         bare::post(ground, bytes, body)
     })
+}
+
+/// With a spool, and without. What is in a spool and has to be sent, and the same out of memory.
+fn with_a_spool() -> Vec<Case> {
+    const BYTES: u64 = GIB;
+    let links = [(Link::new(5, 1), 1.03), (Link::LOOPBACK, 2.0)];
+    let mut cases = Vec::from(links.map(|(link, goal)| {
+        let with = Run::new("with a spool", |ground| {
+            spooled::write(ground, of_size(APPEND as u64), BYTES, PIECE)
+        });
+        let without = bulk(BYTES, APPEND).goal(goal);
+        Case::new(format!("spool: 64 KiB writes, {link}"), link, with).against(without)
+    }));
+    cases.extend([Link::new(5, 1), Link::LOOPBACK].map(|link| {
+        let catching_up = Run::new("out of a spool", |ground| {
+            spooled::catch_up(ground, of_size(APPEND as u64), 2 * GIB)
+        });
+        let bulk = bulk_bytes(2 * GIB, MIB as usize).goal(1.1);
+        Case::new(format!("spool: catching up, {link}"), link, catching_up).against(bulk)
+    }));
+    cases
 }
 
 fn copies() -> Case {

@@ -18,6 +18,7 @@ mod produce;
 #[cfg(unix)]
 mod proxies;
 mod records;
+mod spooled;
 
 use std::process::ExitCode;
 
