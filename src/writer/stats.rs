@@ -54,7 +54,7 @@ pub struct WriterStats {
     /// existed and differs. An event of `tracing` tells of them too, at level WARN with the target
     /// `oss_append::delivery`. ACL and tags are not compared: a look at an object does not show them.
     pub ignored_options: Vec<IgnoredOption>,
-    /// How the [spool](crate::Spool) stands, if there is one.
+    /// How the spool stands, if there is one.
     pub spool: Option<SpoolStats>,
 }
 

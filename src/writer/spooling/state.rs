@@ -85,7 +85,8 @@ impl SpoolState {
     pub(in crate::writer) fn new(open: &OpenSpool, on_disk: StreamPosition, back: Buffer) -> Self {
         Self {
             spooled: on_disk,
-            synced: on_disk,
+            // The process before may have ended before it synced what it wrote.
+            synced: StreamPosition::default(),
             base: open.spooled.base(),
             syncs: open.spooled.sync != SpoolSync::Never,
             overflow: (on_disk > StreamPosition::default()).then(|| Overflow {

@@ -6,7 +6,7 @@ use super::state::SpoolState;
 use crate::engine::window::Window;
 use crate::error::Error;
 
-/// How a writer's [`Spool`](crate::Spool) stands.
+/// How a writer's spool stands (feature `spool`).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SpoolStats {

@@ -13,9 +13,8 @@ use crate::writer::writer::FlushTarget;
 
 impl OssAppendWriter {
     /// Waits until everything accepted so far, whichever clone it came from, is in the writer's
-    /// [spool](crate::Spool), so that it survives the process; with a
-    /// [`SpoolSync`](crate::SpoolSync) but `Never`, until it is synced. Without a spool it returns
-    /// at once.
+    /// spool (feature `spool`), so that it survives the process; with a `SpoolSync` but `Never`, until
+    /// it is synced. Without a spool it returns at once.
     ///
     /// # Errors
     /// The writer's failure.
@@ -32,7 +31,7 @@ impl OssAppendWriter {
         .await
     }
 
-    /// Everything before this position is in the writer's [spool](crate::Spool), or durable. Counted as
+    /// Everything before this position is in the writer's spool, or durable. Counted as
     /// [`position`](Self::position).
     pub fn spooled_position(&self) -> u64 {
         let state = self.shared.lock();
