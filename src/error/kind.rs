@@ -131,7 +131,7 @@ pub enum ErrorKind {
         /// How many keys have failed.
         keys: usize,
     },
-    /// The [spool](crate::OssAppendWriterBuilder::spool) of a writer failed on disk. The failure is
+    /// The spool of a writer failed on disk. The failure is
     /// the source.
     #[non_exhaustive]
     Spool {

@@ -298,7 +298,7 @@ impl SegmentLog {
                 self.sync_segment(at)?;
             }
         }
-        self.sync_plan()?;
+        self.sync_plan(0)?;
         self.sync_disk()
     }
 
@@ -333,7 +333,7 @@ impl SegmentLog {
             self.write_plan(position, plan)?;
         }
         if sync {
-            self.sync_plan()?;
+            self.sync_plan(0)?;
             self.sync_disk()?;
         }
         Ok(())
@@ -657,12 +657,13 @@ impl SegmentLog {
         if !self.options.syncs {
             return Ok(());
         }
-        self.sync_plan()?;
+        self.sync_plan(gone)?;
         self.sync_disk()
     }
 
-    /// Makes the newest plan durable, and all that was appended before it to that file.
-    fn sync_plan(&mut self) -> Result<(), SpoolError> {
+    /// Makes the newest plan durable, and all that was appended before it to that file. The first
+    /// `gone` segments are not needed any more.
+    fn sync_plan(&mut self, gone: usize) -> Result<(), SpoolError> {
         let Some(newest) = self.newest.as_ref().filter(|newest| !newest.durable) else {
             return Ok(());
         };
@@ -675,9 +676,12 @@ impl SegmentLog {
         };
         let at = self.held.partition_point(|held| held.segment.base < base);
         // What is before it comes first, so that a loss of power never leaves a gap in the stream.
-        for earlier in 0..at {
+        for earlier in gone..at {
             let held = &self.held[earlier];
-            if held.unsynced && held.doubtful.is_none() {
+            if let Some(error) = &held.doubtful {
+                return Err(error.clone());
+            }
+            if held.unsynced {
                 self.sync_segment(earlier)?;
             }
         }

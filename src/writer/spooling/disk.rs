@@ -466,6 +466,7 @@ impl Shared {
         let is_new = spool.problem.is_none();
         spool.problem = Some(error.clone());
         drop(state);
+        self.work.notify_one();
         if is_new {
             self.counters.events().trace(|| {
                 tracing::warn!(

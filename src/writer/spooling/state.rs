@@ -231,7 +231,8 @@ impl SpoolState {
                 Some(_) => true,
                 None => more,
             };
-            if comes && available < needed {
+            // Where nothing can be put on disk, its beginning has to make room for its rest.
+            if comes && available < needed && self.problem.is_none() {
                 return None;
             }
         }
