@@ -151,9 +151,12 @@ impl Spooled {
 
     fn wrote(&self, shared: &Shared, pending: &Pending, size: u64, oldest: Option<SystemTime>) {
         let mut state = shared.lock();
+        let schedule = &shared.options.schedule;
         let ready = |state: &State| {
             let spool = state.spool.as_ref();
-            spool.map_or(0, |spool| spool.available(&state.buffer, &state.window))
+            spool.map_or(Some(0), |spool| {
+                spool.to_issue(&state.buffer, &state.window, schedule)
+            })
         };
         let before = ready(&state);
         if let Some(spool) = &mut state.spool {
@@ -164,8 +167,13 @@ impl Spooled {
             (spool.size, spool.oldest, spool.problem) = (size, oldest, None);
         }
         let now = ready(&state);
-        let batch_size = shared.options.schedule.batch_size;
-        if now > 0 && (before == 0 || (before < batch_size && now >= batch_size)) {
+        let batch_size = schedule.batch_size;
+        let makes_a_difference = match (before, now) {
+            (None, now) => now.is_some(),
+            (Some(before), Some(now)) => before < batch_size && now >= batch_size,
+            (Some(_), None) => false,
+        };
+        if makes_a_difference {
             shared.work.notify_one();
         }
         let wakes = shared.waits_for_disk(&state).then(|| state.wake());
@@ -202,6 +210,14 @@ impl Spooled {
         shared.work.notify_one();
         wake.all();
         Ok(())
+    }
+
+    /// Syncs what an earlier process has left, who may not have come to do it.
+    pub(super) fn sync_left(&self) -> Result<()> {
+        match &mut *self.disk.locked() {
+            Some(disk) if self.sync != SpoolSync::Never => disk.log.sync().map_err(error_of),
+            _ => Ok(()),
+        }
     }
 
     /// Gives back the space of what is durable: whole files, and the last one too if that is `wanted`

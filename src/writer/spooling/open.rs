@@ -204,7 +204,7 @@ impl Spooled {
     /// yet of an append that the process before has sent is recognised later: the driver goes on as
     /// in a replay.
     pub(crate) async fn recover<S: AppendStore>(
-        &self,
+        self: &Arc<Self>,
         plan: &Plan,
         appender: ObjectAppenderBuilder<S>,
         counters: Arc<Counters>,
@@ -215,6 +215,11 @@ impl Spooled {
         let options = Arc::make_mut(&mut appender.options);
         options.mode = OpenMode::Replay(Box::new(Checkpoint::at(plan.object.clone(), plan.proven)));
         let driver = appender.open_driver(counters).await?;
+        if plan.packed.is_some() {
+            // It may be appended below.
+            let spooled = Arc::clone(self);
+            in_thread(move || spooled.sync_left()).await?;
+        }
         let mut recovery = Recovery {
             driver,
             source: Source::new(self, plan.position),
