@@ -131,8 +131,7 @@ pub enum ErrorKind {
         /// How many keys have failed.
         keys: usize,
     },
-    /// The spool of a writer failed on disk. The failure is
-    /// the source.
+    /// The spool of a writer failed on disk. The failure is the source.
     #[non_exhaustive]
     Spool {
         /// What was done to which file, and why that failed.
