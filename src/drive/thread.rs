@@ -10,7 +10,26 @@ use tokio::task::spawn_blocking;
 thread_local! {
     /// For runtimes of simulations, beside which nothing runs: work is done by the task that waits
     /// for it, after others that are ready, or before them.
-    pub(crate) static INLINE: Cell<bool> = const { Cell::new(false) };
+    static INLINE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets [`INLINE`] as long as it is there.
+#[cfg(test)]
+pub(crate) struct Inline;
+
+#[cfg(test)]
+impl Inline {
+    pub(crate) fn new() -> Self {
+        INLINE.set(true);
+        Self
+    }
+}
+
+#[cfg(test)]
+impl Drop for Inline {
+    fn drop(&mut self) {
+        INLINE.set(false);
+    }
 }
 
 /// Runs `work` and gives back what that does. Never returns when the runtime has ended.

@@ -16,6 +16,8 @@ mod simulation;
 mod state;
 mod stats;
 mod task;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 pub use self::contents::{SpoolContents, SpoolOwner};

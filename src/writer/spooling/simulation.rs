@@ -29,7 +29,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::options::{Spool, SpoolSync};
-use crate::drive::thread::INLINE;
+use crate::drive::thread::Inline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rolling::RollingWriter;
 use crate::spool::SimulatedDisk;
@@ -1043,7 +1043,7 @@ fn run(first: u64) {
         1 => seed..seed + 1 - first,
         _ => seed..seed + count,
     };
-    INLINE.set(true);
+    let _inline = Inline::new();
     for seed in seeds.skip(first as usize).step_by(2) {
         let mut schedule = Schedule::new(seed, count == 1);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| schedule.run())) {
@@ -1054,7 +1054,6 @@ fn run(first: u64) {
             resume_unwind(panic);
         }
     }
-    INLINE.set(false);
 }
 
 // Two, so that two processors share them.

@@ -1,0 +1,221 @@
+#![cfg(test)]
+//! What the simulation has found, each by itself.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use tokio::time::{sleep, timeout};
+
+use super::options::{Spool, SpoolSync};
+use crate::drive::thread::Inline;
+use crate::rolling::{RollingWriter, RollingWriterBuilder};
+use crate::spool::SimulatedDisk;
+use crate::stage::compression::Compression;
+use crate::testing::{Fault, MemoryStore, On};
+use crate::values::path::ObjectPath;
+use crate::writer::{OneObject, OssAppendWriter, OssAppendWriterBuilder};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A block that each segment begins with.
+const HEADER: u64 = 8192;
+
+/// A process that is killed when `life` is over.
+fn life<F: Future>(disk: &SimulatedDisk, life: F) -> F::Output {
+    let _inline = Inline::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let lived = runtime.block_on(async { timeout(HOUR, life).await });
+    disk.end();
+    drop(runtime);
+    disk.revive();
+    lived.expect("it is stuck")
+}
+
+fn spool(disk: &SimulatedDisk) -> Spool {
+    Spool {
+        disk: Some(disk.clone()),
+        ..Spool::new("/simulated")
+    }
+}
+
+fn rolling(
+    store: &MemoryStore,
+    disk: &SimulatedDisk,
+    roll_size: u64,
+) -> RollingWriterBuilder<MemoryStore> {
+    RollingWriter::builder(store.clone(), "bucket", "log-{seq}")
+        .writer(|writer| writer.linger(2 * HOUR))
+        .roll_size(roll_size)
+        .spool(spool(disk))
+}
+
+fn object(store: &MemoryStore) -> OssAppendWriterBuilder<MemoryStore, OneObject> {
+    OssAppendWriter::builder(store.clone(), ObjectPath::unchecked("bucket", "object"))
+}
+
+fn content(store: &MemoryStore, key: &str) -> Option<Bytes> {
+    store.content(&ObjectPath::unchecked("bucket", key))
+}
+
+/// Nothing gets through any more.
+fn go_away(store: &MemoryStore) {
+    store.fail_by(|_| Some(Fault::lost_request()));
+}
+
+fn come_back(store: &MemoryStore) {
+    store.fail_by(|_| None);
+}
+
+#[test]
+fn rolls_at_one_place_do_not_hold_up_what_comes_behind() {
+    let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+    life(&disk, async {
+        let mut writer = rolling(&store, &disk, 100).open().await.unwrap();
+        assert!(writer.roll().now_or_never().is_none());
+        assert!(writer.roll().now_or_never().is_none());
+        writer.write_all(b"record\n").await.unwrap();
+        writer.spooled().await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    assert_eq!(content(&store, "log-1").unwrap(), "record\n");
+}
+
+#[test]
+fn a_file_in_which_there_is_nothing_goes_at_the_shutdown() {
+    for operation in 1..5 {
+        let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+        life(&disk, async {
+            let mut writer = object(&store).spool(spool(&disk)).open().await.unwrap();
+            disk.end_at(operation, 0);
+            writer.write_all(b"lost").await.unwrap();
+            let _ = writer.spooled().await;
+        });
+        life(&disk, async {
+            let mut writer = object(&store).spool(spool(&disk)).open().await.unwrap();
+            writer.shutdown().await.unwrap();
+        });
+        assert_eq!(disk.names(), Vec::<String>::new(), "{operation}");
+    }
+}
+
+#[test]
+fn what_may_land_yet_in_one_object_does_not_go_in_the_next_one() {
+    let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+    life(&disk, async {
+        let mut writer = rolling(&store, &disk, 100).open().await.unwrap();
+        writer.write_all(b"the first\n").await.unwrap();
+        writer.sync().await.unwrap();
+        store.fail_next(On::Append, Fault::late());
+        go_away(&store);
+        writer.write_all(b"the second\n").await.unwrap();
+        assert!(timeout(HOUR / 60, writer.sync()).await.is_err());
+    });
+    come_back(&store);
+    life(&disk, async {
+        // Whose objects are shorter.
+        let mut writer = rolling(&store, &disk, 15).open().await.unwrap();
+        store.land_late();
+        writer.shutdown().await.unwrap();
+    });
+    assert_eq!(content(&store, "log-1").unwrap(), "the first\nthe second\n");
+    assert_eq!(content(&store, "log-2"), None);
+}
+
+#[test]
+fn the_beginning_of_a_record_makes_room_for_its_rest() {
+    let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+    let spool = spool(&disk)
+        .segment_size(HEADER + 1)
+        .max_size(2 * HEADER + 200);
+    life(&disk, async {
+        let mut writer = rolling(&store, &disk, 100)
+            .spool(spool)
+            .open()
+            .await
+            .unwrap();
+        for piece in ["a ", "rec", "ord\n"] {
+            writer.write_all(piece.as_bytes()).await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+        }
+        writer.shutdown().await.unwrap();
+    });
+    assert_eq!(content(&store, "log-1").unwrap(), "a record\n");
+}
+
+#[test]
+fn the_end_of_a_record_is_sent_as_soon_as_it_is_on_disk() {
+    let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+    life(&disk, async {
+        let mut writer = rolling(&store, &disk, 100).open().await.unwrap();
+        writer.write_all(b"a rec").await.unwrap();
+        writer.spooled().await.unwrap();
+        writer.write_all(b"ord\n").await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    assert_eq!(content(&store, "log-1").unwrap(), "a record\n");
+}
+
+#[test]
+fn what_is_sent_at_the_start_is_synced_before() {
+    for operation in 1..8 {
+        for seed in 0..8 {
+            let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+            let open = || {
+                object(&store)
+                    .compression(Compression::zstd())
+                    .spool(spool(&disk).sync(SpoolSync::Always))
+                    .open()
+            };
+            life(&disk, async {
+                let mut writer = open().await.unwrap();
+                writer.write_all(b"the first\n").await.unwrap();
+                writer.sync().await.unwrap();
+                writer.write_all(b"the second\n").await.unwrap();
+                disk.end_at(operation, 0);
+                let _ = writer.sync().await;
+            });
+            life(&disk, async {
+                // All that it sends is what it finds.
+                let _ = open().await;
+            });
+            disk.power_loss(&mut fastrand::Rng::with_seed(seed));
+            life(&disk, async {
+                let mut writer = open().await.unwrap();
+                writer.shutdown().await.unwrap();
+            });
+        }
+    }
+}
+
+#[test]
+fn an_object_that_has_more_than_the_spool_is_not_what_it_was_meant_for() {
+    for seed in 0..100 {
+        let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+        let open = || {
+            let writer = rolling(&store, &disk, 1000);
+            writer
+                .writer(|writer| writer.compression(Compression::zstd()))
+                .open()
+        };
+        life(&disk, async {
+            let mut writer = open().await.unwrap();
+            for number in 0..4 {
+                let record = format!("record {number}\n");
+                writer.write_all(record.as_bytes()).await.unwrap();
+                writer.sync().await.unwrap();
+            }
+        });
+        // What it was about to send is lost.
+        disk.power_loss(&mut fastrand::Rng::with_seed(seed));
+        life(&disk, async {
+            let mut writer = open().await.unwrap();
+            writer.shutdown().await.unwrap();
+        });
+    }
+}
