@@ -1,5 +1,8 @@
 //! Steps that are not public alone, for the benchmarks of this package. No part of the interface.
 
+#[cfg(all(feature = "emulator", feature = "keyed", feature = "tracing"))]
+pub mod instantiated;
+
 use crate::client::OssClient;
 use crate::client::sign::{CanonicalRequest, Signer, UNSIGNED_PAYLOAD};
 use crate::credentials::Credentials;
