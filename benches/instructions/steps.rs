@@ -5,11 +5,13 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::SinkExt as _;
 use oss_append::credentials::{Credentials, StaticCredentials};
 use oss_append::{
     AppendRequest, Batch, FlushMode, ObjectPath, OssAppendWriter, OssClient, OssLogAppender,
     RollingWriter, crc64, internals,
 };
+use tokio_util::codec::BytesCodec;
 use tracing_subscriber::fmt::MakeWriter as _;
 
 use crate::discard::Discard;
@@ -41,6 +43,7 @@ pub(crate) const STEPS: &[Step] = &[
     step("`write` of 4 KiB", 600, 1, |times| write(4096, times)),
     step("a log line of 120 bytes", 20_000, 1, log_line),
     step("`enqueue` of 120 bytes", 20_000, 1, enqueue),
+    step("`feed` of a record of 120 bytes", 20_000, 1, feed),
     step("`write_bytes` of 64 KiB", 50, 1, write_bytes),
     step(
         "a line of 120 bytes, appended with 6 MiB of others",
@@ -102,6 +105,17 @@ fn enqueue(times: u64) {
         for _ in 0..times {
             let record = black_box(&data).clone();
             drop(writer.enqueue(record).await.unwrap());
+        }
+    });
+}
+
+fn feed(times: u64) {
+    with_writer(async |writer| {
+        let data = Bytes::from(vec![7; 120]);
+        let mut sink = writer.records(BytesCodec::new());
+        for _ in 0..times {
+            let record = black_box(&data).clone();
+            sink.feed(record).await.unwrap();
         }
     });
 }
