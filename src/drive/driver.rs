@@ -41,10 +41,7 @@ impl<S: AppendStore> Driver<S> {
 
     /// The most appends that are under way at a time.
     pub(crate) fn max_in_flight(&self) -> u16 {
-        match self.options.rules.shared {
-            true => 1,
-            false => self.options.rules.max_in_flight,
-        }
+        self.options.rules.most_in_flight()
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -55,6 +55,14 @@ impl Rules {
         self.whole || self.shared || self.evidence != Evidence::Crc64
     }
 
+    /// The most appends that are under way at a time.
+    pub(crate) fn most_in_flight(&self) -> u16 {
+        match self.shared {
+            true => 1,
+            false => self.max_in_flight,
+        }
+    }
+
     /// What the store allows.
     pub(crate) fn limits(&self) -> StoreLimits {
         self.limits.as_deref().copied().unwrap_or_default()

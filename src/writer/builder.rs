@@ -8,9 +8,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::buffer::records::Records;
+use super::later::OpenedLater;
 use super::observer::Observer;
 use super::parts::{Parts, SpoolStart};
-use super::spooling::{Spool, SpoolOwner};
+use super::spooling::{OpenSpool, Spool, SpoolLeft, SpoolOwner};
 use super::worker;
 use super::writer::OssAppendWriter;
 #[cfg(feature = "keyed")]
@@ -398,21 +399,71 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
             context(Error::invalid_input("a writer needs a tokio runtime").with_source(error))
         })?;
-        let (writer, worker) = self.start(options).await?;
+        let (writer, worker) = self.opened(options).await?;
         worker::spawn(&runtime, worker);
         Ok(writer)
     }
 
+    /// Starts the writer without looking at the object, for a program that has to start while OSS is
+    /// away. The worker opens it: at once if there is a [`spool`](Self::spool), else with the first
+    /// append. Until that has succeeded it is tried again, for
+    /// [`delivery_timeout`](Self::delivery_timeout), and what goes wrong is told as trouble with
+    /// delivery is ([`on_event`](Self::on_event), [`stats`](OssAppendWriter::stats)). What
+    /// [`open`](Self::open) refuses is the writer's failure then.
+    ///
+    /// [`position`](OssAppendWriter::position) counts from the first byte of the writer, which is the
+    /// first that an earlier process has left in the spool. What an object holds before that is not
+    /// in it, and neither it is in a [`checkpoint`](OssAppendWriter::checkpoint) before the first
+    /// byte is durable.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options that do not go together, for a
+    /// [`replay`](Self::replay), or outside of a tokio runtime; kind
+    /// [`Spool`](crate::ErrorKind::Spool) for a directory that cannot be had. Opening that takes a
+    /// few system calls, in which this blocks.
+    pub fn start(mut self) -> Result<OssAppendWriter> {
+        self = self.apart();
+        let object = self.object().clone();
+        let context = |error: Error| error.with_operation("open").with_object(&object);
+        let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
+            context(Error::invalid_input("a writer needs a tokio runtime").with_source(error))
+        })?;
+        if let OpenMode::Replay(_) = self.appender.options.mode {
+            return Err(context(Error::invalid_input(
+                "a replay has to know the object before it begins: use open",
+            )));
+        }
+        let records = self.records();
+        let spool = match &self.spool {
+            Some(spool) => {
+                let owner = SpoolOwner::object(&object, self.compression.map(Compression::format));
+                Some(spool.open_now(&owner).map_err(context)?)
+            }
+            None => None,
+        };
+        let max_in_flight = match self.compression {
+            Some(_) => 1,
+            None => self.appender.options.rules.most_in_flight(),
+        };
+        let mut parts = self.later(records, spool).map_err(context)?;
+        parts.options.max_in_flight = max_in_flight;
+        Ok(parts.start(&runtime))
+    }
+
+    fn records(&self) -> Records {
+        match self.appender.options.rules.shared {
+            true => Records::Writes,
+            false => Records::Bytes,
+        }
+    }
+
     /// The writer, and the worker that somebody has to run.
-    pub(super) async fn start(
+    pub(super) async fn opened(
         self,
         mut options: WriterOptions,
     ) -> Result<(OssAppendWriter, impl Future<Output = ()> + Send + use<S>)> {
         let object = self.object().clone();
-        let records = match self.appender.options.rules.shared {
-            true => Records::Writes,
-            false => Records::Bytes,
-        };
+        let records = self.records();
         let compression = self.compression;
         let spool = match &self.spool {
             Some(spool) => Some(
@@ -426,18 +477,13 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             ),
             None => None,
         };
-        let mut appender = self.appender();
-        let appender_options = Arc::make_mut(&mut appender.options);
-        appender_options.ending = options.ending.clone();
-        if compression.is_some() {
-            appender_options.rules.max_in_flight = 1;
-        }
+        let appender = self.appender_of(&options);
         let counters = Arc::new(Counters::new(&object, &appender.options.events));
         let opened = match &spool {
             Some(spool) => {
                 spool.tell(&object, &counters);
-                spool
-                    .open_driver(appender, Arc::clone(&counters), compression)
+                SpoolLeft::new(spool, compression)
+                    .open_driver(appender, Arc::clone(&counters))
                     .await
             }
             None => {
@@ -471,6 +517,49 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             }),
         };
         Ok(parts.assemble(start, window))
+    }
+}
+
+impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
+    /// What a writer is put together from whose worker opens the object.
+    pub(crate) fn later(
+        self,
+        records: Records,
+        spool: Option<OpenSpool>,
+    ) -> Result<Parts<OpenedLater<S>>> {
+        let object = self.object().clone();
+        let options = self.options()?;
+        let compression = self.compression;
+        let appender = self.appender_of(&options);
+        appender.options.check()?;
+        let counters = Arc::new(Counters::new(&object, &appender.options.events));
+        let left = spool.as_ref().map(|spool| {
+            spool.tell(&object, &counters);
+            SpoolLeft::new(spool, compression)
+        });
+        let stage = OpenedLater::new(appender, Arc::clone(&counters), left);
+        Ok(Parts {
+            object,
+            options,
+            counters,
+            records,
+            stage,
+            compression: compression.map(|compression| (compression, u64::MAX)),
+            clock: None,
+            spool: spool.map(|open| Box::new(SpoolStart { open, passed: None })),
+        })
+    }
+
+    /// The object's appender, for a writer with these options.
+    fn appender_of(self, options: &WriterOptions) -> ObjectAppenderBuilder<S> {
+        let compresses = self.compression.is_some();
+        let mut appender = self.appender();
+        let appender_options = Arc::make_mut(&mut appender.options);
+        appender_options.ending = options.ending.clone();
+        if compresses {
+            appender_options.rules.max_in_flight = 1;
+        }
+        appender
     }
 }
 

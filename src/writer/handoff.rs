@@ -191,7 +191,7 @@ fn open(store: &Store) -> (OssAppendWriter, impl Future<Output = ()> + Send + us
         .linger(std::time::Duration::MAX)
         .flush_mode(FlushMode::Durable);
     let options = builder.options().unwrap();
-    block_on(builder.start(options)).unwrap()
+    block_on(builder.opened(options)).unwrap()
 }
 
 /// Writes `byte` up to `count` times, until it fails. How many were accepted.

@@ -1,64 +1,86 @@
-//! The one object of a key, opened by its first append.
+//! The one object of a writer that starts before it is known what is there: it is opened by the first
+//! append, or to find out how much of a spool it has.
 
+use std::mem;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
+use super::spooling::SpoolLeft;
 use crate::drive::ObjectAppenderBuilder;
 use crate::drive::driver::Driver;
 use crate::drive::stats::Counters;
 use crate::drive::window::WindowAccess;
 use crate::error::{Error, Result};
-use crate::rolling::RollingWriterBuilder;
 use crate::stage::{RollReason, Space, Stage};
 use crate::store::AppendStore;
-use crate::writer::buffer::records::Records;
-use crate::writer::observer::Observer;
-use crate::writer::parts::Parts;
-use crate::writer::{ManyObjects, OssAppendWriter, OssAppendWriterBuilder};
 
-struct KeyObject<S> {
+pub(crate) struct OpenedLater<S> {
     counters: Arc<Counters>,
     state: State<S>,
+    /// What an earlier process has left, until that has been looked at.
+    left: Option<Box<SpoolLeft>>,
 }
 
 #[allow(clippy::large_enum_variant, reason = "there is a box around it")]
 enum State<S> {
-    Closed(ObjectAppenderBuilder<Arc<S>>),
-    Open(Driver<Arc<S>>),
+    Closed(ObjectAppenderBuilder<S>),
+    /// Nothing comes of it unless it succeeds: the writer has failed, or was dropped.
+    Opening,
+    Open(Driver<S>),
 }
 
-impl<S: AppendStore> KeyObject<S> {
-    fn driver(&mut self) -> Option<&mut Driver<Arc<S>>> {
+impl<S: AppendStore> OpenedLater<S> {
+    pub(crate) fn new(
+        appender: ObjectAppenderBuilder<S>,
+        counters: Arc<Counters>,
+        left: Option<SpoolLeft>,
+    ) -> Self {
+        Self {
+            counters,
+            state: State::Closed(appender),
+            left: left.map(Box::new),
+        }
+    }
+
+    /// Opens the object, if it is not. Tells how many bytes of the spool, the first, it has.
+    async fn opened(&mut self) -> Result<u64> {
+        if let State::Open(_) = self.state {
+            return Ok(0);
+        }
+        let State::Closed(appender) = mem::replace(&mut self.state, State::Opening) else {
+            unreachable!("a writer that has failed opens nothing");
+        };
+        let counters = Arc::clone(&self.counters);
+        let (driver, passed) = match self.left.take() {
+            Some(left) => left.open_driver(appender, counters).await?,
+            None => (appender.open_driver(counters).await?, 0),
+        };
+        self.counters.tell_ignored(driver.object());
+        self.state = State::Open(driver);
+        Ok(passed)
+    }
+
+    fn driver(&mut self) -> Option<&mut Driver<S>> {
         match &mut self.state {
-            State::Closed(_) => None,
+            State::Closed(_) | State::Opening => None,
             State::Open(driver) => Some(driver),
         }
     }
 }
 
-impl<S: AppendStore> Stage for KeyObject<S> {
-    /// Keys have no spool.
+impl<S: AppendStore> Stage for OpenedLater<S> {
     async fn recover(&mut self) -> Result<u64> {
-        Ok(0)
+        self.opened().await
     }
 
     async fn open(&mut self, _: Option<Timestamp>) -> Result<()> {
-        if let State::Closed(builder) = &self.state {
-            let counters = Arc::clone(&self.counters);
-            let driver = builder.clone().open_driver(counters).await?;
-            driver.counters().tell_ignored(driver.object());
-            self.state = State::Open(driver);
-        }
-        Ok(())
+        self.opened().await.map(drop)
     }
 
     fn space(&self) -> Option<Space> {
         match &self.state {
-            State::Closed(_) => None,
+            State::Closed(_) | State::Opening => None,
             State::Open(driver) => driver.space(),
         }
     }
@@ -78,15 +100,17 @@ impl<S: AppendStore> Stage for KeyObject<S> {
         }
     }
 
-    /// A key has one object.
+    /// It is the only one.
     async fn roll(&mut self, _: RollReason) -> Result<()> {
         Ok(())
     }
 
-    /// A key that comes again goes on with the object.
-    async fn finish(&mut self, window: &mut impl WindowAccess, _: bool) -> Result<()> {
+    async fn finish(&mut self, window: &mut impl WindowAccess, seal: bool) -> Result<()> {
+        if seal {
+            self.open(None).await?;
+        }
         match self.driver() {
-            Some(driver) => driver.end_replay(window).await,
+            Some(driver) => Stage::finish(driver, window, seal).await,
             None => Ok(()),
         }
     }
@@ -100,62 +124,4 @@ impl<S: AppendStore> Stage for KeyObject<S> {
             driver.prove_compared(window).await;
         }
     }
-}
-
-const SEALED_KEY: &str =
-    "seal_on_shutdown is not for keys: one that comes again could not be written to";
-
-/// Starts the bare writer of a key, with all that it does told to `observer` and each request
-/// through `gate`. Makes no request before there is something to append.
-pub(super) fn start<S: AppendStore>(
-    builder: OssAppendWriterBuilder<Arc<S>, ManyObjects>,
-    gate: Arc<Semaphore>,
-    observer: Arc<dyn Observer>,
-    runtime: &Handle,
-) -> Result<OssAppendWriter> {
-    let object = builder.object().clone();
-    let context = |error: Error| error.with_operation("open").with_object(&object);
-    let builder = builder.pass_through(gate).whole();
-    let mut options = builder.options().map_err(context)?;
-    let compression = builder.compression_used();
-    let mut appender = builder.appender();
-    Arc::make_mut(&mut appender.options).ending = options.ending.clone();
-    appender.options.check().map_err(context)?;
-    options.observer = Some(observer);
-    options.keep_memory = Duration::ZERO;
-    let counters = Arc::new(Counters::new(&object, &appender.options.events));
-    let stage = KeyObject {
-        counters: Arc::clone(&counters),
-        state: State::Closed(appender),
-    };
-    let parts = Parts {
-        object,
-        options,
-        counters,
-        records: Records::Writes,
-        stage,
-        compression: compression.map(|compression| (compression, u64::MAX)),
-        clock: None,
-        spool: None,
-    };
-    Ok(parts.start(runtime))
-}
-
-/// The same for a key with a sequence of objects.
-pub(super) fn start_sequence<S: AppendStore>(
-    builder: RollingWriterBuilder<S>,
-    gate: Arc<Semaphore>,
-    observer: Arc<dyn Observer>,
-    runtime: &Handle,
-) -> Result<OssAppendWriter> {
-    let prepared = builder.writer(|writer| writer.pass_through(gate));
-    let mut parts = prepared.prepare()?.parts;
-    if parts.options.seal {
-        return Err(Error::invalid_input(SEALED_KEY)
-            .with_operation("open")
-            .with_object(&parts.object));
-    }
-    parts.options.observer = Some(observer);
-    parts.options.keep_memory = Duration::ZERO;
-    Ok(parts.start(runtime))
 }

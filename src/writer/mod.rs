@@ -14,6 +14,7 @@ mod forked;
 mod handoff;
 pub(crate) mod intake;
 mod io;
+pub(crate) mod later;
 #[cfg(feature = "keyed")]
 mod managed;
 pub(crate) mod observer;

@@ -70,7 +70,6 @@ impl<D: Stage> Parts<D> {
     }
 
     /// A writer of which nothing is known to be there, and whose worker runs on `runtime`.
-    #[cfg(feature = "rolling")]
     pub(crate) fn start(self, runtime: &tokio::runtime::Handle) -> OssAppendWriter {
         let (writer, worker) = self.assemble(0, Window::default());
         worker::spawn(runtime, worker);

@@ -22,9 +22,9 @@ pub(crate) struct Summary {
     template: Option<String>,
     /// The object, or the last of a sequence. `None`: there is none yet.
     key: Option<String>,
-    /// Where the writing began in the one object.
+    /// Where the writing began in the one object; null if that was never reached.
     #[serde(skip_serializing_if = "Option::is_none")]
-    start: Option<u64>,
+    start: Option<Option<u64>>,
     /// The object's length as last proven.
     end: Option<u64>,
     /// Bytes of the input that are proven to be in the object.
@@ -104,11 +104,12 @@ struct Sequence {
 
 impl Summary {
     /// What was written to `target`, which is an object or the template of a sequence,
-    /// from an input of which so many bytes were `read`, behind those in a spool.
+    /// from an input of which so many bytes were `read`, behind those in a spool. `start`: where an
+    /// object ended then, if that was known.
     pub(crate) fn new(
         writer: &Writer,
         target: &ObjectPath,
-        start: u64,
+        start: Option<u64>,
         spool: AtStart<'_>,
         read: u64,
         elapsed: Duration,
@@ -117,9 +118,13 @@ impl Summary {
         let AtStart { directory, found } = spool;
         let spool = directory.zip(stats.spool.take());
         let open = match writer {
+            // Before that nothing is known of it.
+            Writer::Object(_) if start.is_none() && stats.durable == 0 => None,
             Writer::Object(writer) => Some(writer.checkpoint()),
             Writer::Sequence(writer) => writer.stats().open,
         };
+        let end = open.as_ref().map(|open| open.position);
+        let start = start.or_else(|| end?.checked_sub(stats.stored));
         let single = matches!(writer, Writer::Object(_));
         let landed = stats.last_error.as_ref().and_then(Error::landed);
         let is_long = stats.age >= RATE_AFTER;
@@ -127,9 +132,12 @@ impl Summary {
         Self {
             bucket: target.bucket().into(),
             template: (!single).then(|| target.key().into()),
-            key: open.as_ref().map(|open| open.object.key().into()),
+            key: match single {
+                true => Some(target.key().into()),
+                false => open.as_ref().map(|open| open.object.key().into()),
+            },
             start: single.then_some(start),
-            end: open.as_ref().map(|open| open.position),
+            end,
             bytes: stats.durable.saturating_sub(found),
             spool: spool.map(|(directory, spool)| InSpool {
                 directory: directory.display().to_string(),
@@ -241,6 +249,7 @@ impl Summary {
                 format!("position {end} of oss://{}/{key}", self.bucket)
             }
             (Some(end), _, None) => format!("position {end}"),
+            (None, _, None) => "where the object ends".into(),
             _ => "the first object".into(),
         };
         let are = if self.in_doubt { "may be" } else { "are" };
@@ -248,6 +257,7 @@ impl Summary {
         match (missing, self.spool.as_ref().filter(|spool| spool.bytes > 0)) {
             (0, None) if self.end.is_none() => fate,
             (0, None) => format!("{fate}, up to {position}"),
+            (0, Some(spool)) if self.end.is_none() => format!("{fate}, and {}", spool.kept()),
             (0, Some(spool)) => format!("{fate}, up to {position}, and {}", spool.kept()),
             (_, None) => {
                 format!("{fate}, {missing} more that were read {are} missing from {position} on")

@@ -22,7 +22,7 @@ mod wait;
 
 pub use self::contents::{SpoolContents, SpoolOwner};
 pub(crate) use self::disk::{Keeper, Spooled};
-pub(crate) use self::open::{OpenSpool, Recovered, Source};
+pub(crate) use self::open::{OpenSpool, Recovered, Source, SpoolLeft};
 pub use self::options::{Spool, SpoolSync};
 pub(crate) use self::plan::Plan;
 pub(super) use self::state::SpoolState;

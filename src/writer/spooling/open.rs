@@ -174,13 +174,28 @@ impl OpenSpool {
     }
 }
 
-impl OpenSpool {
-    /// Opens the one object of a writer. Tells how many bytes of the spool, the first, it holds.
-    pub(crate) async fn open_driver<S: AppendStore>(
+/// What an earlier process has left in a spool for one object.
+#[derive(Debug)]
+pub(crate) struct SpoolLeft {
+    spooled: Arc<Spooled>,
+    plan: Option<Plan>,
+    compression: Option<Compression>,
+}
+
+impl SpoolLeft {
+    pub(in crate::writer) fn new(open: &OpenSpool, compression: Option<Compression>) -> Self {
+        Self {
+            spooled: Arc::clone(&open.spooled),
+            plan: open.plan.clone(),
+            compression,
+        }
+    }
+
+    /// Opens the object. Tells how many bytes of the spool, the first, it holds.
+    pub(in crate::writer) async fn open_driver<S: AppendStore>(
         &self,
         mut appender: ObjectAppenderBuilder<S>,
         counters: Arc<Counters>,
-        compression: Option<Compression>,
     ) -> Result<(Driver<S>, u64)> {
         let keeper = Arc::new(Keeper(Arc::clone(&self.spooled)));
         Arc::make_mut(&mut appender.options).intents = Some(keeper);
@@ -190,7 +205,7 @@ impl OpenSpool {
         };
         let Recovered { driver, passed } = self
             .spooled
-            .recover(plan, appender, counters, compression)
+            .recover(plan, appender, counters, self.compression)
             .await?;
         driver
             .found(StreamPosition::default() + passed, None, None)

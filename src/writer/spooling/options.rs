@@ -24,6 +24,9 @@ use std::time::Duration;
 /// # }
 /// ```
 ///
+/// While OSS is away [`start`](crate::OssAppendWriterBuilder::start) takes the place of `open`: what is
+/// written then goes in the spool, behind what is there.
+///
 /// # What survives what
 /// | what happens | [`Never`](SpoolSync::Never) | [`Every(t)`](SpoolSync::Every) | [`Always`](SpoolSync::Always) |
 /// |---|---|---|---|

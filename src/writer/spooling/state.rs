@@ -102,7 +102,7 @@ impl SpoolState {
             oldest: open.oldest,
             problem: None,
             lost: 0,
-            held: open.plan.is_some(),
+            held: true,
             lost_is_next: false,
         }
     }

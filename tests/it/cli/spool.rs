@@ -167,6 +167,64 @@ mod interrupted {
     }
 
     #[tokio::test]
+    async fn it_starts_while_oss_is_away_and_keeps_what_it_reads() {
+        for (target, options) in [(TARGET, &[][..]), (SEQUENCE, &["--roll-size=1MiB"])] {
+            let emulator = emulator().await;
+            let (_parent, directory) = directory();
+            let options = [&[target, "--progress=always"], options].concat();
+            let start = || Running::start(append_with(&emulator, &directory, &options));
+            emulator.pause().await;
+            for (text, kept) in [("one\n", "4 B"), ("two\n", "8 B")] {
+                let mut running = start();
+                running.hear("; trying again ").await;
+                running.write(text).await;
+                running.hear(&format!("{kept} in the spool")).await;
+                running.signal(Signal::TERM);
+                let summary = running.end().await.expect(7).json();
+                let none = &json!(null);
+                assert_eq!((&summary["start"], &summary["end"]), (none, none));
+                assert_eq!(summary["bytes"], 0);
+                assert_eq!(summary["missing"], summary["spool"]["bytes"]);
+            }
+            let mut running = start();
+            running.hear("; trying again ").await;
+            running.write("three\n").await;
+            emulator.resume().await.unwrap();
+            running.close_input();
+            let summary = running.end().await.expect(0).json();
+            let start = match target {
+                TARGET => json!(0),
+                _ => json!(null),
+            };
+            assert_eq!((&summary["start"], &summary["end"]), (&start, &json!(14)));
+            assert_eq!(summary["spool"]["delivered"], 8);
+            let key = match target {
+                TARGET => TARGET,
+                _ => "oss://bucket/log-1",
+            };
+            let cat = run(command(&emulator, ["cat", key]), "").await.expect(0);
+            assert_eq!(cat.stdout, b"one\ntwo\nthree\n");
+            assert!(files(&directory).is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_signal_before_anything_was_read_ends_it_while_oss_is_away() {
+        let emulator = emulator().await;
+        let (_parent, directory) = directory();
+        emulator.pause().await;
+        let mut running = Running::start(append_with(&emulator, &directory, &[TARGET]));
+        running.hear("; trying again ").await;
+        running.signal(Signal::TERM);
+        // A pipe has no end of its own, and nothing is left undone.
+        let summary = running.end().await.expect(0).json();
+        assert_eq!(
+            (&summary["missing"], &summary["end"]),
+            (&json!(0), &json!(null))
+        );
+    }
+
+    #[tokio::test]
     async fn it_says_what_is_durable_and_what_is_kept_and_what_delivers_that() {
         let emulator = emulator().await;
         let (_parent, directory) = directory();
@@ -361,10 +419,10 @@ async fn an_opening_that_fails_says_that_what_is_there_is_kept() {
     emulator.pause().await;
     let kept = format!("what the spool at {directory} holds is kept");
     let next = append_with(&emulator, &directory, &[BUDGET, TARGET]);
-    run(next, "more\n")
-        .await
-        .expect(6)
-        .says_after_trying(&["gave up", &kept]);
+    run(next, "more\n").await.expect(6).says_after_trying(&[
+        "gave up",
+        &format!("11 bytes more are in the spool at {directory}"),
+    ]);
     send(&emulator, &directory, &[BUDGET])
         .await
         .expect(6)
@@ -373,8 +431,8 @@ async fn an_opening_that_fails_says_that_what_is_there_is_kept() {
     let ended = send(&emulator, &directory, &["--progress=never"]).await;
     ended
         .expect(0)
-        .says(&[TARGET, "6 bytes durable", "1 append "]);
-    assert_eq!(content(&emulator), b"hello\n");
+        .says(&[TARGET, "11 bytes durable", "1 append "]);
+    assert_eq!(content(&emulator), b"hello\nmore\n");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod spooling;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
@@ -14,6 +15,7 @@ use oss_append::{
     AppendStore, Checkpoint, Compression, DeliveryEvent, Error, FinishedObject, IgnoredOption,
     ObjectOptions, ObjectPath, OssAppendWriter, OssAppendWriterBuilder, OssClient, RollingWriter,
 };
+use tokio::sync::Notify;
 
 use self::batching::Batching;
 use self::properties::Properties;
@@ -96,7 +98,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     seal: bool,
     /// Print one JSON object on standard output: bucket, key, start, end (the object's proven
-    /// length), bytes (of the input, durable), with --compress stored (what they were compressed
+    /// length; both null if a spool took the input and the object was never reached), bytes (of the input, durable), with --compress stored (what they were compressed
     /// to), appends, retries, reconciles, crc64 (of the whole object, a decimal string or null),
     /// elapsed_ms, appends_per_second and appends_per_month (append requests, which are billed; null
     /// if it ran for less than 10 s), with --spool spool (an object: directory, found (bytes that an
@@ -158,6 +160,8 @@ impl<F: Fn(DeliveryEvent) + Send + Sync + 'static> OnEvent for F {}
 struct Opened {
     input: Input,
     writer: Writer,
+    /// Else OSS is away, and the spool takes what is read.
+    is_open: bool,
     finished: Finished,
     connection: Connection,
 }
@@ -171,16 +175,37 @@ impl Arguments {
         let connection = self.connection.open(&self.target).await?;
         let (finished, tell) = Finished::new();
         let client = connection.client();
+        let away = Arc::new(Notify::new());
+        let on_event = self.noting_that(Arc::clone(&away), on_event);
         let opened = match self.rolling.is_asked_for() {
-            true => self.open_sequence(client, options, tell, on_event).await,
-            false => self.open_object(client, options, on_event).await,
+            true => {
+                self.open_sequence(client, options, tell, on_event, &away)
+                    .await
+            }
+            false => self.open_object(client, options, on_event, &away).await,
         };
+        let (writer, is_open) = opened.map_err(|error| request_failed(&error))?;
         Ok(Opened {
             input,
-            writer: opened.map_err(|error| request_failed(&error))?,
+            writer,
+            is_open,
             finished,
             connection,
         })
+    }
+
+    /// Notes that OSS is `away` before it tells of it. A server whose name is not known has been
+    /// reached before if there is something in the spool; else the name is likely to be wrong.
+    fn noting_that(&self, away: Arc<Notify>, on_event: impl OnEvent) -> impl OnEvent {
+        let is_known = self.spooling.holds_bytes();
+        move |event| {
+            if let DeliveryEvent::Failed { error, .. } = &event
+                && (is_known || !failure::is_unknown_host(error))
+            {
+                away.notify_one();
+            }
+            on_event(event);
+        }
     }
 
     /// Refuses a key that was meant as a template.
@@ -202,7 +227,8 @@ impl Arguments {
         client: OssClient,
         options: ObjectOptions,
         on_event: impl OnEvent,
-    ) -> Result<Writer, Error> {
+        away: &Notify,
+    ) -> Result<(Writer, bool), Error> {
         let builder = OssAppendWriter::builder(client, self.target.clone()).on_event(on_event);
         let mut builder = self.configure(builder, options).seal_on_shutdown(self.seal);
         if let Some(appends) = self.batching.max_in_flight() {
@@ -217,7 +243,9 @@ impl Arguments {
         if let Some(spool) = self.spooling.spool() {
             builder = builder.spool(spool);
         }
-        builder.open().await.map(Writer::Object)
+        self.open_or_start(away, builder.clone().open(), || builder.start())
+            .await
+            .map(|(writer, is_open)| (Writer::Object(writer), is_open))
     }
 
     async fn open_sequence(
@@ -226,7 +254,8 @@ impl Arguments {
         options: ObjectOptions,
         tell: impl Fn(FinishedObject) + Send + Sync + 'static,
         on_event: impl OnEvent,
-    ) -> Result<Writer, Error> {
+        away: &Notify,
+    ) -> Result<(Writer, bool), Error> {
         let (bucket, template) = (self.target.bucket(), self.target.key());
         let builder = RollingWriter::builder(client, bucket, template)
             .writer(|writer| self.configure(writer.on_event(on_event), options))
@@ -236,7 +265,25 @@ impl Arguments {
         if let Some(spool) = self.spooling.spool() {
             builder = builder.spool(spool);
         }
-        builder.open().await.map(Writer::Sequence)
+        self.open_or_start(away, builder.clone().open(), || builder.start())
+            .await
+            .map(|(writer, is_open)| (Writer::Sequence(writer), is_open))
+    }
+
+    /// Waits for `open`; with a spool no longer than OSS is there: then what is read is kept there.
+    /// Tells whether it has been opened.
+    async fn open_or_start<W>(
+        &self,
+        away: &Notify,
+        open: impl Future<Output = Result<W, Error>>,
+        start: impl FnOnce() -> Result<W, Error>,
+    ) -> Result<(W, bool), Error> {
+        tokio::select! {
+            biased;
+            opened = open => return opened.map(|writer| (writer, true)),
+            () = away.notified(), if self.spooling.directory().is_some() => {}
+        }
+        start().map(|writer| (writer, false))
     }
 
     fn configure<S: AppendStore, O>(
@@ -311,9 +358,9 @@ async fn kept(mut writer: Writer, stop: Stop) {
     let begun = Instant::now();
     loop {
         let stats = writer.stats();
-        // When all is durable the end is near.
-        let waits = stats.durable < stats.accepted;
-        if waits && (stats.failing.is_some() || begun.elapsed() >= GRACE) {
+        // When all is durable the end is near, if the object could be opened.
+        let waits = stats.durable < stats.accepted && begun.elapsed() >= GRACE;
+        if waits || stats.failing.is_some() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -352,6 +399,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let Opened {
         mut input,
         mut writer,
+        is_open,
         mut finished,
         connection,
     } = opened.map_err(|failure| arguments.spooling.keeps(failure))?;
@@ -364,8 +412,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     };
     note_ignored(&stats.ignored_options);
     let start = match &observer {
-        Writer::Object(writer) => writer.checkpoint().position,
-        Writer::Sequence(_) => 0,
+        Writer::Object(writer) => is_open.then(|| writer.checkpoint().position),
+        Writer::Sequence(_) => None,
     };
     let stop = input.stop();
     let when = match output::is_quiet() {
@@ -403,6 +451,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     };
     drop(progress);
     let given_up = !matches!(ended, Ended::Written(_));
+    let is_given_up = matches!(ended, Ended::GivenUp(_));
     let interrupted = given_up || stop.has_cut();
     let elapsed = started.elapsed();
     let summary = Summary::new(
@@ -446,7 +495,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         return Err(failure.told());
     }
     let is_done =
-        !interrupted || (!given_up && summary.is_whole() && arguments.is_done_early(&input));
+        !interrupted || (!is_given_up && summary.is_whole() && arguments.is_done_early(&input));
     let is_kept = !is_done && given_up && arguments.is_left_to_spool(&input, &summary);
     let (outcome, code) = match (is_done, is_kept) {
         (true, _) => (Outcome::done(), ExitCode::SUCCESS),

@@ -87,6 +87,11 @@ impl Spooling {
         Some(spool)
     }
 
+    /// Whether an earlier process has left something in the directory.
+    pub(super) fn holds_bytes(&self) -> bool {
+        self.directory().is_some_and(spool::has_files)
+    }
+
     /// Says that what an earlier process has left in the directory is not lost.
     pub(super) fn keeps(&self, failure: Failure) -> Failure {
         match self
