@@ -108,6 +108,12 @@ fn with_a_spool() -> Vec<Case> {
         let bulk = bulk_bytes(2 * GIB, MIB as usize).goal(1.1);
         Case::new(format!("spool: catching up, {link}"), link, catching_up).against(bulk)
     }));
+    let opening = Run::new("this crate", |ground| spooled::look(ground, 10 * GIB));
+    cases.push(Case::new(
+        "spool: opening one of 10 GiB",
+        Link::LOOPBACK,
+        opening,
+    ));
     cases
 }
 

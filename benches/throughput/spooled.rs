@@ -53,6 +53,21 @@ pub(crate) async fn catch_up(
     timer.stop(bytes)
 }
 
+/// Opens a spool of so many bytes, and looks at what is in it: no writer needs more to start.
+pub(crate) async fn look(ground: Ground, bytes: u64) -> Measured {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = ground.bytes(bytes);
+    let path = directory.path().to_path_buf();
+    let object = format!("oss://{BUCKET}/{}", ground.object).parse().unwrap();
+    tokio::task::spawn_blocking(move || fill(&path, object, bytes))
+        .await
+        .unwrap();
+    let timer = Timer::start();
+    let found = Spool::new(directory.path()).contents().await.unwrap();
+    assert_eq!(found.bytes, bytes);
+    timer.stop(bytes)
+}
+
 /// Leaves so many bytes in a spool.
 fn fill(directory: &Path, object: ObjectPath, bytes: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread()

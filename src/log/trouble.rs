@@ -7,6 +7,7 @@ use super::advice::advice;
 use super::report::LogReport;
 use super::stats::Dropped;
 use crate::error::Error;
+use crate::writer::SpoolStats;
 
 /// What a log appender tells about its trouble, on standard error or to
 /// [`on_trouble`](super::OssLogAppenderBuilder::on_trouble).
@@ -41,10 +42,12 @@ pub struct LogOutage {
     pub records: u64,
     /// Records that were dropped meanwhile.
     pub dropped: Dropped,
-    /// Bytes in the buffer.
+    /// Bytes that wait: in the buffer, or on disk where there is a spool.
     pub buffered: u64,
-    /// The bytes that it holds at most.
+    /// The bytes that the buffer holds at most.
     pub capacity: u64,
+    /// How its spool stands; `None` without one.
+    pub spool: Option<SpoolStats>,
     /// The last failure of a request meanwhile; `None` if none has failed, as when OSS does not
     /// answer.
     pub error: Option<Error>,
@@ -66,10 +69,21 @@ impl fmt::Display for LogTrouble {
                     capacity,
                     ..
                 } = outage;
+                write!(f, "; {records} records came meanwhile, ")?;
+                match &outage.spool {
+                    None => write!(f, "{buffered} of the buffer's {capacity} bytes are in use")?,
+                    Some(spool) => write!(f, "{} bytes are in the spool", spool.bytes)?,
+                }
+                if let Some(problem) = outage
+                    .spool
+                    .as_ref()
+                    .and_then(|spool| spool.problem.as_ref())
+                {
+                    write!(f, ", which takes no more: {problem}")?;
+                }
                 write!(
                     f,
-                    "; {records} records came meanwhile, {buffered} of the buffer's {capacity} \
-                     bytes are in use, {}; the log goes on trying until it ends",
+                    ", {}; the log goes on trying until it ends",
                     WereDropped(outage.dropped)
                 )
             }
@@ -128,6 +142,7 @@ mod tests {
             dropped: Dropped::default(),
             buffered: 340,
             capacity: 1000,
+            spool: None,
             error: Some(error),
         }
     }
@@ -150,6 +165,27 @@ mod tests {
             told.contains("for 75 s: OSS has not answered; 12 "),
             "{told}"
         );
+    }
+
+    #[test]
+    fn an_outage_with_a_spool_tells_what_is_there_and_what_is_wrong_with_it() {
+        let told = |problem: Option<Error>| {
+            let spool = SpoolStats {
+                bytes: 5_000,
+                problem,
+                ..SpoolStats::default()
+            };
+            let outage = LogOutage {
+                spool: Some(spool),
+                ..outage()
+            };
+            LogTrouble::Stalled(outage).to_string()
+        };
+        let well = told(None);
+        let part = "; 12 records came meanwhile, 5000 bytes are in the spool, none were dropped; ";
+        assert!(well.contains(part), "{well}");
+        let full = told(Some(Error::invalid_input("it is full")));
+        assert!(full.contains("the spool, which takes no more: "), "{full}");
     }
 
     #[test]

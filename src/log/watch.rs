@@ -8,6 +8,7 @@ use super::stats::Dropped;
 use super::teller::Teller;
 use super::trouble::{LogOutage, LogTrouble};
 use crate::error::Error;
+use crate::writer::SpoolStats;
 
 /// How often trouble that lasts is told of.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -75,6 +76,7 @@ impl<'a> Watcher<'a> {
             durable: writer.durable,
             oldest: writer.oldest,
             buffered: writer.buffered,
+            spool: writer.spool,
             records: stats.records,
             dropped: stats.dropped,
             error: writer.last_error,
@@ -92,6 +94,7 @@ struct Sight {
     /// How long the oldest byte has waited.
     oldest: Option<Duration>,
     buffered: u64,
+    spool: Option<SpoolStats>,
     records: u64,
     dropped: Dropped,
     /// The last failure of a request.
@@ -222,6 +225,7 @@ impl Watch {
             records: sight.records - outage.before.records,
             dropped: sight.dropped.without(outage.before.dropped),
             buffered: sight.buffered,
+            spool: sight.spool,
             capacity: self.capacity,
             error: outage.error.clone(),
         }

@@ -278,7 +278,8 @@ impl Spooled {
         loop {
             let wanted = {
                 let state = shared.lock();
-                let most = shared.options.buffer_capacity / 4 * 3;
+                // The next append is to be ready when the one that is under way has ended.
+                let most = shared.options.buffer_capacity;
                 let spool = state.spool.as_ref();
                 spool.and_then(|spool| spool.to_load(&state.buffer, &state.window, most))
             };
