@@ -284,10 +284,15 @@ impl Moment<'_> {
             self.note_time(number, false);
         }
         let (is_last, mixed_up) = (self.window.under_way() == 0, self.window.mixed_up);
+        let is_refused = match recovery {
+            Recovery::Reconcile | Recovery::RefusedBetween => false,
+            Recovery::Mismatch => !self.may_have_come_twice(number, &error),
+            _ => true,
+        };
         let Some(flight) = self.window.get_mut(number) else {
             return;
         };
-        if !matches!(recovery, Recovery::Reconcile | Recovery::RefusedBetween) {
+        if is_refused {
             // OSS has said that this attempt was not applied.
             flight.in_doubt = flight.was_in_doubt || mixed_up;
         }
@@ -315,6 +320,15 @@ impl Moment<'_> {
                 self.pause(error, Then::Append);
             }
         }
+    }
+
+    /// Whether the object, which is ours alone, may be longer than the position of a flight because of
+    /// that very attempt: something on the way has sent it twice, and the second was refused.
+    fn may_have_come_twice(&self, number: usize, error: &Error) -> bool {
+        let position = self.engine.given.position + self.window.len_before(number);
+        let answer = error.service_error();
+        let length = answer.and_then(|answer| answer.next_append_position);
+        !self.rules.shared && length.is_none_or(|length| length > position.bytes())
     }
 
     /// What has failed is not tried again.

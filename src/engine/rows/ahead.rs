@@ -188,6 +188,29 @@ fn a_refusal_behind_a_failure_is_no_other_writer() {
 }
 
 #[test]
+fn the_first_is_lost_and_the_second_came_twice() {
+    both()
+        .append_fails(broken())
+        .awaits()
+        .append_fails(mismatch(13))
+        .looks()
+        .shows("hello world!!")
+        .succeeds()
+        .keeps_nothing();
+}
+
+#[test]
+fn what_may_have_come_twice_is_in_doubt() {
+    both()
+        .append_fails(mismatch(11))
+        .awaits()
+        .append_fails(mismatch(13))
+        .looks()
+        .dropped()
+        .gives_back("world!!", 7);
+}
+
+#[test]
 fn what_is_refused_for_good_fails_once_those_behind_it_are_answered() {
     both()
         .append_fails(denied())

@@ -33,6 +33,15 @@ fn an_append_that_was_given_up_is_in_doubt() {
 }
 
 #[test]
+fn an_append_that_may_have_come_twice_is_in_doubt_until_it_is_looked_for() {
+    let refused = |length| Row::sent().append_fails(mismatch(length)).looks().dropped();
+    // Of a length that it can have by the append.
+    refused(11).gives_back("world", 5);
+    refused(6).gives_back("world", 0);
+    refused(3).gives_back("world", 0);
+}
+
+#[test]
 fn a_goal_that_was_given_up_before_its_first_request_has_sent_nothing() {
     let begun = || Row::on("hello ").settles("world");
     for row in started_anew(begun) {
