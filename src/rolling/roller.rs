@@ -70,6 +70,8 @@ pub(crate) struct Roller<S> {
     /// The last object that was used.
     pub(super) last: Option<Candidate>,
     current: Option<Current<S>>,
+    /// What comes first does not go in an object that is there.
+    begins_object: bool,
     /// `on_finished` has panicked.
     failure: Option<Error>,
     /// What an earlier process has left in a spool.
@@ -104,6 +106,7 @@ impl<S: AppendStore> Roller<S> {
             period: None,
             last: None,
             current: None,
+            begins_object: false,
             failure: None,
             recovery: None,
         }
@@ -113,6 +116,7 @@ impl<S: AppendStore> Roller<S> {
     pub(super) fn keep_intents(&mut self, open: &OpenSpool, compression: Option<Compression>) {
         let keeper = Arc::new(Keeper(Arc::clone(&open.spooled)));
         Arc::make_mut(&mut self.plan.appender.options).intents = Some(keeper);
+        self.begins_object = open.begins_object;
         self.recovery = open.plan.clone().map(|plan| {
             Box::new(Recovery {
                 spooled: Arc::clone(&open.spooled),
@@ -164,7 +168,7 @@ impl<S: AppendStore> Roller<S> {
             return Ok((candidate(self.number_after(last.number)), self.is_shared()));
         }
         // What is left of an earlier run of this program is continued.
-        let may_continue = may_continue || self.last.is_none();
+        let may_continue = may_continue || self.last.is_none() && !self.begins_object;
         // Without `{seq}` only what went wrong in an earlier run has a number.
         let is_listed = names.is_numbered() || self.last.is_none();
         let newest = match is_listed && !self.plan.template.is_unique() {

@@ -35,6 +35,7 @@ pub(crate) const FRAME_TRAILER: usize = 8;
 
 const FRAME_MAGIC: [u8; 4] = [0xf7, b's', b'p', 0x9c];
 const ENDS_RECORD: u32 = 1;
+const WITHIN_RECORD: u32 = 1;
 const LABELS_AT: usize = 52;
 const PLAN_AT: usize = 28;
 
@@ -89,6 +90,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) previous: u64,
     /// Milliseconds since the Unix epoch.
     pub(crate) created: u64,
+    /// The first byte goes on with a record whose beginning is in the segment before.
+    pub(crate) within: bool,
     pub(crate) owner: Vec<u8>,
     pub(crate) note: Vec<u8>,
 }
@@ -112,7 +115,8 @@ impl SegmentHeader {
         let mut bytes = Vec::with_capacity(HEADER_BLOCK as usize);
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&0u32.to_le_bytes());
+        let flags = if self.within { WITHIN_RECORD } else { 0 };
+        bytes.extend_from_slice(&flags.to_le_bytes());
         bytes.extend_from_slice(&self.base.to_le_bytes());
         bytes.extend_from_slice(&self.previous.to_le_bytes());
         bytes.extend_from_slice(&self.created.to_le_bytes());
@@ -157,7 +161,7 @@ impl SegmentHeader {
 
     /// Decodes a header as if magic and version were right, and says whether they were not.
     fn decode_good(bytes: &[u8]) -> Option<(Self, bool)> {
-        if bytes.len() < HEADER_SIZE || u32_at(bytes, 20) != 0 {
+        if bytes.len() < HEADER_SIZE || u32_at(bytes, 20) & !WITHIN_RECORD != 0 {
             return None;
         }
         let owner = LABELS_AT..LABELS_AT + usize::from(u16_at(bytes, 48));
@@ -176,6 +180,7 @@ impl SegmentHeader {
             base: u64_at(bytes, 24),
             previous: u64_at(bytes, 32),
             created: u64_at(bytes, 40),
+            within: u32_at(bytes, 20) == WITHIN_RECORD,
             owner: bytes[owner].to_vec(),
             note: bytes[note].to_vec(),
         };
@@ -394,6 +399,7 @@ mod tests {
             base: 7,
             previous: 3,
             created: 1_700_000_000_000,
+            within: false,
             owner: b"bucket/key".to_vec(),
             note: b"rotated".to_vec(),
         }
@@ -420,6 +426,16 @@ mod tests {
         assert_eq!(&bytes[52..69], b"bucket/keyrotated");
         assert_eq!(&bytes[69..77], checksum(&bytes[..69]).to_le_bytes());
         assert!(bytes[77..].iter().all(|byte| *byte == 0));
+        let within = SegmentHeader {
+            within: true,
+            ..header()
+        };
+        assert_eq!(within.encode()[20..24], [1, 0, 0, 0]);
+        let found = HeaderFound::Good {
+            header: within.clone(),
+            mended: false,
+        };
+        assert_eq!(SegmentHeader::decode(&within.encode()), found);
     }
 
     #[test]

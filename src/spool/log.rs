@@ -97,6 +97,8 @@ struct Held {
     len: u64,
     /// Sequence numbers of the plans in the slots, 0 for none.
     plans: [u64; 2],
+    /// Whether its first byte goes on with a record.
+    within: bool,
     /// Whether there is anything that is not known to be durable.
     unsynced: bool,
     /// Why it may never be durable. See [`SegmentLog::sync`].
@@ -122,6 +124,7 @@ struct Mark {
     size: u64,
     /// Length of the last segment.
     len: u64,
+    within: bool,
     cut: Option<Vec<u8>>,
     /// Whether the last segment is written to.
     in_last: bool,
@@ -136,6 +139,8 @@ pub(crate) struct SegmentLog {
     held: VecDeque<Held>,
     end: u64,
     size: u64,
+    /// Whether no record ends where the log ends.
+    within: bool,
     /// The note of the segment that is to be begun.
     cut: Option<Vec<u8>>,
     /// Highest sequence number of a plan that was ever written.
@@ -166,7 +171,7 @@ impl SegmentLog {
         let mut opened = load(disk.as_ref(), &options.owner)?;
         let mut found = Found::default();
         remove_empty(disk.as_ref(), &mut opened)?;
-        let end = finish_last(disk.as_ref(), &mut opened, &mut found)?;
+        let (end, within) = finish_last(disk.as_ref(), &mut opened, &mut found)?;
         find_missing(&opened, &mut found)?;
         found.damage.sort_by_key(|damage| damage.lost.start);
         found.start = opened.first().map_or(0, |first| first.held.segment.base);
@@ -207,6 +212,7 @@ impl SegmentLog {
             size: held.iter().map(|held| held.len).sum(),
             held,
             end,
+            within,
             cut: None,
             sequence,
             newest,
@@ -229,6 +235,11 @@ impl SegmentLog {
     /// Position behind the last byte.
     pub(crate) fn end(&self) -> u64 {
         self.end
+    }
+
+    /// Whether the first byte that is there goes on with a record.
+    pub(crate) fn begins_within(&self) -> bool {
+        self.held.front().is_some_and(|first| first.within)
     }
 
     /// Size of all files.
@@ -446,6 +457,7 @@ impl SegmentLog {
             end: self.end,
             size: self.size,
             len: self.last_len(),
+            within: self.within,
             cut: self.cut.clone(),
             in_last: !self.due() || self.last_is_empty(),
         }
@@ -462,6 +474,7 @@ impl SegmentLog {
         }
         self.end = mark.end;
         self.size = mark.size;
+        self.within = mark.within;
         self.cut = mark.cut;
         // The error that led here is the one to report.
         let _ = self.tidy();
@@ -556,6 +569,7 @@ impl SegmentLog {
         last.len += frame.size();
         self.size += frame.size();
         self.end += end - start;
+        self.within = !frame.ends_record;
         Ok(())
     }
 
@@ -565,6 +579,7 @@ impl SegmentLog {
             base: self.end,
             previous: self.end,
             created: now,
+            within: self.within,
             owner: self.options.owner.clone(),
             note: self.cut.take().unwrap_or_default(),
         };
@@ -589,6 +604,7 @@ impl SegmentLog {
             name,
             len: HEADER_BLOCK,
             plans: [0; 2],
+            within: header.within,
             unsynced: true,
             doubtful: None,
         });
@@ -873,7 +889,10 @@ fn load_one(
                 },
                 note: header.note,
                 plans: Vec::new(),
-                held: hold(segment, name, len),
+                held: Held {
+                    within: header.within,
+                    ..hold(segment, name, len)
+                },
             }
         }
         HeaderFound::Version(found) => {
@@ -916,6 +935,7 @@ fn hold(segment: Segment, name: String, len: u64) -> Held {
         name,
         len,
         plans: [0; 2],
+        within: false,
         // Who wrote it may not have come to sync it.
         unsynced: true,
         doubtful: None,
@@ -933,18 +953,22 @@ fn remove_empty(disk: &dyn Disk, all: &mut Vec<Opened>) -> Result<(), SpoolError
     Ok(())
 }
 
-/// Finds the end of the log and cuts off what is unfinished.
+/// Finds the end of the log, and whether that is within a record, and cuts off what is unfinished.
 fn finish_last(
     disk: &dyn Disk,
     all: &mut Vec<Opened>,
     found: &mut Found,
-) -> Result<u64, SpoolError> {
-    let mut end = 0;
+) -> Result<(u64, bool), SpoolError> {
+    let (mut end, mut within) = (0, false);
     while let Some(last) = all.last_mut() {
         let segment = &last.held.segment;
         let len = last.held.len;
         let bounds = Bounds { len, end: u64::MAX };
-        let Walk { end: place, damage } = segment::walk(segment, bounds)?;
+        let Walk {
+            end: place,
+            ends_record,
+            damage,
+        } = segment::walk(segment, bounds)?;
         let nothing = place == Place::first(segment.base) && damage.is_empty();
         if nothing && last.header == Condition::Damaged && last.plans.is_empty() {
             // It was being created.
@@ -959,9 +983,10 @@ fn finish_last(
         last.held.len = place.offset;
         found.damage.extend(damage);
         end = place.position;
+        within = ends_record.map_or(last.held.within, |ends| !ends);
         break;
     }
-    Ok(end)
+    Ok((end, within))
 }
 
 /// Notes headers that are damaged, and segments that are gone.

@@ -26,7 +26,7 @@
 //! |-------:|-----:|---------------------------------------------------------------------|
 //! |      0 |   16 | `oss-append spool`                                                  |
 //! |     16 |    4 | version, 1                                                          |
-//! |     20 |    4 | flags, 0                                                            |
+//! |     20 |    4 | flags: 1 if the first byte goes on with a record, else 0             |
 //! |     24 |    8 | base: position of the first byte                                    |
 //! |     32 |    8 | base of the segment that was before it, or its own if there was none |
 //! |     40 |    8 | created: milliseconds since the Unix epoch                          |

@@ -397,6 +397,8 @@ impl Window {
 pub(crate) struct Walk {
     /// Where the last good frame ends, or the first would be.
     pub(crate) end: Place,
+    /// Whether a record ends with the last good frame; `None` if there is none.
+    pub(crate) ends_record: Option<bool>,
     /// What is damaged and has a good frame behind it.
     pub(crate) damage: Vec<Damage>,
 }
@@ -407,6 +409,7 @@ pub(crate) fn walk(segment: &Segment, bounds: Bounds) -> Result<Walk, SpoolError
     let mut place = Place::first(segment.base);
     let mut found = Walk {
         end: place,
+        ends_record: None,
         damage: Vec::new(),
     };
     let mut doubtful = Vec::new();
@@ -417,6 +420,7 @@ pub(crate) fn walk(segment: &Segment, bounds: Bounds) -> Result<Walk, SpoolError
                 place.offset += header.size();
                 place.position = header.end();
                 found.end = place;
+                found.ends_record = Some(header.ends_record);
             }
             Step::Bad {
                 what,

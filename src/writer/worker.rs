@@ -350,7 +350,12 @@ fn next_job(
     let next = decide(shared, &state, space, period_ends, now);
     match next {
         Next::Issue(portion) => issue(shared, &mut state, portion, now),
-        Next::Cut(_) => drop(state.cuts.pop_front()),
+        Next::Cut(_) => {
+            let cut = state.cuts.pop_front();
+            if let Some((cut, spool)) = cut.zip(shared.spool.as_ref()) {
+                spool.ends_object(cut.at);
+            }
+        }
         Next::GiveBack => give_back(&mut state),
         _ => {}
     }

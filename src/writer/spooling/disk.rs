@@ -29,7 +29,9 @@ pub(crate) struct Spooled {
     disk: Mutex<Option<Disk>>,
     loader: Mutex<Option<Loader>>,
     /// What was kept last. Changed only by whoever has the disk.
-    intent: Mutex<Option<Intent>>,
+    intent: Mutex<Option<Kept>>,
+    /// Where the last object had to end that has been ended.
+    cut: Mutex<Option<u64>>,
     /// Where the writer's first byte is in the log.
     base: u64,
     /// The most that is written at a time, so that it always fits when everything else has gone.
@@ -43,6 +45,13 @@ pub(crate) struct Spooled {
     pub(super) work: Notify,
     /// The directory.
     pub(super) place: String,
+}
+
+/// What an append was meant for, and the cut before it.
+#[derive(Clone, Debug)]
+struct Kept {
+    intent: Intent,
+    cut: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -63,7 +72,7 @@ struct Loader {
 }
 
 impl Spooled {
-    pub(super) fn new(log: SegmentLog, base: u64, options: &Spool) -> Self {
+    pub(super) fn new(log: SegmentLog, base: u64, cut: Option<u64>, options: &Spool) -> Self {
         Self {
             disk: Mutex::new(Some(Disk {
                 log,
@@ -71,6 +80,7 @@ impl Spooled {
             })),
             loader: Mutex::new(None),
             intent: Mutex::new(None),
+            cut: Mutex::new(cut),
             base,
             most: options.segment_size,
             sync: options.sync,
@@ -100,17 +110,23 @@ impl Spooled {
         let Some(disk) = &mut *disk else {
             return Err(Error::new(ErrorKind::Closed));
         };
-        let plan = Plan::of(&intent, self.base);
+        let cut = *self.cut.locked();
+        let plan = Plan::of(&intent, self.base, cut);
         let synced = self.sync != SpoolSync::Never;
         let kept = disk.log.plan(plan.position, &plan.to_bytes(), synced);
         kept.map_err(error_of)?;
-        *self.intent.locked() = Some(intent);
+        *self.intent.locked() = Some(Kept { intent, cut });
         Ok(())
     }
 
     fn covers(&self, intent: &Intent) -> bool {
         let known = self.intent.locked();
-        known.as_ref().is_some_and(|known| known.covers(intent))
+        (known.as_ref()).is_some_and(|known| known.intent.covers(intent))
+    }
+
+    /// The object ends that has what is before `at`: what is kept from now on is meant for a later one.
+    pub(in crate::writer) fn ends_object(&self, at: StreamPosition) {
+        *self.cut.locked() = Some(self.base + at.bytes());
     }
 
     /// Writes all that has come in and is not on disk.
@@ -238,7 +254,7 @@ impl Spooled {
         }
         let plan = match self.intent.locked().clone() {
             // What is proven belongs to that object when a part of what was meant for it is settled.
-            Some(intent) if intent.settled < durable => Plan {
+            Some(Kept { intent, cut }) if intent.settled < durable => Plan {
                 proven,
                 packed: None,
                 ..Plan::of(
@@ -247,10 +263,13 @@ impl Spooled {
                         ..intent
                     },
                     self.base,
+                    cut,
                 )
             }
             .to_bytes(),
-            Some(intent) if intent.settled == durable => Plan::of(&intent, self.base).to_bytes(),
+            Some(Kept { intent, cut }) if intent.settled == durable => {
+                Plan::of(&intent, self.base, cut).to_bytes()
+            }
             // A file that was begun, and has nothing in it that was to be sent.
             None if all && !shared.is_held() => Vec::new(),
             // Nothing was sent, or what was settled before is not durable yet.
@@ -398,6 +417,12 @@ impl Spooled {
     pub(super) fn start(&self) -> u64 {
         let disk = self.disk.locked();
         disk.as_ref().map_or(0, |disk| disk.log.start())
+    }
+
+    /// Whether that goes on with a record.
+    pub(super) fn starts_within(&self) -> bool {
+        let disk = self.disk.locked();
+        disk.as_ref().is_some_and(|disk| disk.log.begins_within())
     }
 
     pub(super) fn set_begins_within(&self, is_within: bool) {

@@ -24,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::spool::{
     Damage, Disk, Folder, Found, LogOptions, Piece, Reader, SegmentLog, SpoolError,
 };
+use crate::stage::RollReason;
 use crate::stage::compression::Compression;
 use crate::store::AppendStore;
 use crate::values::batch::Batch;
@@ -43,8 +44,10 @@ pub(crate) struct OpenSpool {
     pub(super) oldest: Option<SystemTime>,
     /// What the process before meant to append last.
     pub(crate) plan: Option<Plan>,
-    /// Where objects begin and end behind that.
+    /// Where objects have to end that the process before has not ended.
     pub(crate) notes: Vec<Note>,
+    /// Nothing was sent of what is there, and it does not go in the object before.
+    pub(crate) begins_object: bool,
     /// The period of the first byte, or a time in it.
     first: Option<Timestamp>,
     torn: u64,
@@ -107,10 +110,14 @@ impl Spool {
         let known = plan.as_ref().map_or(found.start, |plan| plan.position);
         // Behind the end, if what was sent was not synced and the power failed.
         let base = known.max(found.start).min(found.end);
-        let notes = found
-            .segments
-            .iter()
-            .filter_map(|segment| Note::from_bytes(&segment.note));
+        let segments = found.segments.iter();
+        let mut notes: Vec<Note> = segments
+            .filter_map(|segment| Note::from_bytes(&segment.note))
+            .collect();
+        let begins_object = plan.is_none() && begins_object(&notes, found.start);
+        // Before what is there is no object to be ended.
+        let cut = plan.as_ref().map_or(Some(found.start), |plan| plan.cut);
+        notes.retain(|note| cut.is_none_or(|cut| note.at > cut));
         let created = found.segments.first().map(|segment| segment.created / 1000);
         let created = created.and_then(|second| i64::try_from(second).ok());
         let first = plan.as_ref().and_then(|plan| plan.time).or(created);
@@ -119,13 +126,20 @@ impl Spool {
             size: log.size(),
             oldest: log.oldest(),
             first: first.and_then(|second| Timestamp::from_second(second).ok()),
-            notes: notes.filter(|note| note.at > known).collect(),
+            notes,
+            begins_object,
             plan,
             torn: found.torn,
             damage: found.damage,
-            spooled: Arc::new(Spooled::new(log, base, self)),
+            spooled: Arc::new(Spooled::new(log, base, cut, self)),
         })
     }
+}
+
+/// Whether a roll was asked for before the first byte that is there.
+fn begins_object(notes: &[Note], start: u64) -> bool {
+    let mut notes = notes.iter();
+    notes.any(|note| note.at <= start && note.reason == RollReason::Asked)
 }
 
 /// An object of which is known how far it holds what is in a spool.
@@ -140,7 +154,8 @@ impl OpenSpool {
     pub(in crate::writer) fn cuts(&self) -> VecDeque<Cut> {
         let base = StreamPosition::default();
         let cuts = self.notes.iter().map(|note| Cut {
-            at: base + (note.at - self.spooled.base()),
+            // In the midst of a record of which a part is sent, behind its end.
+            at: base + self.spooled.offset(note.at),
             reason: note.reason,
         });
         cuts.collect()
@@ -263,7 +278,8 @@ impl Spooled {
     /// Whether what is before `at` in the spool ends with the beginning of a record.
     async fn is_within_record(&self, at: u64) -> bool {
         let Some(before) = at.checked_sub(1).filter(|before| *before >= self.start()) else {
-            return false;
+            // What is before it is gone.
+            return at == self.start() && self.starts_within();
         };
         let mut source = Source::new(self, before);
         // What cannot be read is no matter here.

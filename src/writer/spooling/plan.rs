@@ -25,10 +25,13 @@ pub(crate) struct Plan {
     pub(crate) number: Option<u64>,
     /// In a sequence: the time that its name was made of, in seconds since the Unix epoch.
     pub(crate) time: Option<i64>,
+    /// In a sequence: where, in the spool, the last object had to end that was ended before this one
+    /// was chosen. The [notes](super::note::Note) that come behind that have yet to be heeded.
+    pub(crate) cut: Option<u64>,
 }
 
 impl Plan {
-    pub(super) fn of(intent: &Intent, base: u64) -> Self {
+    pub(super) fn of(intent: &Intent, base: u64, cut: Option<u64>) -> Self {
         Self {
             position: base + intent.settled.bytes(),
             object: intent.object.clone(),
@@ -36,6 +39,7 @@ impl Plan {
             packed: intent.packed,
             number: intent.number,
             time: intent.time,
+            cut,
         }
     }
 
@@ -69,6 +73,7 @@ impl Plan {
         line("crc64", self.proven.crc.map(|crc| crc.to_string()));
         line("number", self.number.map(|number| number.to_string()));
         line("time", self.time.map(|time| time.to_string()));
+        line("cut", self.cut.map(|cut| cut.to_string()));
         if let Some(packed) = self.packed {
             line("given", Some(packed.given.to_string()));
             line("stored", Some(packed.stored.to_string()));
@@ -102,6 +107,7 @@ impl Plan {
             }),
             number: number("number"),
             time: value("time").and_then(|time| time.parse().ok()),
+            cut: number("cut"),
         })
     }
 }
@@ -120,6 +126,7 @@ mod tests {
             packed: None,
             number: None,
             time: None,
+            cut: None,
         };
         let full = Plan {
             proven: Proven {
@@ -133,6 +140,7 @@ mod tests {
             }),
             number: Some(3),
             time: Some(-5),
+            cut: Some(6),
             ..plain.clone()
         };
         for plan in [plain, full] {

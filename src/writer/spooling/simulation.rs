@@ -9,13 +9,13 @@
 //!
 //! What a life writes is a text of numbered records that no other life writes. In the end the objects
 //! together have to be a beginning of the text of each life, one behind the other, and each as long
-//! as its life was told.
+//! as its life was told. Where a life has asked for a roll, one object ends.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::io::{self, Read as _};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -300,6 +300,10 @@ struct Pen {
     life: u8,
     text: Vec<u8>,
     records: usize,
+    /// How long the text was when rolls were asked for.
+    rolls: Vec<usize>,
+    /// Where records begin and end that are no lines.
+    pieces: BTreeSet<usize>,
 }
 
 impl Life {
@@ -308,6 +312,8 @@ impl Life {
             life,
             text: Vec::new(),
             records: 0,
+            rolls: Vec::new(),
+            pieces: BTreeSet::new(),
         };
         Self {
             pen: Arc::new(Mutex::new(pen)),
@@ -348,6 +354,23 @@ async fn noted<T>(
     .await
 }
 
+/// Asks for a roll, and notes where.
+async fn roll(pen: &Mutex<Pen>, rolling: &mut RollingWriter) -> Result<()> {
+    let at = pen.locked().text.len();
+    // With nothing before it there may be no object to end.
+    let ends = at > 0 || rolling.stats().open.is_some_and(|open| open.position > 0);
+    let mut roll = pin!(rolling.roll());
+    let mut asked = false;
+    poll_fn(|cx| {
+        let rolled = roll.as_mut().poll(cx);
+        if !std::mem::replace(&mut asked, true) && ends && !matches!(rolled, Poll::Ready(Err(_))) {
+            pen.locked().rolls.push(at);
+        }
+        rolled
+    })
+    .await
+}
+
 /// A writer of any sort.
 struct Handle {
     writer: OssAppendWriter,
@@ -367,7 +390,7 @@ impl Handle {
             2 => drop(writer.spooled().now_or_never()),
             3 => {
                 if let Some(rolling) = &mut rolling {
-                    let _ = rolling.roll().now_or_never();
+                    let _ = roll(&pen, rolling).now_or_never();
                 }
             }
             4..8 => {
@@ -757,8 +780,13 @@ impl Schedule {
             }
             16 | 17 => match &mut handle.rolling {
                 Some(rolling) => {
-                    note!(self, "roll");
-                    let rolled = timeout(patience, rolling.roll()).await;
+                    note!(
+                        self,
+                        "roll {}",
+                        self.lives[self.lives.len() - 1].pen.locked().text.len()
+                    );
+                    let pen = Arc::clone(&self.lives[self.lives.len() - 1].pen);
+                    let rolled = timeout(patience, roll(&pen, rolling)).await;
                     rolled.unwrap_or(Ok(()))
                 }
                 None => Ok(()),
@@ -833,6 +861,8 @@ impl Schedule {
         let wrote = match self.rng.bool() {
             true => timeout(patience, handle.writer.write_all(piece)).await,
             false => {
+                let ends = [before, before + piece.len()];
+                pen.locked().pieces.extend(ends);
                 let piece = Bytes::copy_from_slice(piece);
                 timeout(patience, handle.writer.write_bytes(piece)).await
             }
@@ -947,7 +977,7 @@ impl Schedule {
     /// Checks all that is in the store.
     fn check(&self) {
         let objects = self.objects();
-        let mut all = Vec::new();
+        let (mut all, mut ends) = (Vec::new(), BTreeSet::new());
         for (path, content) in &objects {
             let plain = self.plain(content);
             let whole = plain.is_empty() || plain.ends_with(b"\n");
@@ -956,6 +986,7 @@ impl Schedule {
                 "{path} ends within a record"
             );
             all.extend(plain);
+            ends.insert(all.len());
         }
         if self.lost {
             return self.check_lines(&all);
@@ -969,6 +1000,29 @@ impl Schedule {
             if same < kept {
                 self.wrong(&format!(
                     "of life {number} {same} of {kept} bytes are there"
+                ));
+            }
+            let begin = all.len() - rest.len();
+            for roll in pen.rolls.iter().filter(|roll| **roll < same) {
+                if let Some(range) = end_for(&all[..begin + same], begin + roll)
+                    && ends.range(range.clone()).next().is_none()
+                {
+                    self.wrong(&format!(
+                        "no object ends at {range:?}, {roll} of life {number}"
+                    ));
+                }
+            }
+            let text = begin..begin + same;
+            let split = ends.range(text).find(|end| {
+                let is_piece = || pen.pieces.contains(&(**end - begin));
+                **end > begin && all[**end - 1] != b'\n' && !is_piece()
+            });
+            if let Some(split) = split
+                && self.settings.is_rolling
+            {
+                let at = split - begin;
+                self.wrong(&format!(
+                    "an object ends within a record, {at} of life {number}"
                 ));
             }
             rest = &rest[same..];
@@ -1022,6 +1076,19 @@ impl Schedule {
         }
         panic!("{what}\n{text}");
     }
+}
+
+/// Where in a text an object has to end for a roll that was asked for at `at`. A record that was not
+/// whole then goes before it or behind it; `None` if that has no end, or nothing is behind it.
+fn end_for(text: &[u8], at: usize) -> Option<RangeInclusive<usize>> {
+    let is_end = |byte: &u8| *byte == b'\n';
+    let begin = text[..at].iter().rposition(is_end);
+    let begin = begin.map_or(0, |end| end + 1);
+    let end = match begin == at {
+        true => at,
+        false => at + text[at..].iter().position(is_end)? + 1,
+    };
+    (begin > 0 && end < text.len()).then_some(begin..=end)
 }
 
 fn object() -> ObjectPath {

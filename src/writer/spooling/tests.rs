@@ -2,7 +2,9 @@
 //! What the simulation has found, each by itself.
 
 use std::future::Future;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -218,4 +220,102 @@ fn an_object_that_has_more_than_the_spool_is_not_what_it_was_meant_for() {
             writer.shutdown().await.unwrap();
         });
     }
+}
+
+/// What comes next is on disk, and what is durable is gone from there, when nothing gets through.
+async fn keep_behind(writer: &mut RollingWriter, store: &MemoryStore, records: &[&str]) {
+    go_away(store);
+    for record in records {
+        writer.write_all(record.as_bytes()).await.unwrap();
+        writer.spooled().await.unwrap();
+    }
+}
+
+/// Sends what is there.
+fn deliver(store: &MemoryStore, disk: &SimulatedDisk) {
+    come_back(store);
+    life(disk, async {
+        let mut writer = rolling(store, disk, 100).open().await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn what_comes_behind_a_roll_goes_in_the_next_object_after_a_kill() {
+    let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+    life(&disk, async {
+        let mut writer = rolling(&store, &disk, 100).open().await.unwrap();
+        writer.write_all(b"the first\n").await.unwrap();
+        writer.sync().await.unwrap();
+        writer.roll().await.unwrap();
+        keep_behind(&mut writer, &store, &["the second\n", "the third\n"]).await;
+    });
+    assert_eq!(disk.names(), ["00000000000000000010.segment"]);
+    deliver(&store, &disk);
+    assert_eq!(content(&store, "log-1").unwrap(), "the first\n");
+    assert_eq!(content(&store, "log-2").unwrap(), "the second\nthe third\n");
+}
+
+#[test]
+fn what_comes_behind_a_roll_goes_in_no_older_object_if_nothing_of_it_was_sent() {
+    let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+    life(&disk, async {
+        let mut writer = rolling(&store, &disk, 100).open().await.unwrap();
+        writer.write_all(b"the first\n").await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    life(&disk, async {
+        // Which goes on with that object.
+        let mut writer = rolling(&store, &disk, 100).open().await.unwrap();
+        writer.roll().await.unwrap();
+        keep_behind(&mut writer, &store, &["the second\n"]).await;
+    });
+    deliver(&store, &disk);
+    assert_eq!(content(&store, "log-1").unwrap(), "the first\n");
+    assert_eq!(content(&store, "log-2").unwrap(), "the second\n");
+}
+
+#[test]
+fn a_roll_within_a_record_is_made_behind_it_after_a_kill() {
+    let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+    life(&disk, async {
+        let mut writer = rolling(&store, &disk, 100).open().await.unwrap();
+        writer.write_all(b"the fir").await.unwrap();
+        writer.sync().await.unwrap();
+        writer.roll().await.unwrap();
+        keep_behind(&mut writer, &store, &["st\n", "the second\n"]).await;
+    });
+    assert_eq!(disk.names(), ["00000000000000000007.segment"]);
+    deliver(&store, &disk);
+    assert_eq!(content(&store, "log-1").unwrap(), "the first\n");
+    assert_eq!(content(&store, "log-2").unwrap(), "the second\n");
+}
+
+#[test]
+fn what_comes_in_another_period_goes_in_an_object_of_that_after_a_kill() {
+    let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+    let hours = Arc::new(AtomicU64::new(0));
+    let builder = || {
+        let hours = Arc::clone(&hours);
+        RollingWriter::builder(store.clone(), "bucket", "%H-{seq}")
+            .hourly()
+            .clock(move || UNIX_EPOCH + HOUR * hours.load(Ordering::Relaxed) as u32)
+            .spool(spool(&disk))
+    };
+    life(&disk, async {
+        let mut writer = builder().open().await.unwrap();
+        writer.write_all(b"the first\n").await.unwrap();
+        writer.sync().await.unwrap();
+        hours.store(1, Ordering::Relaxed);
+        sleep(HOUR / 30).await;
+        keep_behind(&mut writer, &store, &["the second\n", "the third\n"]).await;
+    });
+    assert_eq!(disk.names(), ["00000000000000000010.segment"]);
+    come_back(&store);
+    life(&disk, async {
+        let mut writer = builder().open().await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    assert_eq!(content(&store, "00-1").unwrap(), "the first\n");
+    assert_eq!(content(&store, "01-1").unwrap(), "the second\nthe third\n");
 }
