@@ -115,8 +115,9 @@ impl Spool {
             .filter_map(|segment| Note::from_bytes(&segment.note))
             .collect();
         let begins_object = plan.is_none() && begins_object(&notes, found.start);
-        // Before what is there is no object to be ended.
+        // Before what is there is no object to be ended. Behind the end is none, as above.
         let cut = plan.as_ref().map_or(Some(found.start), |plan| plan.cut);
+        let cut = cut.map(|cut| cut.min(found.end));
         notes.retain(|note| cut.is_none_or(|cut| note.at > cut));
         let created = found.segments.first().map(|segment| segment.created / 1000);
         let created = created.and_then(|second| i64::try_from(second).ok());
