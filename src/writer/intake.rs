@@ -160,9 +160,20 @@ impl<'a> Intake<'a> {
     /// Pending: wakes the waiter at the next change. What is in the way goes out now, unless an
     /// append is under way or due.
     pub(super) fn wait<T>(mut self, waiter: u64, cx: &Context<'_>) -> Poll<T> {
-        let window = &self.state.window;
-        let waits = self.state.buffer.len();
-        let waits_for_append = self.state.spool.is_none() && window.first().is_none();
+        let capacity = self.shared.options.buffer_capacity;
+        let State {
+            spool,
+            window,
+            buffer,
+            ..
+        } = &mut *self.state;
+        let waits = buffer.len();
+        let by_disk = (spool.as_ref()).is_some_and(|spool| spool.overflows(window, capacity));
+        if let (false, Some(spool)) = (by_disk, spool) {
+            spool.has_waited = true;
+            self.shared.note_wait();
+        }
+        let waits_for_append = !by_disk && window.first().is_none();
         if waits_for_append && waits < self.shared.options.schedule.batch_size {
             let accepted = window.accepted();
             self.shared.ask(&mut self.state, accepted, Flush::SYNC);

@@ -398,14 +398,23 @@ impl Spooled {
 
     /// How long until something has to be done without being asked for.
     pub(super) fn next(&self, shared: &Shared) -> Option<Duration> {
-        let state = shared.lock();
-        let spool = state.spool.as_ref()?;
+        let mut state = shared.lock();
+        let State { spool, window, .. } = &mut *state;
+        let spool = spool.as_mut()?;
+        let capacity = shared.options.buffer_capacity;
+        let (stall, has_room) = spool.watch(window, capacity, shared.now());
         let retry = spool.problem.is_some().then_some(Duration::from_secs(1));
         let sync = match self.sync {
             SpoolSync::Every(interval) if spool.synced < spool.spooled => Some(interval),
             _ => None,
         };
-        retry.into_iter().chain(sync).min()
+        let next = retry.into_iter().chain(sync).chain(stall).min();
+        let wake = has_room.then(|| state.wake());
+        drop(state);
+        if let Some(wake) = wake {
+            wake.all();
+        }
+        next
     }
 
     /// The position of the writer's first byte in the log.
@@ -492,6 +501,13 @@ impl Shared {
         }
         if let Err(error) = spool.write(self) {
             self.note_problem(error);
+            spool.work.notify_one();
+        }
+    }
+
+    /// Somebody waits for room, and the spool is to see to it.
+    pub(in crate::writer) fn note_wait(&self) {
+        if let Some(spool) = &self.spool {
             spool.work.notify_one();
         }
     }

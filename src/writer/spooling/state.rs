@@ -9,7 +9,7 @@
 //!   more than the buffer, the two are one again.
 
 use std::collections::VecDeque;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use super::note::Note;
 use super::open::OpenSpool;
 use super::options::SpoolSync;
+use crate::engine::flush::Time;
 use crate::engine::schedule::Schedule;
 use crate::engine::window::{NotDurable, Window};
 use crate::error::Error;
@@ -58,7 +59,19 @@ pub(in crate::writer) struct SpoolState {
     pub(super) held: bool,
     /// What comes next on disk cannot be read: it is passed over when all before it is settled.
     pub(super) lost_is_next: bool,
+    /// What comes in does not wait for OSS while half of the capacity is free.
+    at_once: bool,
+    /// Somebody has waited for room.
+    pub(in crate::writer) has_waited: bool,
+    /// How far all was settled when that was noted, and since when.
+    settled: (StreamPosition, Time),
+    /// Nothing has been settled for a while although memory is in use: what comes in goes by the disk.
+    is_stalled: bool,
 }
+
+/// So long whoever finds the memory full waits for OSS before the disk takes what comes. While OSS
+/// keeps up, the disk is not read.
+const STALL: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(super) struct Overflow {
@@ -104,6 +117,10 @@ impl SpoolState {
             lost: 0,
             held: true,
             lost_is_next: false,
+            at_once: open.spooled.at_once,
+            has_waited: false,
+            settled: (StreamPosition::default(), Time::ZERO),
+            is_stalled: false,
         }
     }
 
@@ -161,8 +178,8 @@ impl SpoolState {
         self.cuts.push_back((at, note.to_bytes()));
     }
 
-    /// Where bytes come in. When half of the capacity is in use, what comes from then on goes by the
-    /// disk, until the buffer has caught up.
+    /// Where bytes come in. When memory is in use and does not become free, what comes from then on
+    /// goes by the disk, until the buffer has caught up.
     pub(in crate::writer) fn inlet<'a>(
         &'a mut self,
         buffer: &'a mut Buffer,
@@ -170,6 +187,9 @@ impl SpoolState {
         shared: &Shared,
     ) -> &'a mut Buffer {
         let overflows = self.overflows(window, shared.options.buffer_capacity);
+        if window.held() == 0 {
+            self.settled = (window.settled(), shared.now());
+        }
         if self.overflow.is_none() && overflows {
             self.overflow = Some(Overflow {
                 loaded: window.accepted(),
@@ -259,7 +279,36 @@ impl SpoolState {
 
     /// Whether what comes in next goes by the disk.
     pub(in crate::writer) fn overflows(&self, window: &Window, capacity: u64) -> bool {
-        self.overflow.is_some() || window.held() >= capacity / 2
+        self.overflow.is_some()
+            || self.is_stalled
+            || (self.at_once || self.held) && window.held() >= capacity / 2
+    }
+
+    /// Looks whether OSS keeps up: how long until that has to be looked at again, and whether there is
+    /// room now for whoever waits.
+    pub(super) fn watch(
+        &mut self,
+        window: &Window,
+        capacity: u64,
+        now: Time,
+    ) -> (Option<Duration>, bool) {
+        let is_settled = self.settled.0 != window.settled();
+        if is_settled || window.held() == 0 {
+            self.settled = (window.settled(), now);
+            self.has_waited = false;
+            self.is_stalled &= self.overflow.is_some();
+        }
+        let waits = self.has_waited || window.held() >= capacity / 2;
+        if !waits || self.overflows(window, capacity) {
+            return (None, false);
+        }
+        match STALL.checked_sub(now.saturating_sub(self.settled.1)) {
+            Some(left) if !left.is_zero() => (Some(left), false),
+            _ => {
+                self.is_stalled = true;
+                (None, true)
+            }
+        }
     }
 
     /// How many bytes wait in memory behind the buffer.
@@ -376,6 +425,7 @@ impl SpoolState {
             (self.overflow.as_ref()).is_some_and(|overflow| overflow.loaded == window.accepted());
         if caught_up {
             self.overflow = None;
+            self.is_stalled = false;
         }
     }
 

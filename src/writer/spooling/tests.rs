@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::options::{Spool, SpoolSync};
 use crate::drive::thread::Inline;
@@ -318,4 +318,58 @@ fn what_comes_in_another_period_goes_in_an_object_of_that_after_a_kill() {
     });
     assert_eq!(content(&store, "00-1").unwrap(), "the first\n");
     assert_eq!(content(&store, "01-1").unwrap(), "the second\nthe third\n");
+}
+
+/// A writer with little memory.
+fn narrow(
+    store: &MemoryStore,
+    disk: &SimulatedDisk,
+) -> OssAppendWriterBuilder<MemoryStore, OneObject> {
+    object(store)
+        .batch_size(200)
+        .max_append_size(500)
+        .buffer_capacity(1000)
+        .linger(HOUR)
+        .spool(spool(disk))
+}
+
+#[test]
+fn the_disk_is_not_read_while_oss_keeps_up() {
+    let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+    store.fail_by(|_| Some(Fault::none().delay(Duration::from_millis(50))));
+    life(&disk, async {
+        let mut writer = narrow(&store, &disk).open().await.unwrap();
+        let read = disk.bytes_read();
+        for _ in 0..200 {
+            writer.write_all(&[b'x'; 100]).await.unwrap();
+        }
+        writer.shutdown().await.unwrap();
+        assert_eq!(disk.bytes_read(), read);
+    });
+    assert_eq!(content(&store, "object").unwrap().len(), 20_000);
+}
+
+#[test]
+fn the_disk_takes_what_oss_does_not() {
+    // Pieces that fit in the rest of the memory, and one that does not.
+    for piece in [100, 700] {
+        let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+        let written = life(&disk, async {
+            let mut writer = narrow(&store, &disk).open().await.unwrap();
+            go_away(&store);
+            let begun = Instant::now();
+            let mut written = 0;
+            while written < 20_000 {
+                let record = Bytes::from(vec![b'x'; piece]);
+                drop(writer.enqueue(record).await.unwrap());
+                written += piece;
+            }
+            writer.spooled().await.unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(1));
+            come_back(&store);
+            writer.shutdown().await.unwrap();
+            written
+        });
+        assert_eq!(content(&store, "object").unwrap().len(), written);
+    }
 }
