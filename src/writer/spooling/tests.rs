@@ -373,3 +373,21 @@ fn the_disk_takes_what_oss_does_not() {
         assert_eq!(content(&store, "object").unwrap().len(), written);
     }
 }
+
+#[test]
+fn the_disk_takes_a_long_write_that_oss_does_not() {
+    let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+    life(&disk, async {
+        let mut writer = narrow(&store, &disk).open().await.unwrap();
+        writer.write_all(b"first").await.unwrap();
+        writer.sync().await.unwrap();
+        go_away(&store);
+        let begun = Instant::now();
+        writer.write_all(&[b'x'; 20_000]).await.unwrap();
+        writer.spooled().await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        come_back(&store);
+        writer.shutdown().await.unwrap();
+    });
+    assert_eq!(content(&store, "object").unwrap().len(), 20_005);
+}
