@@ -25,6 +25,7 @@
 //! | `OssLogAppender` | logs: records from any thread, with the feature `tracing` |
 //! | `RollingWriter` | *where* to append: a sequence of objects, with the feature `rolling` |
 //! | [`OssAppendWriter`] | batching: *when* to append; back-pressure, flush, receipts of what is durable |
+//! | [`ObjectReader`] | the way back: an object's bytes, resumed after failures and compared by CRC-64 |
 //! | [`ObjectAppender`] | exactness: *what happened* to an append; retries, reconciles, replay |
 //! | [`AppendStore`] | the small trait between exactness and the wire, for stores of your own |
 //! | [`OssClient`] | one signed HTTP request each |
@@ -47,6 +48,7 @@
 //!
 //! | module | what is decided or done there |
 //! |---|---|
+//! | `reader` | reading: where to go on after a failure, whether it is the same object, whether the bytes are right |
 //! | `keyed`, `log`, `rolling` | which writer a record goes to; sequences of objects (`rolling/roller.rs`) |
 //! | `writer` | the buffer, its watermarks, who waits for what (`shared.rs`), and the worker that takes batches out |
 //! | `stage` | what a batch passes on its way: which object, in which form |
@@ -108,6 +110,7 @@ pub mod metrics;
 #[cfg(not(feature = "metrics"))]
 #[allow(dead_code, unreachable_pub, reason = "public with the feature")]
 mod metrics;
+mod reader;
 #[cfg(feature = "rolling")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 mod rolling;
@@ -149,6 +152,7 @@ pub use crate::log::{
     Dropped, LogEvent, LogGuard, LogOutage, LogReport, LogStats, LogTrouble, LogWriter,
     OssLogAppender, OssLogAppenderBuilder, WhenFull,
 };
+pub use crate::reader::{ObjectReader, ObjectReaderBuilder};
 #[cfg(feature = "rolling")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 pub use crate::rolling::{

@@ -38,6 +38,7 @@ pub use operations::append::{
 };
 pub use operations::bucket::CreateBucketRequest;
 pub use operations::delete::{DeleteObjectRequest, DeleteObjectResult};
+pub(crate) use operations::get::Wanted;
 pub use operations::get::{GetObjectRequest, GetObjectResult};
 pub use operations::head::{HeadObjectRequest, ObjectMeta};
 pub use operations::list::{ListObjectsRequest, ListedObject, ObjectListing};

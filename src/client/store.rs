@@ -11,14 +11,14 @@ use super::OssClient;
 use super::lane::HttpLane;
 use super::operations::append::{AppendObjectRequest, SealAppendObjectRequest};
 use super::operations::get::GetObjectRequest;
-use super::operations::head::{HeadObjectRequest, ObjectMeta};
+use super::operations::head::HeadObjectRequest;
 use super::operations::list::{ListObjectsRequest, ListedObject};
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::store::AppendStore;
 use crate::store::lane::Lane;
 use crate::store::listing::KeyPage;
 use crate::store::request::{AppendAnswer, AppendRequest};
-use crate::values::info::{ObjectInfo, ObjectKind};
+use crate::values::info::ObjectInfo;
 use crate::values::path::ObjectPath;
 
 impl AppendStore for OssClient {
@@ -43,7 +43,7 @@ impl AppendStore for OssClient {
         let request = HeadObjectRequest::new(self.clone(), object.clone());
         match request.send().await {
             Ok(meta) => {
-                check_origin(&meta, "head", object)?;
+                meta.check_origin("head", object)?;
                 Ok(Some(meta.into_info()))
             }
             Err(error) if is_missing_object(&error) => Ok(None),
@@ -62,7 +62,7 @@ impl AppendStore for OssClient {
         let request = GetObjectRequest::new(self.clone(), object.clone()).range(range);
         match request.send().await {
             Ok(answer) => {
-                check_origin(&answer.meta, "get", object)?;
+                answer.meta.check_origin("get", object)?;
                 Ok(answer.body.boxed())
             }
             Err(error) if is_behind_the_end(&error) => Ok(stream::empty().boxed()),
@@ -137,22 +137,6 @@ fn bad_listing(reason: &str, request_id: Option<String>) -> Error {
         request_id,
     })
     .with_operation("list")
-}
-
-/// Refuses a success that is not of OSS, such as a login portal's page: it says nothing about the
-/// object.
-fn check_origin(meta: &ObjectMeta, operation: &'static str, object: &ObjectPath) -> Result<()> {
-    let has_type = meta.kind != ObjectKind::Other(String::new());
-    if has_type || meta.request_id.is_some() {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::BadAnswer {
-        status: 200,
-        reason: "it has no object type and no request id, so it is not of OSS".into(),
-        request_id: None,
-    })
-    .with_operation(operation)
-    .with_object(object))
 }
 
 /// The EC of `NoSuchKey`.

@@ -1,4 +1,5 @@
-//! What a program is told about delivery while it happens: trouble that begins, lasts and ends.
+//! What a program is told about delivery while it happens: trouble that begins, lasts and ends. And
+//! the same about reading.
 //!
 //! Trouble begins with a request that failed and that is tried again or looked into. It is over when
 //! an append is proven, or what was asked is answered. What is expected to fail now and then is none:
@@ -23,6 +24,9 @@ use crate::values::path::ObjectPath;
 /// [`Recovered`](Self::Recovered) as INFO, and [`GaveUp`](Self::GaveUp) as WARN. To a writer that is
 /// opened without a subscriber, and to a log appender, which would log its own trouble into itself,
 /// no subscriber is told anything.
+///
+/// An [`ObjectReader`](crate::ObjectReader) tells the same of the way back, with the target
+/// `oss_append::read`: what is delivered then are the object's bytes, to the program.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum DeliveryEvent {
@@ -41,7 +45,7 @@ pub enum DeliveryEvent {
         /// How long it is tried again if nothing gets better; `None`: without end.
         gives_up_in: Option<Duration>,
         /// How many bytes of the writer wait to become durable, those under way with them; `None`
-        /// where that is not known, as while an object is opened.
+        /// where that is not known, as while an object is opened or read.
         buffered: Option<u64>,
     },
     /// Delivery goes on.
@@ -54,7 +58,7 @@ pub enum DeliveryEvent {
         /// How long it took from the first failure.
         failing: Duration,
     },
-    /// Nothing is tried any more: the writer, or the key of a keyed one, has failed.
+    /// Nothing is tried any more: the writer, the key of a keyed one, or the reader has failed.
     #[non_exhaustive]
     GaveUp {
         /// The object that could not be delivered to.
@@ -131,9 +135,59 @@ impl DeliveryEvent {
             ),
         }
     }
+
+    /// The same where bytes are read.
+    fn trace_read(&self) {
+        match self {
+            Self::Failed {
+                object,
+                error,
+                failures,
+                failing,
+                gives_up_in,
+                ..
+            } => {
+                let (failing, gives_up_in) = (Shown(Some(*failing)), Shown(*gives_up_in));
+                if *failures == 1 {
+                    tracing::warn!(
+                        target: READ_TARGET,
+                        %object, error = %Whole(error), %gives_up_in,
+                        "reading fails; trying again"
+                    );
+                }
+                tracing::debug!(
+                    target: READ_TARGET,
+                    %object, error = %Whole(error), failures, %failing, %gives_up_in,
+                    "a request failed"
+                );
+            }
+            Self::Recovered {
+                object,
+                failures,
+                failing,
+            } => tracing::info!(
+                target: READ_TARGET,
+                %object, failures, failing = %Shown(Some(*failing)),
+                "reading goes on"
+            ),
+            Self::GaveUp {
+                object,
+                error,
+                failures,
+                failing,
+            } => tracing::warn!(
+                target: READ_TARGET,
+                %object, error = %Whole(error), failures, failing = %Shown(Some(*failing)),
+                "gave up reading"
+            ),
+        }
+    }
 }
 
-/// The target of all events.
+/// The target of all events about reading.
+const READ_TARGET: &str = "oss_append::read";
+
+/// The target of all events about delivery.
 pub(crate) const TARGET: &str = "oss_append::delivery";
 
 /// An error with all its causes, each said once.
@@ -176,9 +230,19 @@ pub(crate) struct Events {
     /// `None`: the one that is current where the writer is opened.
     subscriber: Option<Dispatch>,
     callback: Option<OnEvent>,
+    /// They are about reading.
+    reads: bool,
 }
 
 impl Events {
+    /// Those of a reader.
+    pub(crate) fn of_reader() -> Self {
+        Self {
+            reads: true,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn call(&mut self, callback: OnEvent) {
         self.callback = Some(callback);
     }
@@ -191,12 +255,16 @@ impl Events {
         Arc::new(Self {
             subscriber: Some(tracing::dispatcher::get_default(Dispatch::clone)),
             callback: self.callback.clone(),
+            reads: self.reads,
         })
     }
 
     /// Both are the program's: a panic in them ends nothing. Not to be called under a lock.
     pub(super) fn tell(&self, event: DeliveryEvent) {
-        self.trace(|| event.trace());
+        self.trace(|| match self.reads {
+            true => event.trace_read(),
+            false => event.trace(),
+        });
         if let Some(callback) = &self.callback {
             caught(|| callback(event));
         }

@@ -84,6 +84,16 @@ pub(crate) struct Hope {
 }
 
 impl Hope {
+    /// Something is read, and that is given up after so long.
+    pub(crate) fn to_read(gives_up_in: Duration) -> Self {
+        Self {
+            delivering: false,
+            gives_up_in: Some(gives_up_in),
+            buffered: None,
+            is_kept: false,
+        }
+    }
+
     /// What was given up is tried again without end.
     #[cfg(feature = "rolling")]
     pub(crate) fn without_end(delivering: bool) -> Self {

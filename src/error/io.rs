@@ -1,4 +1,4 @@
-//! [`Error`] as an `io::Error`, which is what the methods of `AsyncWrite` give.
+//! [`Error`] as an `io::Error`, which is what the methods of `AsyncWrite` and `AsyncRead` give.
 
 use std::io;
 
@@ -7,7 +7,8 @@ use super::conflict::ConflictCause;
 use super::kind::{ErrorKind, TransportCause};
 
 impl Error {
-    /// The error of this crate inside an `io::Error` that an `AsyncWrite` method returned.
+    /// The error of this crate inside an `io::Error` that a method of `AsyncWrite` or `AsyncRead`
+    /// returned.
     pub fn from_io(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
@@ -39,6 +40,7 @@ impl Error {
             ErrorKind::Checksum { .. }
             | ErrorKind::ReplayDiffers { .. }
             | ErrorKind::ReplayTooShort { .. }
+            | ErrorKind::ReadDiffers { .. }
             | ErrorKind::BadAnswer { .. } => io::ErrorKind::InvalidData,
             ErrorKind::Credentials { .. } => io::ErrorKind::PermissionDenied,
             ErrorKind::InvalidInput { .. } => io::ErrorKind::InvalidInput,

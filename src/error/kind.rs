@@ -74,6 +74,20 @@ pub enum ErrorKind {
         /// The object's length.
         object: u64,
     },
+    /// The bytes that were read do not have the CRC-64 that the object should have with them: they
+    /// were damaged on the way, or the object was replaced while it was read, or before it was by
+    /// other bytes than those of the checkpoint that is read from.
+    #[non_exhaustive]
+    ReadDiffers {
+        /// Where the bytes begin that were read.
+        start: u64,
+        /// Where they end.
+        end: u64,
+        /// The CRC-64 of the object up to the end, as OSS has named it.
+        expected_crc64: u64,
+        /// The CRC-64 up to the end, by the bytes that were read.
+        found_crc64: u64,
+    },
     /// No credentials could be had.
     #[non_exhaustive]
     Credentials {
@@ -166,6 +180,7 @@ impl ErrorKind {
             Self::Checksum { .. } => "checksum",
             Self::ReplayDiffers { .. } => "replay_differs",
             Self::ReplayTooShort { .. } => "replay_too_short",
+            Self::ReadDiffers { .. } => "read_differs",
             Self::Credentials { .. } => "credentials",
             Self::InvalidInput { .. } => "invalid_input",
             Self::Transport { .. } => "transport",
@@ -265,6 +280,17 @@ impl fmt::Display for ErrorKind {
             Self::ReplayTooShort { given, object } => write!(
                 f,
                 "the replay ended at {given}, but the object has {object} bytes"
+            ),
+            Self::ReadDiffers {
+                start,
+                end,
+                expected_crc64,
+                found_crc64,
+            } => write!(
+                f,
+                "the bytes that were read from {start} to {end} are not those of the object: the \
+                 CRC-64 should be {expected_crc64} and is {found_crc64}; they were damaged on the \
+                 way, or the object was replaced"
             ),
             Self::Credentials { reason, .. } => write!(f, "no credentials: {reason}"),
             Self::InvalidInput { reason } => f.write_str(reason),

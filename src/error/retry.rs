@@ -15,7 +15,9 @@ impl Error {
             ErrorKind::Transport { cause, .. } => *cause != TransportCause::Tls,
             ErrorKind::Credentials { temporary, .. } => *temporary,
             ErrorKind::Spool { out_of_space, .. } => *out_of_space,
-            ErrorKind::BadAnswer { .. } | ErrorKind::RetriesExhausted { .. } => true,
+            ErrorKind::BadAnswer { .. }
+            | ErrorKind::RetriesExhausted { .. }
+            | ErrorKind::ReadDiffers { .. } => true,
             ErrorKind::Conflict(_)
             | ErrorKind::NotAppendable { .. }
             | ErrorKind::Sealed

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All modules of the crate's root, from the lowest layer up.
-const LAYERS: [&str; 19] = [
+const LAYERS: [&str; 20] = [
     // Calls of what the program has given to us.
     "callback",
     // What everything is about: paths, batches, checksums, positions.
@@ -30,6 +30,8 @@ const LAYERS: [&str; 19] = [
     "rolling",
     "keyed",
     "log",
+    // The way back.
+    "reader",
     // Beside all that: a server and a store for tests, and what benchmarks measure.
     "emulator",
     "testing",

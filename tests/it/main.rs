@@ -42,6 +42,7 @@ mod memory;
 mod metrics;
 mod open;
 mod proxy;
+mod reader;
 mod receipts;
 mod reconcile;
 mod records;

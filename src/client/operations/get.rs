@@ -10,7 +10,7 @@ use http::Method;
 use super::head::ObjectMeta;
 use crate::client::OssClient;
 use crate::client::request::{Call, Context};
-use crate::client::response::{Answer, MAX_LENGTH, ObjectBody, decimal};
+use crate::client::response::{MAX_LENGTH, ObjectBody, decimal};
 use crate::error::{Error, Result};
 use crate::store::options::RequestOptions;
 use crate::values::path::ObjectPath;
@@ -32,6 +32,7 @@ pub struct GetObjectRequest {
     client: OssClient,
     object: ObjectPath,
     range: (Bound<u64>, Bound<u64>),
+    if_match: Option<String>,
     options: RequestOptions,
 }
 
@@ -66,8 +67,22 @@ impl GetObjectRequest {
             client,
             object,
             range: (Bound::Unbounded, Bound::Unbounded),
+            if_match: None,
             options: RequestOptions::default(),
         }
+    }
+
+    /// Reads these bytes alone.
+    pub(crate) fn wanted(mut self, wanted: Wanted) -> Self {
+        let end = wanted.end.map_or(Bound::Unbounded, Bound::Excluded);
+        self.range = (Bound::Included(wanted.start), end);
+        self
+    }
+
+    /// Reads what this tag is of alone, else OSS refuses (412).
+    pub(crate) fn if_match(mut self, etag: Option<String>) -> Self {
+        self.if_match = etag;
+        self
     }
 
     /// Reads these bytes alone, such as `0..100` or `100..`. Default: all.
@@ -108,9 +123,16 @@ impl GetObjectRequest {
                 // Without it a range behind the end is answered with the whole object.
                 .header("x-oss-range-behavior", "standard");
         }
+        if let Some(etag) = self.if_match {
+            call = call.header("if-match", etag);
+        }
         call.headers.set_request(&self.options, None);
         let answer = call.send(&self.client).await?;
-        let (range, length) = wanted.granted(&answer)?;
+        let content_range = answer.text("content-range").unwrap_or_default();
+        let content_length = answer.length("content-length")?;
+        let (range, length) = wanted
+            .granted(answer.status(), content_length, &content_range)
+            .map_err(|reason| answer.bad(reason))?;
         let meta = ObjectMeta::read(&answer, length)?;
         let idle = self.client.inner.attempt_timeout;
         let body = ObjectBody::new(answer, range.end - range.start, idle, context);
@@ -120,13 +142,13 @@ impl GetObjectRequest {
 
 /// The bytes that are asked for: from `start`, up to `end` if that is given.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Wanted {
-    start: u64,
-    end: Option<u64>,
+pub(crate) struct Wanted {
+    pub(crate) start: u64,
+    pub(crate) end: Option<u64>,
 }
 
 impl Wanted {
-    fn new(range: (Bound<u64>, Bound<u64>)) -> Result<Self> {
+    pub(crate) fn new(range: (Bound<u64>, Bound<u64>)) -> Result<Self> {
         let start = match range.0 {
             Bound::Unbounded => Some(0),
             Bound::Included(start) => Some(start),
@@ -157,25 +179,27 @@ impl Wanted {
         }
     }
 
-    /// The range that the answer has, and the length of the whole object.
-    fn granted(self, answer: &Answer) -> Result<(Range<u64>, u64)> {
-        if answer.status() != 206 {
-            let Some(length) = answer.length("content-length")? else {
-                return Err(answer.bad("it names no content length"));
-            };
+    /// The range that an answer with this status and these headers has, and the length of the whole
+    /// object; else what is wrong with it.
+    pub(crate) fn granted(
+        self,
+        status: u16,
+        content_length: Option<u64>,
+        content_range: &str,
+    ) -> Result<(Range<u64>, u64), &'static str> {
+        if status != 206 {
+            let length = content_length.ok_or("it names no content length")?;
             if self.start > 0 {
-                return Err(answer.bad("it is the whole object where a range was asked for"));
+                return Err("it is the whole object where a range was asked for");
             }
             return Ok((0..self.end.map_or(length, |end| end.min(length)), length));
         }
-        let text = answer.text("content-range").unwrap_or_default();
-        let Some((range, length)) = parse_content_range(&text) else {
-            return Err(answer.bad("its content range is malformed"));
-        };
+        let granted = parse_content_range(content_range);
+        let (range, length) = granted.ok_or("its content range is malformed")?;
         let fits = range.start == self.start && self.end.is_none_or(|end| range.end <= end);
         match fits {
             true => Ok((range, length)),
-            false => Err(answer.bad("its content range is not what was asked for")),
+            false => Err("its content range is not what was asked for"),
         }
     }
 }

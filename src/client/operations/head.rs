@@ -10,7 +10,7 @@ use http::Method;
 use crate::client::OssClient;
 use crate::client::request::{Call, Context};
 use crate::client::response::Answer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::options::ObjectOptions;
 use crate::values::info::{ObjectInfo, ObjectKind, ObjectProperties};
 use crate::values::path::ObjectPath;
@@ -119,6 +119,19 @@ impl ObjectMeta {
             metadata,
             request_id: answer.request_id(),
         })
+    }
+
+    /// Refuses a success that is not of OSS, such as a login portal's page: it says nothing about
+    /// the object.
+    pub(crate) fn check_origin(&self, operation: &'static str, object: &ObjectPath) -> Result<()> {
+        let has_type = self.kind != ObjectKind::Other(String::new());
+        if has_type || self.request_id.is_some() {
+            return Ok(());
+        }
+        let reason = "it has no object type and no request id, so it is not of OSS";
+        Err(Error::bad_answer(200, reason)
+            .with_operation(operation)
+            .with_object(object))
     }
 
     pub(in crate::client) fn into_info(self) -> ObjectInfo {
