@@ -9,17 +9,22 @@ use bytes::Bytes;
 use clap::Args;
 use futures::stream::{self, Stream};
 use futures::{StreamExt as _, TryStreamExt as _};
-use oss_append::{Error, ObjectPath, OssClient, StoredFormat};
+use oss_append::{DeliveryEvent, Error, ObjectPath, ObjectReader, OssClient, StoredFormat};
 
 use crate::connection::{self, ConnectionArguments};
 use crate::decompress::{decompress, stored_format};
 use crate::failure::{self, Failure};
 use crate::output::{self, Output};
+use crate::patience::Patience;
+use crate::trouble::{Said, Trouble};
 
 /// Write an object, or a range of its bytes, to standard output.
 ///
-/// It ends quietly when nobody reads on, with exit code 141. A terminal is not given what is compressed
-/// by gzip or zstd.
+/// What is read is the object as it is at the start: what others append meanwhile is left out. A
+/// request that fails is followed by another for what is missing. An object that is replaced or
+/// shortened meanwhile ends the command with exit code 3, and so do bytes of a whole object that do not
+/// have its CRC-64. It ends quietly when nobody reads on, with exit code 141. A terminal is not given
+/// what is compressed by gzip or zstd.
 #[derive(Args)]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", connection::HELP, failure::HELP))]
 pub(crate) struct Arguments {
@@ -35,6 +40,10 @@ pub(crate) struct Arguments {
     /// is 1; so it is for an object that is not compressed. A RANGE has to begin where a member does
     #[arg(long)]
     decompress: bool,
+    /// Give up when not a byte has come for this long, however often was retried until then; forever:
+    /// never, though what OSS refuses for good still ends the command
+    #[arg(long, value_name = "DURATION|forever", default_value = "120s")]
+    delivery_timeout: Patience,
     #[command(flatten)]
     connection: ConnectionArguments,
 }
@@ -90,21 +99,6 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 impl Arguments {
     async fn cat(&self, client: &OssClient) -> Result<(), Failure> {
         let object = &self.target;
-        let get = client.get_object(object);
-        let (get, start) = match self.range {
-            None => (get, 0),
-            Some(Range::FromTo(first, last)) => (get.range(first..=last), first),
-            Some(Range::From(first)) => (get.range(first..), first),
-            Some(Range::Last(count)) => {
-                let meta = client.head_object(object).send().await.map_err(failed)?;
-                if meta.length == 0 {
-                    return Ok(());
-                }
-                let start = meta.length.saturating_sub(count);
-                // Bounded: the object may grow in between.
-                (get.range(start..meta.length), start)
-            }
-        };
         if !self.decompress && io::stdout().is_terminal() {
             let format = stored_format(client, object).await.map_err(failed)?;
             if format != StoredFormat::Other {
@@ -114,17 +108,60 @@ impl Arguments {
                 )));
             }
         }
-        let body = get.send().await.map_err(failed)?.body;
+        let (mut trouble, on_event) = Trouble::reading();
+        let reader = {
+            let mut open = pin!(self.open(client, on_event));
+            loop {
+                tokio::select! {
+                    opened = &mut open => break opened?,
+                    said = trouble.next(|| None) => match said {
+                        Said::Line(line) => output::note(line),
+                        Said::Nowhere(error) => return Err(failed(error)),
+                    },
+                }
+            }
+        };
+        let mut write = pin!(self.write(reader));
+        loop {
+            tokio::select! {
+                written = &mut write => return written,
+                said = trouble.next(|| Some(0)) => {
+                    if let Said::Line(line) = said {
+                        output::note(line);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        client: &OssClient,
+        on_event: impl Fn(DeliveryEvent) + Send + Sync + 'static,
+    ) -> Result<ObjectReader, Failure> {
+        let builder = ObjectReader::builder(client.clone(), self.target.clone())
+            .delivery_timeout(self.delivery_timeout.0)
+            .on_event(on_event);
+        let builder = match self.range {
+            None => builder,
+            Some(Range::FromTo(first, last)) => builder.range(first..=last),
+            Some(Range::From(first)) => builder.range(first..),
+            Some(Range::Last(count)) => builder.last(count),
+        };
+        builder.open().await.map_err(failed)
+    }
+
+    async fn write(&self, reader: ObjectReader) -> Result<(), Failure> {
         match self.decompress {
             true => {
-                let pieces = decompress(object, start, body);
+                let pieces = decompress(&self.target, reader.position(), reader);
                 print(stream::unfold(pieces, async |mut pieces| {
                     let piece = pieces.recv().await?;
                     Some((piece, pieces))
                 }))
                 .await
             }
-            false => print(body.map_err(failed)).await,
+            false => print(reader.map_err(failed)).await,
         }
     }
 }

@@ -235,7 +235,8 @@ fn code(error: &Error) -> u8 {
         ErrorKind::Conflict(_)
         | ErrorKind::Checksum { .. }
         | ErrorKind::ReplayDiffers { .. }
-        | ErrorKind::ReplayTooShort { .. } => CONFLICT,
+        | ErrorKind::ReplayTooShort { .. }
+        | ErrorKind::ReadDiffers { .. } => CONFLICT,
         ErrorKind::NotAppendable { .. }
         | ErrorKind::Sealed
         | ErrorKind::ObjectFull { .. }

@@ -1,5 +1,5 @@
-//! What `append` says on standard error while nothing is delivered: a line when that begins, one each
-//! minute while it lasts, and one when it is over.
+//! What `append` says on standard error while nothing is delivered, and `cat` while nothing is read: a
+//! line when that begins, one each minute while it lasts, and one when it is over.
 
 use std::time::Duration;
 
@@ -16,17 +16,27 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// How long a name that is not known is asked for before anything has come through.
 const UNKNOWN_HOST: Duration = Duration::from_secs(3);
 
-/// What the writer has told of it.
+/// What the writer or the reader has told of it.
 pub(crate) struct Trouble {
     told: mpsc::UnboundedReceiver<DeliveryEvent>,
     lasts: Option<Lasts>,
-    /// Where what is not durable is, in words.
-    place: &'static str,
+    words: Words,
 }
 
-/// Nothing is delivered.
+/// How it is said.
+#[derive(Clone, Copy)]
+struct Words {
+    /// What goes on when it is over.
+    goes_on: &'static str,
+    /// What is not done to anything while it lasts.
+    done: &'static str,
+    /// Where what is not durable is.
+    place: Option<&'static str>,
+}
+
+/// Nothing is delivered, or read.
 struct Lasts {
-    place: &'static str,
+    words: Words,
     /// The last failure.
     object: ObjectPath,
     error: Error,
@@ -47,6 +57,26 @@ pub(crate) enum Said {
 impl Trouble {
     /// With what the writer, which may have a spool, is to call for each event.
     pub(crate) fn new(has_spool: bool) -> (Self, impl Fn(DeliveryEvent) + Send + Sync + 'static) {
+        Self::with(Words {
+            goes_on: "delivery",
+            done: "delivered",
+            place: Some(match has_spool {
+                true => "in the spool",
+                false => "buffered",
+            }),
+        })
+    }
+
+    /// With what the reader is to call for each event.
+    pub(crate) fn reading() -> (Self, impl Fn(DeliveryEvent) + Send + Sync + 'static) {
+        Self::with(Words {
+            goes_on: "reading",
+            done: "read",
+            place: None,
+        })
+    }
+
+    fn with(words: Words) -> (Self, impl Fn(DeliveryEvent) + Send + Sync + 'static) {
         let (sender, told) = mpsc::unbounded_channel();
         let tell = move |event| {
             // Nobody listens any more at the end.
@@ -55,10 +85,7 @@ impl Trouble {
         let trouble = Self {
             told,
             lasts: None,
-            place: match has_spool {
-                true => "in the spool",
-                false => "buffered",
-            },
+            words,
         };
         (trouble, tell)
     }
@@ -110,7 +137,7 @@ impl Trouble {
                     .as_ref()
                     .map_or(now + INTERVAL, |lasts| lasts.due);
                 let lasts = self.lasts.insert(Lasts {
-                    place: self.place,
+                    words: self.words,
                     object,
                     error,
                     failures,
@@ -127,7 +154,8 @@ impl Trouble {
                 ..
             } => self.lasts.take().map(|_| {
                 Said::Line(format!(
-                    "{object}: delivery goes on after {}, {}",
+                    "{object}: {} goes on after {}, {}",
+                    self.words.goes_on,
                     seconds(failing),
                     failed(failures),
                 ))
@@ -161,8 +189,9 @@ impl Lasts {
             None => String::new(),
         };
         format!(
-            "{}: nothing delivered for {}, {}, at last: {}{end}{}",
+            "{}: nothing {} for {}, {}, at last: {}{end}{}",
             self.object,
+            self.words.done,
             seconds(self.since.elapsed()),
             failed(self.failures),
             failure::describe_cause(&self.error),
@@ -171,8 +200,8 @@ impl Lasts {
     }
 
     fn waiting(&self, bytes: Option<u64>) -> String {
-        match bytes {
-            Some(bytes) => format!("; {} {}", HumanBytes(bytes), self.place),
+        match bytes.zip(self.words.place) {
+            Some((bytes, place)) => format!("; {} {place}", HumanBytes(bytes)),
             None => String::new(),
         }
     }

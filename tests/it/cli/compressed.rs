@@ -107,12 +107,18 @@ async fn an_object_that_is_not_compressed_is_told_and_an_empty_one_is_nothing() 
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_no_damage() {
-    use oss_append::emulator::{Action, Fault};
     let noise: String = bytes(MIB).iter().map(|byte| format!("{byte:x}")).collect();
     let emulator = with(gzip(&noise)).await;
-    emulator.inject(Fault::new(Operation::GetObject, Action::Truncate(100)));
-    let cat = command(&emulator, ["cat", "--decompress", TARGET]);
-    run(cat, "").await.expect(6).says(&["get of"]);
+    emulator.inject("get:truncate=2000".parse().unwrap());
+    let cat = || command(&emulator, ["cat", "--decompress", TARGET]);
+    assert!(run(cat(), "").await.expect(0).stdout == noise.as_bytes());
+
+    emulator.inject("get:truncate=2000".parse().unwrap());
+    emulator.inject("get:drop,times=forever".parse().unwrap());
+    let mut cat = cat();
+    cat.arg("--delivery-timeout=300ms");
+    let ended = run(cat, "").await.expect(6);
+    ended.says_after_trying(&["read of", "gave up after"]);
 }
 
 #[tokio::test]

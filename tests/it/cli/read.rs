@@ -1,9 +1,11 @@
 //! `stat` and `cat`.
 
 use oss_append::crc64;
+use oss_append::emulator::{Action, Fault};
 use serde_json::json;
 
 use super::*;
+use crate::support::proxy::{End, Fate, Proxy, page};
 
 async fn cat(emulator: &Emulator, options: &[&str]) -> Ended {
     run(command(emulator, [&["cat", TARGET], options].concat()), "").await
@@ -126,12 +128,125 @@ async fn cat_ends_quietly_when_nobody_reads_on() {
     running.ends_unread().await;
 }
 
+/// Injects a fault as `oss-append emulator --fault` takes it.
+fn inject(emulator: &Emulator, fault: &str) {
+    emulator.inject(fault.parse().unwrap());
+}
+
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_a_failure_of_cat() {
-    use oss_append::emulator::{Action, Fault};
+async fn cat_goes_on_where_an_answer_has_broken_off() {
+    let emulator = emulator().await;
+    let all = bytes(MIB);
+    emulator.append_foreign("bucket", KEY, all.clone()).unwrap();
+    for fault in [
+        "get:drop",
+        "get:error=503",
+        "get:bad-gateway",
+        "get:truncate=1000",
+        "get:truncate=300000,times=3",
+    ] {
+        inject(&emulator, fault);
+        let ended = cat(&emulator, &[]).await.expect(0);
+        assert!(ended.stdout == all, "{fault}");
+        assert_eq!(emulator.faults().pending(), 0, "{fault}");
+        let lines: Vec<_> = ended.stderr.lines().collect();
+        assert!(!lines.is_empty(), "{fault}");
+        for (line, part) in lines.iter().zip(
+            ["; trying again for up to ", "reading goes on after "]
+                .iter()
+                .cycle(),
+        ) {
+            assert!(line.contains(part), "{lines:?}");
+        }
+    }
+    inject(&emulator, "head:error=500");
+    inject(&emulator, "get:truncate=2000");
+    let ended = cat(&emulator, &["--range=-5000"]).await.expect(0);
+    assert!(ended.stdout == all[MIB - 5000..]);
+}
+
+#[tokio::test]
+async fn cat_leaves_out_what_is_appended_meanwhile() {
+    let emulator = emulator().await;
+    let all = bytes(MIB);
+    emulator.append_foreign("bucket", KEY, all.clone()).unwrap();
+    inject(&emulator, "get:truncate=500000");
+    inject(&emulator, "get:foreign-before=more");
+    let ended = cat(&emulator, &[]).await.expect(0);
+    assert!(ended.stdout == all);
+    assert_eq!(emulator.length("bucket", KEY), Some(MIB as u64 + 4));
+}
+
+#[tokio::test]
+async fn cat_that_gets_no_further_is_6() {
+    let emulator = emulator().await;
+    let all = bytes(MIB);
+    emulator.append_foreign("bucket", KEY, all.clone()).unwrap();
+    inject(&emulator, "get:truncate=1000");
+    inject(&emulator, "get:error=503,times=forever");
+    let ended = cat(&emulator, &["--delivery-timeout=300ms"])
+        .await
+        .expect(6);
+    assert!(ended.stdout.len() < MIB && all.starts_with(&ended.stdout));
+    ended.says_after_trying(&[TARGET, "at position", "gave up after", "503"]);
+}
+
+#[tokio::test]
+async fn bytes_without_the_checksum_of_the_object_are_3() {
     let emulator = emulator().await;
     emulator.append_foreign("bucket", KEY, bytes(MIB)).unwrap();
-    emulator.inject(Fault::new(Operation::GetObject, Action::Truncate(1000)));
-    let ended = cat(&emulator, &[]).await.expect(6).says(&[TARGET]);
-    assert!(ended.stdout.len() < MIB);
+    inject(&emulator, "get:wrong-crc");
+    let ended = cat(&emulator, &[]).await.expect(3);
+    assert!(ended.stdout.len() < MIB, "the last bytes are kept back");
+    ended.says(&[TARGET, "CRC-64 should be", "read it again"]);
+    // A range has no checksum.
+    inject(&emulator, "get:wrong-crc");
+    let ended = cat(&emulator, &["--range=1-2"]).await.expect(0);
+    assert_eq!(ended.stdout, bytes(3)[1..]);
+}
+
+#[tokio::test]
+async fn an_object_that_is_replaced_while_it_is_read_is_3() {
+    for (shorter, said) in [(true, "has been replaced"), (false, "has been removed")] {
+        let emulator = emulator().await;
+        let all = bytes(MIB);
+        emulator.append_foreign("bucket", KEY, all.clone()).unwrap();
+        inject(&emulator, "get:truncate=500000");
+        emulator.inject(Fault::new(Operation::GetObject, Action::Hold));
+        let running = Running::start(command(&emulator, ["cat", TARGET]));
+        let replace = async {
+            struck(&emulator, "hold", 1).await;
+            match shorter {
+                true => emulator.put("bucket", KEY, "another").unwrap(),
+                false => emulator.delete("bucket", KEY).unwrap(),
+            }
+            emulator.release().await;
+        };
+        let (ended, ()) = tokio::join!(running.end(), replace);
+        let ended = ended.expect(3);
+        assert!(all.starts_with(&ended.stdout));
+        ended.says_after_trying(&[TARGET, "at position", said, "read it again"]);
+    }
+}
+
+#[tokio::test]
+async fn a_long_object_comes_whole_through_a_bad_link() {
+    let emulator = emulator().await;
+    let all = bytes(64 * MIB);
+    emulator.append_foreign("bucket", KEY, all.clone()).unwrap();
+    let proxy = Proxy::start(&emulator).await;
+    let mut random = fastrand::Rng::with_seed(1);
+    proxy.always(move |_| match random.u32(..8) {
+        0 => Fate::Pass,
+        1 => Fate::instead(page("502 Bad Gateway", ""), End::Keep),
+        2 => Fate::lost(0, End::Reset),
+        3 => Fate::cut(random.usize(..200), End::Close),
+        4 => Fate::cut(random.usize(..16 * MIB), End::Reset),
+        _ => Fate::cut(random.usize(..16 * MIB), End::Close),
+    });
+    let mut command = command(&emulator, ["cat", "--path-style", TARGET]);
+    command.env("OSS_ENDPOINT", proxy.url());
+    let ended = run(command, "").await.expect(0);
+    assert!(ended.stdout == all);
+    assert!(proxy.struck().len() > 2, "{:?}", proxy.struck());
 }
