@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::object::ObjectReader;
+use super::parts::ReadAhead;
 use super::reading::Reading;
 use super::source::Stored;
 use super::span::Span;
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::store::options::RequestOptions;
 use crate::values::backoff::Backoff;
 use crate::values::checkpoint::Checkpoint;
+use crate::values::defaults;
 use crate::values::path::ObjectPath;
 
 /// Options for opening an [`ObjectReader`].
@@ -28,6 +30,7 @@ pub struct ObjectReaderBuilder {
     object: ObjectPath,
     span: Span,
     checkpoint: Option<Checkpoint>,
+    ahead: ReadAhead,
     request: RequestOptions,
     rules: Rules,
     events: Arc<Events>,
@@ -40,6 +43,10 @@ impl ObjectReaderBuilder {
             object,
             span: Span::ALL,
             checkpoint: None,
+            ahead: ReadAhead {
+                parts: defaults::READ_AHEAD,
+                part_size: defaults::PART_SIZE,
+            },
             request: RequestOptions::default(),
             rules: Rules::default(),
             events: Arc::new(Events::of_reader()),
@@ -68,6 +75,21 @@ impl ObjectReaderBuilder {
     pub fn checkpoint(mut self, from: Checkpoint) -> Self {
         self.span = Span::After(from.proven());
         self.checkpoint = Some(from);
+        self
+    }
+
+    /// Reads so many parts of the span at a time, each by a request of its own, and gives them out in
+    /// order. That many parts may be in memory: `parts` × [`part_size`](Self::part_size). All but the
+    /// first are read by tasks, whether or not the reader is polled. Default: 1, one request for all,
+    /// and nothing is kept in memory but what has just come.
+    pub fn read_ahead(mut self, parts: usize) -> Self {
+        self.ahead.parts = parts;
+        self
+    }
+
+    /// The bytes of a part, where [several are read at a time](Self::read_ahead). Default: 8 MiB.
+    pub fn part_size(mut self, bytes: u64) -> Self {
+        self.ahead.part_size = bytes;
         self
     }
 
@@ -113,7 +135,7 @@ impl ObjectReaderBuilder {
     /// # Errors
     /// What OSS said, such as `NoSuchKey` (404), or `InvalidRange` (416) for a range that begins at
     /// the object's end or behind it; [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty
-    /// range, a checkpoint of another object, or a timeout of zero;
+    /// range, a checkpoint of another object, or an option that is zero;
     /// [`Conflict`](crate::ErrorKind::Conflict) if the object does not reach to the checkpoint;
     /// [`RetriesExhausted`](crate::ErrorKind::RetriesExhausted) if there was no answer in time.
     ///
@@ -125,6 +147,7 @@ impl ObjectReaderBuilder {
             object,
             span,
             checkpoint,
+            ahead,
             request,
             rules,
             events,
@@ -134,6 +157,9 @@ impl ObjectReaderBuilder {
                 "the checkpoint to read from is of {}",
                 from.object
             ))),
+            _ if ahead.parts == 0 || ahead.part_size == 0 => Err(Error::invalid_input(
+                "read_ahead must be at least one part, and part_size at least one byte",
+            )),
             _ => rules.check(),
         };
         checked.map_err(|error| error.with_operation("read").with_object(&object))?;
@@ -147,7 +173,7 @@ impl ObjectReaderBuilder {
             rules: Arc::new(rules),
             object: object.clone(),
         };
-        let mut reading = Reading::new(source, manner, span);
+        let mut reading = Reading::new(source, manner, span, ahead);
         let (found, range) = poll_fn(|cx| reading.poll_open(cx)).await?;
         Ok(ObjectReader::new(object, found, range, reading))
     }

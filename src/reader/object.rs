@@ -69,8 +69,8 @@ use crate::values::path::ObjectPath;
 ///
 /// # Cancel safety
 /// A read that is dropped loses nothing: what has come stays in the reader. Requests are made while
-/// the reader is polled; dropping it ends them and closes their connections, unless it is at its
-/// end.
+/// the reader is polled, and with [`read_ahead`](ObjectReaderBuilder::read_ahead) by its tasks;
+/// dropping it ends them and closes their connections, unless it is at its end.
 pub struct ObjectReader {
     object: ObjectPath,
     /// What the object was when reading began.

@@ -6,14 +6,15 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::fixed::Fixed;
+use super::parts::{Parts, ReadAhead};
 use super::source::Source;
 use super::span::Span;
-use super::transfer::{BEGIN_AGAIN, Manner, Transfer};
+use super::transfer::{BEGIN_AGAIN, Manner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::values::crc64::Crc64;
 
 pub(super) struct Reading<S> {
-    transfer: Transfer<S>,
+    parts: Parts<S>,
     manner: Manner,
     span: Span,
     /// `None` where there is nothing to compare with.
@@ -32,9 +33,9 @@ struct Comparison {
 }
 
 impl<S: Source> Reading<S> {
-    pub(super) fn new(source: S, manner: Manner, span: Span) -> Self {
+    pub(super) fn new(source: S, manner: Manner, span: Span, ahead: ReadAhead) -> Self {
         Self {
-            transfer: Transfer::new(source, manner.clone(), span),
+            parts: Parts::new(source, manner.clone(), span, ahead),
             manner,
             span,
             comparison: None,
@@ -44,8 +45,7 @@ impl<S: Source> Reading<S> {
 
     /// Ready once it is known what the object is.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Fixed, Range<u64>)>> {
-        ready!(self.transfer.poll_found(cx))?;
-        let (object, range) = self.transfer.found().cloned().expect("it was found");
+        let (object, range) = ready!(self.parts.poll_found(cx))?;
         let before = self.span.before(&object, &range);
         self.comparison = before.zip(object.crc64()).map(|(before, expected)| {
             let (crc, position) = (Crc64::behind(before), range.start);
@@ -69,7 +69,7 @@ impl<S: Source> Reading<S> {
         if let Some(error) = &self.failed {
             return Poll::Ready(Err(error.clone()));
         }
-        let chunk = ready!(self.transfer.poll_chunk(cx));
+        let chunk = ready!(self.parts.poll_chunk(cx));
         let compared = chunk.and_then(|chunk| self.compared(chunk));
         Poll::Ready(compared.inspect_err(|error| self.failed = Some(error.clone())))
     }

@@ -29,9 +29,15 @@ pub(super) enum First {
 impl Span {
     pub(super) const ALL: Self = Self::Between(Bound::Unbounded, Bound::Unbounded);
 
-    pub(super) fn first(self) -> Result<First> {
+    /// It asks for no more bytes than `most`.
+    pub(super) fn first(self, most: u64) -> Result<First> {
         Ok(match self {
-            Self::Between(start, end) => First::Read(Wanted::new((start, end))?),
+            Self::Between(start, end) => {
+                let Wanted { start, end } = Wanted::new((start, end))?;
+                let cut = start.checked_add(most);
+                let end = [end, cut].into_iter().flatten().min();
+                First::Read(Wanted { start, end })
+            }
             Self::Last(_) | Self::After(_) => First::Look,
         })
     }

@@ -40,10 +40,15 @@ pub(super) struct Transfer<S> {
     source: S,
     manner: Manner,
     span: Span,
+    /// No more bytes than these are read by this.
+    most: u64,
+    /// It has to be asked what the object is.
+    looks: bool,
     /// What the object is, and which bytes of it are read; `None` before the first answer.
     found: Option<(Fixed, Range<u64>)>,
-    /// The next byte that is given out.
+    /// The next byte that is given out, and the end of those that this reads.
     position: u64,
+    end: u64,
     state: State,
     /// The time limit of what is waited for.
     idle: Idle,
@@ -72,13 +77,17 @@ enum State {
 }
 
 impl<S: Source> Transfer<S> {
-    pub(super) fn new(source: S, manner: Manner, span: Span) -> Self {
+    /// Reads at most so many bytes, the first of the span.
+    pub(super) fn new(source: S, manner: Manner, span: Span, most: u64) -> Self {
         Self {
             source,
             manner,
             span,
+            most,
+            looks: false,
             found: None,
             position: 0,
+            end: 0,
             state: State::Due,
             idle: Idle::default(),
             budget: Budget::new(Time::ZERO),
@@ -88,18 +97,35 @@ impl<S: Source> Transfer<S> {
         }
     }
 
+    /// Reads these bytes of an object that is known.
+    pub(super) fn part(source: S, manner: Manner, object: Fixed, range: Range<u64>) -> Self {
+        Self {
+            position: range.start,
+            end: range.end,
+            found: Some((object, range)),
+            ..Self::new(source, manner, Span::ALL, u64::MAX)
+        }
+    }
+
     /// What the object is and which bytes of it are read, as soon as that is known.
     pub(super) fn found(&self) -> Option<&(Fixed, Range<u64>)> {
         self.found.as_ref()
     }
 
-    /// Ready once it is known what the object is.
-    pub(super) fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        while self.found.is_none() {
+    /// The same, waited for.
+    pub(super) fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Fixed, Range<u64>)>> {
+        loop {
+            if let Some(found) = &self.found {
+                self.away = true;
+                return Poll::Ready(Ok(found.clone()));
+            }
             ready!(self.poll_step(cx))?;
         }
-        self.away = true;
-        Poll::Ready(Ok(()))
+    }
+
+    /// Where the bytes end that this reads.
+    pub(super) fn end(&self) -> u64 {
+        self.end
     }
 
     /// The next bytes; `None` behind the last. An error is for good.
@@ -119,9 +145,9 @@ impl<S: Source> Transfer<S> {
         }
     }
 
-    fn is_done(&self) -> bool {
-        let found = self.found.as_ref();
-        found.is_some_and(|(_, range)| self.position == range.end)
+    /// Whether all that this reads was given out.
+    pub(super) fn is_done(&self) -> bool {
+        self.found.is_some() && self.position == self.end
     }
 
     /// One step: a request, an answer, a chunk that is given out, a failure that was not the last.
@@ -185,15 +211,19 @@ impl<S: Source> Transfer<S> {
     fn ask(&mut self) -> Result<()> {
         self.be_patient();
         let (wanted, etag) = match &self.found {
-            None => match self.span.first().map_err(|error| self.last(error))? {
-                First::Look => {
+            None => match self
+                .span
+                .first(self.most)
+                .map_err(|error| self.last(error))?
+            {
+                First::Read(wanted) if !self.looks => (wanted, None),
+                _ => {
                     self.state = State::Looking(self.source.look());
                     return Ok(());
                 }
-                First::Read(wanted) => (wanted, None),
             },
-            Some((object, range)) => {
-                let (start, end) = (self.position, Some(range.end));
+            Some((object, _)) => {
+                let (start, end) = (self.position, Some(self.end));
                 (Wanted { start, end }, object.if_match())
             }
         };
@@ -215,6 +245,7 @@ impl<S: Source> Transfer<S> {
                     .of(&object)
                     .map_err(|error| self.last(error.with_advice(Some(BEGIN_AGAIN))))?;
                 self.position = range.start;
+                self.end = range.end.min(range.start.saturating_add(self.most));
                 self.found = Some((object, range));
                 Ok(())
             }
@@ -224,8 +255,7 @@ impl<S: Source> Transfer<S> {
     fn answered(&mut self, part: Part) -> Result<()> {
         self.state = State::Due;
         self.seen(part.seen)?;
-        let end = self.found.as_ref().map_or(0, |(_, range)| range.end);
-        let left = part.range.end.min(end).saturating_sub(self.position);
+        let left = part.range.end.min(self.end).saturating_sub(self.position);
         if left > 0 {
             self.state = State::Receiving {
                 body: part.body,
@@ -252,6 +282,10 @@ impl<S: Source> Transfer<S> {
         self.state = State::Due;
         if let Some(conflict) = self.conflict_by(&error) {
             return Err(self.conflict(conflict).with_source(error));
+        }
+        if self.is_empty_by(&error) {
+            self.looks = true;
+            return Ok(());
         }
         let Manner {
             object,
@@ -281,6 +315,18 @@ impl<S: Source> Transfer<S> {
             (412, "PreconditionFailed") | (416, "InvalidRange") => Some(object.replaced(None)),
             _ => None,
         }
+    }
+
+    /// Whether a refusal may only say that the object has no bytes: no range begins in that.
+    fn is_empty_by(&self, error: &Error) -> bool {
+        let is_refused = error
+            .service_error()
+            .is_some_and(|answer| answer.status == 416);
+        let from_start = matches!(
+            self.span.first(self.most),
+            Ok(First::Read(Wanted { start: 0, .. }))
+        );
+        self.found.is_none() && !self.looks && from_start && is_refused
     }
 
     fn conflict(&self, conflict: Conflict) -> Error {

@@ -41,6 +41,12 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// both 5 GB and 5 GiB, this is the smaller.
 pub const MAX_OBJECT_SIZE: u64 = 5_000_000_000;
 
+/// How many parts are read at a time, [`read_ahead`](crate::ObjectReaderBuilder::read_ahead).
+pub const READ_AHEAD: usize = 1;
+/// The bytes of a part that is read while others are,
+/// [`part_size`](crate::ObjectReaderBuilder::part_size).
+pub const PART_SIZE: u64 = 8 * MIB;
+
 /// How long making a connection may take,
 /// [`connect_timeout`](crate::OssClientBuilder::connect_timeout).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

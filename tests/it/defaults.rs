@@ -16,6 +16,7 @@ const WRITER: &str = include_str!("../../src/writer/builder.rs");
 const APPENDER: &str = include_str!("../../src/drive/options.rs");
 const CLIENT: &str = include_str!("../../src/client/builder.rs");
 const KEYED: &str = include_str!("../../src/keyed/builder.rs");
+const READER: &str = include_str!("../../src/reader/builder.rs");
 const LOG: &str = include_str!("../../src/log/builder.rs");
 const COMMAND: &str = include_str!("../../src/bin/oss-append/append/batching.rs");
 
@@ -86,6 +87,10 @@ fn the_docs_of_each_option_tell_its_default() {
             MAX_CONCURRENT_APPENDS.to_string(),
         ),
         (KEYED, "max_failed_keys", grouped(MAX_FAILED_KEYS as u64)),
+        (READER, "read_ahead", READ_AHEAD.to_string()),
+        (READER, "part_size", mib(PART_SIZE)),
+        (READER, "attempt_timeout", s(ATTEMPT_TIMEOUT)),
+        (READER, "delivery_timeout", s(DELIVERY_TIMEOUT)),
         (LOG, "start_timeout", s(START_TIMEOUT)),
         (LOG, "shutdown_timeout", s(SHUTDOWN_TIMEOUT)),
         (LOG, "trouble_after", s(TROUBLE_AFTER)),

@@ -245,6 +245,46 @@ async fn an_object_that_cannot_grow_is_asked_for_by_its_tag() {
 }
 
 #[tokio::test]
+async fn several_parts_come_in_order() {
+    let content = bytes(3 * MIB + 5);
+    let emulator = with(content.clone()).await;
+    let ahead = || reader(&emulator).read_ahead(4).part_size(256 * 1024);
+    let reader = ahead().open().await.unwrap();
+    assert!(reader.is_compared());
+    assert!(all(reader).await.unwrap() == content);
+    assert_eq!(emulator.count(Operation::GetObject), 13);
+
+    inject(
+        &emulator,
+        "get:truncate=10000,probability=0.5,seed=1,times=20",
+    );
+    inject(&emulator, "get:delay=20ms,probability=0.3,seed=2");
+    let reader = ahead().range(5..2_000_000).open().await.unwrap();
+    assert!(all(reader).await.unwrap() == content[5..2_000_000]);
+    let reader = ahead().open().await.unwrap();
+    assert!(all(reader).await.unwrap() == content);
+
+    let empty = start().await;
+    empty.append_foreign("bucket", "object", "").unwrap();
+    let reader = self::reader(&empty).read_ahead(2).open().await.unwrap();
+    assert!(reader.is_compared());
+    assert_eq!(all(reader).await.unwrap(), b"");
+}
+
+#[tokio::test]
+async fn no_more_parts_are_read_than_may_be_in_memory() {
+    let emulator = with(bytes(MIB)).await;
+    let builder = reader(&emulator).read_ahead(3).part_size(64 * 1024);
+    let mut reader = builder.open().await.unwrap();
+    reader.next().await.unwrap().unwrap();
+    emulator
+        .wait_for(|requests| requests.iter().filter(|r| r.status.is_some()).count() == 3)
+        .await;
+    tokio::time::sleep(50 * MS).await;
+    assert_eq!(emulator.count(Operation::GetObject), 3);
+}
+
+#[tokio::test]
 async fn an_answer_that_stands_still_is_given_up() {
     let content = bytes(MIB);
     let emulator = with(content.clone()).await;
@@ -282,6 +322,8 @@ async fn what_would_be_refused_again_is_not_tried_again() {
     for builder in [
         reader(&emulator).range(5..5),
         reader(&emulator).attempt_timeout(Duration::ZERO),
+        reader(&emulator).read_ahead(0),
+        reader(&emulator).part_size(0),
     ] {
         let error = builder.open().await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::InvalidInput { .. }));
