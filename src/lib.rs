@@ -75,6 +75,8 @@
 //! one with undelivered bytes logs one warning, and so does a program that keeps waiting in small
 //! flushes ([`FlushMode::Coalesced`]).
 //!
+//! An [`ObjectReader`] tells of its trouble in the same way, with the target `oss_append::read`.
+//!
 //! The HTTP of a writer's worker is not logged, so that a writer that carries logs never logs its
 //! own work into itself. `OssLogAppender` logs nothing at all.
 //!

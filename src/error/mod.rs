@@ -134,7 +134,7 @@ impl Error {
         self
     }
 
-    /// Names the position of the append. A position named earlier stays.
+    /// Names the position of the append, or of the next byte to be read. A position named earlier stays.
     #[must_use]
     pub fn with_position(mut self, position: u64) -> Self {
         Arc::make_mut(&mut self.inner)
@@ -188,7 +188,7 @@ impl Error {
         self.inner.object.as_ref()
     }
 
-    /// The position of the append concerned.
+    /// The position of the append concerned, or of the next byte that was to be read.
     pub fn position(&self) -> Option<u64> {
         self.inner.position
     }

@@ -62,8 +62,14 @@ impl Fixed {
 
     /// Whether it can have become longer.
     fn grows(&self) -> bool {
-        let is_normal = matches!(&self.seen.kind, ObjectKind::Other(name) if !name.is_empty());
-        !self.seen.sealed && !is_normal
+        // What is behind a link may be appendable.
+        let is_normal = |name: &str| {
+            ["Normal", "Multipart"]
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known))
+        };
+        let never = matches!(&self.seen.kind, ObjectKind::Other(name) if is_normal(name));
+        !self.seen.sealed && !never
     }
 
     /// The tag that all further answers have to be of. That of an object that grows changes.

@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
@@ -24,6 +25,7 @@ use crate::engine::flush::Time;
 use crate::engine::rules::Rules;
 use crate::error::{Conflict, Error, ErrorKind, Refusal, Result, TransportCause};
 use crate::values::path::ObjectPath;
+use crate::wire::failure::stalled;
 
 /// What to do about an object that is not the one any more.
 pub(super) const BEGIN_AGAIN: &str = "read it again from where this began";
@@ -50,8 +52,9 @@ pub(super) struct Transfer<S> {
     position: u64,
     end: u64,
     state: State,
-    /// The time limit of what is waited for.
+    /// The time limit of what is waited for, and how long that was to be.
     idle: Idle,
+    patience: Duration,
     budget: Budget,
     origin: Instant,
     /// A chunk was given out, and the next has not been asked for.
@@ -90,6 +93,7 @@ impl<S: Source> Transfer<S> {
             end: 0,
             state: State::Due,
             idle: Idle::default(),
+            patience: Duration::ZERO,
             budget: Budget::new(Time::ZERO),
             origin: Instant::now(),
             away: false,
@@ -136,6 +140,7 @@ impl<S: Source> Transfer<S> {
         }
         loop {
             if self.is_done() {
+                self.recovered();
                 return Poll::Ready(Ok(None));
             }
             if let Some(chunk) = ready!(self.poll_step(cx))? {
@@ -271,10 +276,15 @@ impl<S: Source> Transfer<S> {
             return None;
         }
         self.position += chunk.len() as u64;
+        self.recovered();
+        Some(chunk)
+    }
+
+    /// Tells that trouble is over, if there was any.
+    fn recovered(&mut self) {
         if std::mem::take(&mut self.failing) {
             self.manner.counters.succeeded(&self.manner.object, false);
         }
-        Some(chunk)
     }
 
     /// A request has failed. Decides when the next is made; an error if none is.
@@ -356,18 +366,15 @@ impl<S: Source> Transfer<S> {
 
     /// Sets the time limit for something that begins now.
     fn be_patient(&mut self) {
-        let patience = self.budget.patience(&self.manner.rules, self.now());
-        self.idle.set(Instant::now().checked_add(patience));
+        self.patience = self.budget.patience(&self.manner.rules, self.now());
+        self.idle.set(Instant::now().checked_add(self.patience));
     }
 
     /// Ready with a failure once nothing has moved for too long.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         ready!(self.idle.poll(cx));
         self.ended_in_time();
-        Poll::Ready(Error::transport(
-            TransportCause::Timeout,
-            "nothing moved for as long as the attempt timeout allows",
-        ))
+        Poll::Ready(stalled(self.patience).with_operation("get"))
     }
 
     /// Something ends now that was to end at the time limit.
