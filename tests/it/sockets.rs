@@ -432,6 +432,29 @@ async fn a_page_of_a_login_portal_is_not_the_object() {
 }
 
 #[tokio::test]
+async fn what_came_twice_and_cannot_be_looked_for_is_in_doubt() {
+    let emulator = start().await;
+    let proxy = Proxy::start(&emulator).await;
+    let mut writer = patient(&proxy, &emulator, 30 * SEC)
+        .delivery_timeout(SEC)
+        .open()
+        .await
+        .unwrap();
+    let data = bytes(BATCH);
+    // The first is applied, and the answer is that of the second, which is refused.
+    proxy.always(|method| match method {
+        "POST" => Fate::Twice,
+        _ => Fate::lost(0, End::Reset),
+    });
+    writer.write_all(&data).await.unwrap();
+    let error = writer.sync().await.unwrap_err();
+    assert!(exhausted(&error), "{error}");
+    assert_eq!(error.landed(), Some(Landed::InDoubt));
+    assert!(content(&emulator) == data);
+    nothing_is_lost(writer, &emulator, &data);
+}
+
+#[tokio::test]
 async fn what_never_gets_through_is_given_back() {
     let fates = [
         Fate::lost(0, End::Reset),

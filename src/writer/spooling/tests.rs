@@ -183,8 +183,9 @@ fn what_is_sent_at_the_start_is_synced_before() {
                 let _ = writer.sync().await;
             });
             life(&disk, async {
-                // All that it sends is what it finds.
-                let _ = open().await;
+                // All that it sends is what it finds, and it ends before that is answered.
+                store.fail_next(On::Append, Fault::never());
+                let _ = timeout(Duration::from_secs(1), open()).await;
             });
             disk.power_loss(&mut fastrand::Rng::with_seed(seed));
             life(&disk, async {
@@ -254,6 +255,24 @@ fn what_comes_behind_a_roll_goes_in_the_next_object_after_a_kill() {
     deliver(&store, &disk);
     assert_eq!(content(&store, "log-1").unwrap(), "the first\n");
     assert_eq!(content(&store, "log-2").unwrap(), "the second\nthe third\n");
+}
+
+#[test]
+fn a_roll_that_was_made_is_not_made_again_after_a_kill() {
+    let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+    life(&disk, async {
+        let mut writer = rolling(&store, &disk, 100).open().await.unwrap();
+        writer.write_all(b"the first\n").await.unwrap();
+        writer.spooled().await.unwrap();
+        writer.roll().await.unwrap();
+        writer.write_all(b"the second\n").await.unwrap();
+        writer.sync().await.unwrap();
+        keep_behind(&mut writer, &store, &["the third\n"]).await;
+    });
+    deliver(&store, &disk);
+    assert_eq!(content(&store, "log-1").unwrap(), "the first\n");
+    assert_eq!(content(&store, "log-2").unwrap(), "the second\nthe third\n");
+    assert_eq!(content(&store, "log-3"), None);
 }
 
 #[test]
