@@ -242,6 +242,11 @@ impl SegmentLog {
         self.held.front().is_some_and(|first| first.within)
     }
 
+    /// Whether what comes next goes on with a record.
+    pub(crate) fn ends_within(&self) -> bool {
+        self.within
+    }
+
     /// Size of all files.
     pub(crate) fn size(&self) -> u64 {
         self.size

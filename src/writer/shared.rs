@@ -376,6 +376,11 @@ impl State {
         }
     }
 
+    /// Whether no more bytes come.
+    pub(super) fn is_closing(&self) -> bool {
+        !matches!(self.phase, Phase::Open)
+    }
+
     pub(super) fn has_waiters(&self) -> bool {
         !self.waiters.is_empty()
     }

@@ -275,11 +275,19 @@ impl Spooled {
             // Nothing was sent, or what was settled before is not durable yet.
             _ => return Ok(()),
         };
-        if all {
+        let kept = match all {
             // The plan goes too.
-            *self.intent.locked() = None;
+            true => self.intent.locked().take(),
+            false => None,
+        };
+        let mut freed = disk.log.release(position, &plan, all);
+        let goes_on = !shared.lock().is_closing() && disk.log.ends_within();
+        if freed.is_ok() && kept.is_some() && disk.log.size() == 0 && goes_on {
+            // The rest of a record goes where its beginning is.
+            let synced = self.sync != SpoolSync::Never;
+            let planned = disk.log.plan(position, &plan, synced);
+            freed = freed.and_then(|freed| planned.map(|()| freed));
         }
-        let freed = disk.log.release(position, &plan, all);
         let (size, oldest) = (disk.log.size(), disk.log.oldest());
         drop(locked);
         let freed = freed.map_err(error_of)?;

@@ -311,6 +311,31 @@ fn a_roll_within_a_record_is_made_behind_it_after_a_kill() {
 }
 
 #[test]
+fn the_rest_of_a_record_goes_where_its_beginning_is_after_a_full_disk_and_a_kill() {
+    let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
+    life(&disk, async {
+        let mut writer = rolling(&store, &disk, 10).open().await.unwrap();
+        writer.write_all(b"a long re").await.unwrap();
+        writer.sync().await.unwrap();
+        // All that is there is durable, and goes.
+        disk.set_free(0);
+        go_away(&store);
+        writer.write_all(b"cord\n").await.unwrap();
+        sleep(Duration::from_secs(5)).await;
+        disk.set_free(1 << 20);
+        writer.spooled().await.unwrap();
+    });
+    come_back(&store);
+    life(&disk, async {
+        // Which would go on with no object of that length.
+        let mut writer = rolling(&store, &disk, 5).open().await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    assert_eq!(content(&store, "log-1").unwrap(), "a long record\n");
+    assert_eq!(content(&store, "log-2"), None);
+}
+
+#[test]
 fn what_comes_in_another_period_goes_in_an_object_of_that_after_a_kill() {
     let (store, disk) = (MemoryStore::new(), SimulatedDisk::new());
     let hours = Arc::new(AtomicU64::new(0));
