@@ -40,6 +40,9 @@ pub(crate) struct Window {
     /// What was settled since somebody asked for it.
     landed: Vec<Settled>,
     compared: Compared,
+    /// Of what is settled and not durable, something is compressed: how many bytes as the caller gave
+    /// them are proven is not known before all of it is.
+    packed: bool,
     /// What a predecessor has sent may still land.
     replaying: bool,
     /// The end of what is proven in the object.
@@ -397,6 +400,7 @@ impl Window {
                 let Some(flight) = self.flights.pop_front() else {
                     return;
                 };
+                self.packed |= flight.is_packed();
                 let end = before.position + len;
                 let member = flight.is_packed().then(|| Member {
                     len: end - start,
@@ -435,7 +439,10 @@ impl Window {
     /// and what a predecessor has sent may still land, or not.
     pub(super) fn note(&mut self, proven: Proven, lag: u64, replaying: bool) {
         self.proven = proven;
-        self.durable = self.settled - lag;
+        self.packed &= lag > 0;
+        if !self.packed {
+            self.durable = self.settled - lag;
+        }
         self.replaying = replaying;
         self.check();
     }

@@ -171,7 +171,9 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
     /// comes after it.
     ///
     /// The writer still fails when a key that follows from the template is not valid, when none of
-    /// 10,000 objects in a row can be appended to, and when a callback or the clock panics.
+    /// 10,000 objects in a row can be appended to, and when a callback or the clock panics. So it does
+    /// when an object has other bytes than the spool, after a loss of power that took what was not
+    /// synced: the next start goes on in the next object.
     pub fn keep_trying(mut self, keep_trying: bool) -> Self {
         self.keep_trying = keep_trying;
         self

@@ -388,9 +388,13 @@ pub(super) fn ends_the_object(error: &Error) -> bool {
     is_over && error.landed() != Some(Landed::InDoubt)
 }
 
-/// Whether no time mends it.
+/// Whether no time mends it. What is not in an object, although it was compared with that, is in the
+/// spool: the next start finds out where it goes.
 pub(super) fn is_hopeless(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::InvalidInput { .. })
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidInput { .. } | ErrorKind::ReplayDiffers { .. }
+    )
 }
 
 impl<S: AppendStore> Stage for Roller<S> {

@@ -135,6 +135,19 @@ fn a_part_of_a_compressed_batch_settles_nothing_before_the_rest_is_there() {
 }
 
 #[test]
+fn a_compressed_batch_that_is_only_compared_is_not_durable() {
+    let mut row = Row::replaying("WRLD!!")
+        .offers("the whole world")
+        .packs("WRLD")
+        .starts(Goal::Settle)
+        .succeeds();
+    assert_eq!(row.window.settled().bytes(), 15);
+    assert_eq!(row.window.durable().bytes(), 0);
+    let taken = row.window.take_not_durable(Vec::new(), None);
+    assert_eq!(taken.missing.end.bytes(), 15);
+}
+
+#[test]
 fn a_compressed_batch_in_doubt_is_taken_back_as_what_was_given() {
     packed().dropped().gives_back("world", 5);
 }
