@@ -106,7 +106,7 @@ fn the_end_for_good_is_told_with_its_reason() {
         .writer(|writer| writer.max_append_size(100))
         .roll_size(1)
         .on_finished(|_| panic!("of no use"));
-    let log = OssLogAppender::builder(objects).trouble_after(SOON);
+    let log = OssLogAppender::builder(objects).trouble_after(Duration::from_secs(60));
     let (log, told) = listen(log);
     let (appender, guard) = log.start_unchecked().unwrap();
     appender.record(b"one object\n");
@@ -206,7 +206,9 @@ fn an_outage_and_its_end_are_lines_on_standard_error() {
     const TEST: &str = "log::told::an_outage_and_its_end_are_lines_on_standard_error";
     let bucket = bucket_that_is_down();
     if role().is_some() {
-        return be_a_child(log(&bucket), &bucket);
+        // The first request has failed by then.
+        let log = log(&bucket).trouble_after(Duration::from_millis(500));
+        return be_a_child(log, &bucket);
     }
     let mut command = child(TEST, "").into_std();
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();

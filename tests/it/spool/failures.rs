@@ -6,15 +6,12 @@ use std::time::Duration;
 
 use oss_append::emulator::Emulator;
 use oss_append::{
-    Checkpoint, ErrorKind, OssAppendWriter, OssLogAppender, RollingWriter, Spool, WhenFull,
+    Checkpoint, Error, ErrorKind, OssAppendWriter, OssLogAppender, RollingWriter, Spool, WhenFull,
 };
-use tokio::time::timeout;
 
 use super::{
     BUCKET, OBJECT, builder, client, content, emulator, in_spool, life, lines, segments, spool,
 };
-
-const SOON: Duration = Duration::from_millis(300);
 
 /// A process that ends in an outage, with all of `text` in its spool.
 fn leave(emulator: &Emulator, directory: &Path, text: &str) {
@@ -41,6 +38,16 @@ fn damage(file: &Path, at: usize) {
     fs::write(file, bytes).unwrap();
 }
 
+/// Why nothing more can be put in the spool of `writer`, as soon as that is so.
+async fn problem(writer: &OssAppendWriter) -> Error {
+    loop {
+        if let Some(problem) = writer.stats().spool.unwrap().problem {
+            return problem;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[test]
 fn a_full_spool_makes_writes_wait_until_something_is_delivered() {
     let (emulator, directory) = (emulator(), tempfile::tempdir().unwrap());
@@ -54,8 +61,13 @@ fn a_full_spool_makes_writes_wait_until_something_is_delivered() {
         writer.write_all(b"first\n").await.unwrap();
         writer.sync().await.unwrap();
         emulator.pause().await;
+        let watcher = writer.clone();
         let mut writing = Box::pin(writer.write_all(text.as_bytes()));
-        assert!(timeout(SOON, &mut writing).await.is_err());
+        let problem = tokio::select! {
+            problem = problem(&watcher) => problem,
+            _ = &mut writing => panic!("it does not fit"),
+        };
+        assert!(problem.to_string().contains("307200"), "{problem}");
         let files = segments(directory.path()).into_iter();
         let sizes = files.map(|name| fs::metadata(directory.path().join(name)).unwrap().len());
         assert!(sizes.sum::<u64>() <= 300 * 1024);
@@ -83,16 +95,10 @@ fn a_full_spool_is_told_of_by_the_stats() {
         emulator.pause().await;
         let watcher = writer.clone();
         let writing = tokio::spawn(async move { writer.write_all(text.as_bytes()).await });
-        loop {
-            let stats = watcher.stats().spool.unwrap();
-            if let Some(problem) = stats.problem {
-                assert!(problem.to_string().contains("102400"), "{problem}");
-                assert!(problem.is_retryable());
-                assert!(stats.unspooled > 0);
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let problem = problem(&watcher).await;
+        assert!(problem.to_string().contains("102400"), "{problem}");
+        assert!(problem.is_retryable());
+        assert!(watcher.stats().spool.unwrap().unspooled > 0);
         writing.abort();
     });
 }
@@ -434,7 +440,7 @@ fn a_full_disk_makes_writes_wait_and_can_be_emptied() {
     }
     let path = directory.path().join("spool");
     let text = lines(0..40_000);
-    let waited = life(async {
+    life(async {
         let mut writer = builder(&emulator, directory.path())
             .spool(spool(&path))
             .open()
@@ -442,12 +448,12 @@ fn a_full_disk_makes_writes_wait_and_can_be_emptied() {
             .unwrap();
         emulator.pause().await;
         let watcher = writer.clone();
-        let writing = timeout(SOON, writer.write_all(text.as_bytes())).await;
-        let problem = watcher.stats().spool.unwrap().problem;
-        assert!(problem.unwrap().to_string().contains("space"));
-        writing.is_err()
+        let problem = tokio::select! {
+            problem = problem(&watcher) => problem,
+            _ = writer.write_all(text.as_bytes()) => panic!("it does not fit"),
+        };
+        assert!(problem.to_string().contains("space"), "{problem}");
     });
-    assert!(waited);
     // The next process finds the disk full, too.
     fs::write(directory.path().join("rest"), vec![0; 1 << 20]).unwrap_err();
     let found = life(async {
