@@ -11,7 +11,7 @@ use oss_append::{
     AppendRequest, Batch, FlushMode, ObjectPath, OssAppendWriter, OssClient, OssLogAppender,
     RollingWriter, crc64, internals,
 };
-use tokio_util::codec::BytesCodec;
+use tokio_util::codec::{BytesCodec, LinesCodec};
 use tracing_subscriber::fmt::MakeWriter as _;
 
 use crate::discard::Discard;
@@ -43,7 +43,8 @@ pub(crate) const STEPS: &[Step] = &[
     step("`write` of 4 KiB", 600, 1, |times| write(4096, times)),
     step("a log line of 120 bytes", 20_000, 1, log_line),
     step("`enqueue` of 120 bytes", 20_000, 1, enqueue),
-    step("`feed` of a record of 120 bytes", 20_000, 1, feed),
+    step("`feed` of `Bytes` of 120 bytes", 20_000, 1, feed),
+    step("`feed` of a line of 120 bytes", 20_000, 1, feed_line),
     step("`write_bytes` of 64 KiB", 50, 1, write_bytes),
     step(
         "a line of 120 bytes, appended with 6 MiB of others",
@@ -116,6 +117,16 @@ fn feed(times: u64) {
         for _ in 0..times {
             let record = black_box(&data).clone();
             sink.feed(record).await.unwrap();
+        }
+    });
+}
+
+fn feed_line(times: u64) {
+    with_writer(async |writer| {
+        let line = "x".repeat(119);
+        let mut sink = writer.records(LinesCodec::new());
+        for _ in 0..times {
+            sink.feed(black_box(&line)).await.unwrap();
         }
     });
 }

@@ -185,14 +185,19 @@ fn flushes() -> impl Iterator<Item = Case> {
 /// Records of 120 bytes by the sink of records, and by writes.
 fn record_sink() -> Case {
     const BYTES: u64 = GIB;
-    let sink = Run::new("records, feed", |ground| {
+    let lines = Run::new("lines, feed", |ground| {
+        records::feed_lines(ground, of_size(APPEND as u64), BYTES)
+    });
+    let bytes = Run::new("Bytes, feed", |ground| {
         records::feed(ground, of_size(APPEND as u64), BYTES)
     });
     let mut writes = Run::new("write", |ground| {
         ours::write(ground, of_size(APPEND as u64), Producer::Ready, BYTES, 120)
     });
     writes = writes.goal(1.2);
-    Case::new("records of 120 bytes", Link::LOOPBACK, sink).against(writes)
+    Case::new("records of 120 bytes", Link::LOOPBACK, lines)
+        .against(writes)
+        .against(bytes)
 }
 
 fn equally_slow() -> Case {

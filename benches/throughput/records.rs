@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::SinkExt;
-use tokio_util::codec::{BytesCodec, FramedWrite};
+use tokio_util::codec::{BytesCodec, FramedWrite, LinesCodec};
 
 use crate::contest::{Ground, Measured, Timer};
 use crate::{ours, produce};
@@ -63,6 +63,25 @@ pub(crate) async fn feed(
         sink.feed(record.clone()).await.unwrap();
     }
     SinkExt::<Bytes>::close(&mut sink).await.unwrap();
+    writer.shutdown().await.unwrap();
+    timer.stop(records * RECORD as u64)
+}
+
+/// `feed` of lines, to which the encoder adds the line break.
+pub(crate) async fn feed_lines(
+    ground: Ground,
+    options: impl Fn(ours::Builder) -> ours::Builder,
+    bytes: u64,
+) -> Measured {
+    let mut writer = ours::open(&ground, options).await;
+    let line = "x".repeat(RECORD - 1);
+    let records = ground.bytes(bytes) / RECORD as u64;
+    let timer = Timer::start();
+    let mut sink = writer.records(LinesCodec::new());
+    for _ in 0..records {
+        sink.feed(&line).await.unwrap();
+    }
+    SinkExt::<&str>::close(&mut sink).await.unwrap();
     writer.shutdown().await.unwrap();
     timer.stop(records * RECORD as u64)
 }

@@ -217,13 +217,14 @@ impl Shared {
             .schedule
             .max_append_size
             .min(MIN_SHARED as u64 - 1);
-        if !state.has_room(self, len) || len > longest {
+        let room = state.room(self);
+        if len > room.min(longest) || !matches!(state.phase, Phase::Open) {
             return None;
         }
         state.inlet(self).copy(record, || self.now());
         state.entered(self, len);
         state.end_record();
-        Some(state.room(self))
+        Some(room - len)
     }
 
     /// Takes `record` in as a whole, in the same way, and gives a receipt for it.

@@ -49,6 +49,10 @@ use std::time::Duration;
 /// was too much for the memory: the writer holds no more than
 /// [`buffer_capacity`](crate::OssAppendWriterBuilder::buffer_capacity) and a half of that again.
 ///
+/// A writer whose memory is full waits for OSS, as without a spool. When nothing has become durable
+/// for 250 ms, the disk takes what comes, until the rest has been read back. A log does not wait: the
+/// disk takes what comes as soon as half of its memory is in use.
+///
 /// # Its size
 /// [`max_size`](Self::max_size) should be what is written in the longest outage that is to be bridged:
 /// 1 MB a second are 86 GB a day. When it is reached, or the disk is full, writes wait (a log drops or
