@@ -25,7 +25,9 @@ pub(crate) struct Flight {
     pub(super) first_attempt: Option<Time>,
     /// A request for it was sent that OSS has not answered: it may have landed, or land later.
     pub(super) in_doubt: bool,
-    /// The same before the attempt that is under way.
+    /// It is only in doubt since something on the way may have sent it twice: OSS has refused one.
+    pub(super) may_be_twice: bool,
+    /// It was in doubt before the attempt that is under way.
     pub(super) was_in_doubt: bool,
     /// The object must be looked at before the next attempt.
     pub(super) look: bool,
@@ -57,6 +59,7 @@ impl Flight {
             budget: Budget::new(since),
             first_attempt: None,
             in_doubt: false,
+            may_be_twice: false,
             was_in_doubt: false,
             look: false,
             cause: None,

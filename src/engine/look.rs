@@ -246,7 +246,7 @@ impl Moment<'_> {
             proven: self.engine.given,
             batch: &body,
             sharing,
-            in_doubt: self.window.has_doubt(),
+            in_doubt: self.window.has_unanswered(),
             creator,
             tag: self
                 .engine

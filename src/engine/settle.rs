@@ -155,6 +155,12 @@ impl Moment<'_> {
     }
 
     fn attempt(&mut self, number: usize) -> Action {
+        if let Some(flight) = self.window.get_mut(number)
+            && std::mem::take(&mut flight.may_be_twice)
+        {
+            // It has been looked for, and is not there.
+            flight.in_doubt = false;
+        }
         self.cut_to_fit(number);
         let creates = number == 0 && self.creates();
         self.window.mixed_up &= number > 0;
@@ -284,17 +290,17 @@ impl Moment<'_> {
             self.note_time(number, false);
         }
         let (is_last, mixed_up) = (self.window.under_way() == 0, self.window.mixed_up);
-        let is_refused = match recovery {
-            Recovery::Reconcile | Recovery::RefusedBetween => false,
-            Recovery::Mismatch => !self.may_have_come_twice(number, &error),
-            _ => true,
-        };
+        let is_refused = !matches!(recovery, Recovery::Reconcile | Recovery::RefusedBetween);
+        let may_be_twice =
+            recovery == Recovery::Mismatch && self.may_have_come_twice(number, &error);
         let Some(flight) = self.window.get_mut(number) else {
             return;
         };
         if is_refused {
             // OSS has said that this attempt was not applied.
-            flight.in_doubt = flight.was_in_doubt || mixed_up;
+            let in_doubt = flight.was_in_doubt || mixed_up;
+            flight.may_be_twice = may_be_twice && !in_doubt;
+            flight.in_doubt = in_doubt || may_be_twice;
         }
         if number > 0 {
             // It was sent behind one that has failed. The look tells of both.

@@ -247,7 +247,10 @@ impl Window {
             .flights
             .iter_mut()
             .filter(|flight| flight.first_attempt.is_some());
-        sent.for_each(|flight| flight.in_doubt = true);
+        sent.for_each(|flight| {
+            flight.in_doubt = true;
+            flight.may_be_twice = false;
+        });
     }
 
     /// How many bytes are before a flight, as they are stored.
@@ -272,6 +275,12 @@ impl Window {
     /// Whether a flight is in doubt.
     pub(super) fn has_doubt(&self) -> bool {
         self.flights.iter().any(|flight| flight.in_doubt)
+    }
+
+    /// Whether a request was sent that OSS has not answered.
+    pub(super) fn has_unanswered(&self) -> bool {
+        let mut flights = self.flights.iter();
+        flights.any(|flight| flight.in_doubt && !flight.may_be_twice)
     }
 
     /// So many of the first flights are in doubt from now on, or not any more.

@@ -11,6 +11,18 @@ fn equal_bytes_with_the_mark_of_another_are_not_ours() {
 }
 
 #[test]
+fn equal_bytes_without_a_mark_are_not_ours_where_our_append_was_refused() {
+    Row::on_nothing()
+        .settles("world")
+        .creates("world")
+        .append_fails(mismatch(5))
+        .looks()
+        .shows("world")
+        .fails(conflict(ConflictCause::Foreign, 5, 5), Landed::No)
+        .gives_back("world", 0);
+}
+
+#[test]
 fn an_empty_object_with_the_mark_of_another_was_not_created_by_us() {
     Row::lost_while_creating("")
         .shows_object(created_by("them", ""))
