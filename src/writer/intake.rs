@@ -190,11 +190,31 @@ impl<'a> Intake<'a> {
 }
 
 impl Shared {
-    /// Copies `data` in as a whole, if nothing stands in the way and it has no ends of records
-    /// within. Most writes need no more, and an [`Intake`] would cost them half as much again;
+    /// Copies `data`, which has bytes, in as a whole, if nothing stands in the way and it has no ends of
+    /// records within. Most writes need no more, and an [`Intake`] would cost them half as much again;
     /// whoever is told `false` asks for one.
     #[inline(always)]
     pub(super) fn try_copy(&self, data: &[u8]) -> bool {
+        if self.spool.is_some() {
+            return self.try_copy_by_disk(data);
+        }
+        let mut state = self.lock();
+        let len = data.len() as u64;
+        let room = self.options.buffer_capacity.saturating_sub(state.taken());
+        if len > room || len > self.plain || !matches!(state.phase, Phase::Open) {
+            return false;
+        }
+        state.buffer.copy(data, || self.now());
+        state.window.accept(len);
+        state.gathered(self, len);
+        state.buffer.end_record();
+        state.records += 1;
+        true
+    }
+
+    /// The same where there is a spool.
+    #[inline(never)]
+    fn try_copy_by_disk(&self, data: &[u8]) -> bool {
         let mut state = self.lock();
         let len = data.len() as u64;
         if !state.has_room(self, len) || len > self.plain {
@@ -312,6 +332,12 @@ impl State {
         if let Some(spool) = &shared.spool {
             return spool.came_in();
         }
+        self.gathered(shared, len);
+    }
+
+    /// Wakes the worker where `len` new bytes in the buffer make a difference to it.
+    #[inline]
+    fn gathered(&self, shared: &Shared, len: u64) {
         let now = self.buffer.len();
         let before = now - len;
         let batch_size = shared.options.schedule.batch_size;
