@@ -405,7 +405,7 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     }
 
     /// Starts the writer without looking at the object, for a program that has to start while OSS is
-    /// away. The worker opens it: at once if there is a [`spool`](Self::spool), else with the first
+    /// away. The worker opens it: at once if there is a spool, else with the first
     /// append. Until that has succeeded it is tried again, for
     /// [`delivery_timeout`](Self::delivery_timeout), and what goes wrong is told as trouble with
     /// delivery is ([`on_event`](Self::on_event), [`stats`](OssAppendWriter::stats)). What
