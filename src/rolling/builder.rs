@@ -344,6 +344,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             on_finished: self.on_finished,
             clock: self.clock.clone(),
             compressed: compression.is_some(),
+            begins_object: false,
             appender,
         };
         let mut stage = Roller::new(plan, Arc::clone(&counters), Arc::clone(&standing));

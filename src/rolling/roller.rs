@@ -57,6 +57,8 @@ pub(super) struct Plan<S> {
     pub(super) clock: WallClock,
     /// Batches are compressed: what follows from their lengths is decided here.
     pub(super) compressed: bool,
+    /// What comes first does not go in an object that is there.
+    pub(super) begins_object: bool,
     /// The options of each object's appender.
     pub(super) appender: ObjectAppenderBuilder<Arc<S>>,
 }
@@ -70,8 +72,6 @@ pub(crate) struct Roller<S> {
     /// The last object that was used.
     pub(super) last: Option<Candidate>,
     current: Option<Current<S>>,
-    /// What comes first does not go in an object that is there.
-    begins_object: bool,
     /// `on_finished` has panicked.
     failure: Option<Error>,
     /// What an earlier process has left in a spool.
@@ -106,7 +106,6 @@ impl<S: AppendStore> Roller<S> {
             period: None,
             last: None,
             current: None,
-            begins_object: false,
             failure: None,
             recovery: None,
         }
@@ -116,7 +115,7 @@ impl<S: AppendStore> Roller<S> {
     pub(super) fn keep_intents(&mut self, open: &OpenSpool, compression: Option<Compression>) {
         let keeper = Arc::new(Keeper(Arc::clone(&open.spooled)));
         Arc::make_mut(&mut self.plan.appender.options).intents = Some(keeper);
-        self.begins_object = open.begins_object;
+        self.plan.begins_object = open.begins_object;
         self.recovery = open.plan.clone().map(|plan| {
             Box::new(Recovery {
                 spooled: Arc::clone(&open.spooled),
@@ -168,7 +167,7 @@ impl<S: AppendStore> Roller<S> {
             return Ok((candidate(self.number_after(last.number)), self.is_shared()));
         }
         // What is left of an earlier run of this program is continued.
-        let may_continue = may_continue || self.last.is_none() && !self.begins_object;
+        let may_continue = may_continue || self.last.is_none() && !self.plan.begins_object;
         // Without `{seq}` only what went wrong in an earlier run has a number.
         let is_listed = names.is_numbered() || self.last.is_none();
         let newest = match is_listed && !self.plan.template.is_unique() {

@@ -18,13 +18,12 @@ use crate::store::AppendStore;
 pub(crate) struct OpenedLater<S> {
     counters: Arc<Counters>,
     state: State<S>,
-    /// What an earlier process has left, until that has been looked at.
-    left: Option<Box<SpoolLeft>>,
 }
 
 #[allow(clippy::large_enum_variant, reason = "there is a box around it")]
 enum State<S> {
-    Closed(ObjectAppenderBuilder<S>),
+    /// With what an earlier process has left.
+    Closed(ObjectAppenderBuilder<S>, Option<SpoolLeft>),
     /// Nothing comes of it unless it succeeds: the writer has failed, or was dropped.
     Opening,
     Open(Driver<S>),
@@ -38,8 +37,7 @@ impl<S: AppendStore> OpenedLater<S> {
     ) -> Self {
         Self {
             counters,
-            state: State::Closed(appender),
-            left: left.map(Box::new),
+            state: State::Closed(appender, left),
         }
     }
 
@@ -48,11 +46,11 @@ impl<S: AppendStore> OpenedLater<S> {
         if let State::Open(_) = self.state {
             return Ok(0);
         }
-        let State::Closed(appender) = mem::replace(&mut self.state, State::Opening) else {
+        let State::Closed(appender, left) = mem::replace(&mut self.state, State::Opening) else {
             unreachable!("a writer that has failed opens nothing");
         };
         let counters = Arc::clone(&self.counters);
-        let (driver, passed) = match self.left.take() {
+        let (driver, passed) = match left {
             Some(left) => left.open_driver(appender, counters).await?,
             None => (appender.open_driver(counters).await?, 0),
         };
@@ -63,7 +61,7 @@ impl<S: AppendStore> OpenedLater<S> {
 
     fn driver(&mut self) -> Option<&mut Driver<S>> {
         match &mut self.state {
-            State::Closed(_) | State::Opening => None,
+            State::Closed(..) | State::Opening => None,
             State::Open(driver) => Some(driver),
         }
     }
@@ -80,7 +78,7 @@ impl<S: AppendStore> Stage for OpenedLater<S> {
 
     fn space(&self) -> Option<Space> {
         match &self.state {
-            State::Closed(_) | State::Opening => None,
+            State::Closed(..) | State::Opening => None,
             State::Open(driver) => driver.space(),
         }
     }
