@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
+use futures::FutureExt as _;
 use oss_append::{
     AppendStore, Checkpoint, Compression, DeliveryEvent, Error, FinishedObject, IgnoredOption,
     ObjectOptions, ObjectPath, OssAppendWriter, OssAppendWriterBuilder, OssClient, RollingWriter,
@@ -449,6 +450,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             }
         }
     };
+    // What is over by now is told too.
+    while let Some(Said::Line(line)) = trouble.next(|| None).now_or_never() {
+        progress.note(&line);
+    }
     drop(progress);
     let given_up = !matches!(ended, Ended::Written(_));
     let is_given_up = matches!(ended, Ended::GivenUp(_));
