@@ -11,6 +11,7 @@ use oss_append::{
     AppendAnswer, AppendRequest, AppendStore, ObjectInfo, ObjectPath, OssAppendWriter, Result,
     Spool,
 };
+use tempfile::TempDir;
 
 use crate::contest::{BUCKET, Ground, Measured, Timer};
 use crate::ours::{self, Builder};
@@ -38,13 +39,8 @@ pub(crate) async fn catch_up(
     options: impl Fn(Builder) -> Builder,
     bytes: u64,
 ) -> Measured {
-    let directory = tempfile::tempdir().unwrap();
     let bytes = ground.bytes(bytes);
-    let path = directory.path().to_path_buf();
-    let object = format!("oss://{BUCKET}/{}", ground.object).parse().unwrap();
-    tokio::task::spawn_blocking(move || fill(&path, object, bytes))
-        .await
-        .unwrap();
+    let directory = filled(&ground, bytes).await;
     let timer = Timer::start();
     let options = |builder| options(builder).spool(spool(directory.path()));
     let mut writer = ours::open(&ground, options).await;
@@ -55,17 +51,23 @@ pub(crate) async fn catch_up(
 
 /// Opens a spool of so many bytes, and looks at what is in it: no writer needs more to start.
 pub(crate) async fn look(ground: Ground, bytes: u64) -> Measured {
-    let directory = tempfile::tempdir().unwrap();
     let bytes = ground.bytes(bytes);
+    let directory = filled(&ground, bytes).await;
+    let timer = Timer::start();
+    let found = Spool::new(directory.path()).contents().await.unwrap();
+    assert_eq!(found.bytes, bytes);
+    timer.stop(bytes)
+}
+
+/// A directory with a spool of so many bytes.
+async fn filled(ground: &Ground, bytes: u64) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_path_buf();
     let object = format!("oss://{BUCKET}/{}", ground.object).parse().unwrap();
     tokio::task::spawn_blocking(move || fill(&path, object, bytes))
         .await
         .unwrap();
-    let timer = Timer::start();
-    let found = Spool::new(directory.path()).contents().await.unwrap();
-    assert_eq!(found.bytes, bytes);
-    timer.stop(bytes)
+    directory
 }
 
 /// Leaves so many bytes in a spool.

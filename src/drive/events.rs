@@ -72,6 +72,55 @@ pub enum DeliveryEvent {
     },
 }
 
+/// Tells the current subscriber. A target and a message have to be known when this is compiled.
+macro_rules! trace {
+    ($event:expr, $target:expr, $fails:literal, $goes_on:literal, $gave_up:literal) => {
+        match $event {
+            Self::Failed {
+                object,
+                error,
+                failures,
+                failing,
+                gives_up_in,
+                buffered,
+            } => {
+                let (failing, gives_up_in) = (Shown(Some(*failing)), Shown(*gives_up_in));
+                if *failures == 1 {
+                    tracing::warn!(
+                        target: $target,
+                        %object, error = %Whole(error), %gives_up_in, buffered,
+                        $fails
+                    );
+                }
+                tracing::debug!(
+                    target: $target,
+                    %object, error = %Whole(error), failures, %failing, %gives_up_in, buffered,
+                    "a request failed"
+                );
+            }
+            Self::Recovered {
+                object,
+                failures,
+                failing,
+            } => tracing::info!(
+                target: $target,
+                %object, failures, failing = %Shown(Some(*failing)),
+                $goes_on
+            ),
+            Self::GaveUp {
+                object,
+                error,
+                failures,
+                failing,
+            } => tracing::warn!(
+                target: $target,
+                %object, error = %Whole(error), failures, failing = %Shown(Some(*failing)),
+                $gave_up
+            ),
+        }
+    };
+}
+
 impl DeliveryEvent {
     /// The object that it is about.
     pub fn object(&self) -> &ObjectPath {
@@ -91,96 +140,21 @@ impl DeliveryEvent {
     }
 
     fn trace(&self) {
-        match self {
-            Self::Failed {
-                object,
-                error,
-                failures,
-                failing,
-                gives_up_in,
-                buffered,
-            } => {
-                let (failing, gives_up_in) = (Shown(Some(*failing)), Shown(*gives_up_in));
-                if *failures == 1 {
-                    tracing::warn!(
-                        target: TARGET,
-                        %object, error = %Whole(error), %gives_up_in, buffered,
-                        "delivery fails; trying again"
-                    );
-                }
-                tracing::debug!(
-                    target: TARGET,
-                    %object, error = %Whole(error), failures, %failing, %gives_up_in, buffered,
-                    "a request failed"
-                );
-            }
-            Self::Recovered {
-                object,
-                failures,
-                failing,
-            } => tracing::info!(
-                target: TARGET,
-                %object, failures, failing = %Shown(Some(*failing)),
-                "delivery goes on"
-            ),
-            Self::GaveUp {
-                object,
-                error,
-                failures,
-                failing,
-            } => tracing::warn!(
-                target: TARGET,
-                %object, error = %Whole(error), failures, failing = %Shown(Some(*failing)),
-                "gave up; what is not durable can be taken back"
-            ),
-        }
+        trace!(
+            self,
+            TARGET,
+            "delivery fails; trying again",
+            "delivery goes on",
+            "gave up; what is not durable can be taken back"
+        );
     }
 
-    /// The same where bytes are read.
+    /// The same where bytes are read, of which none are buffered.
     fn trace_read(&self) {
-        match self {
-            Self::Failed {
-                object,
-                error,
-                failures,
-                failing,
-                gives_up_in,
-                ..
-            } => {
-                let (failing, gives_up_in) = (Shown(Some(*failing)), Shown(*gives_up_in));
-                if *failures == 1 {
-                    tracing::warn!(
-                        target: READ_TARGET,
-                        %object, error = %Whole(error), %gives_up_in,
-                        "reading fails; trying again"
-                    );
-                }
-                tracing::debug!(
-                    target: READ_TARGET,
-                    %object, error = %Whole(error), failures, %failing, %gives_up_in,
-                    "a request failed"
-                );
-            }
-            Self::Recovered {
-                object,
-                failures,
-                failing,
-            } => tracing::info!(
-                target: READ_TARGET,
-                %object, failures, failing = %Shown(Some(*failing)),
-                "reading goes on"
-            ),
-            Self::GaveUp {
-                object,
-                error,
-                failures,
-                failing,
-            } => tracing::warn!(
-                target: READ_TARGET,
-                %object, error = %Whole(error), failures, failing = %Shown(Some(*failing)),
-                "gave up reading"
-            ),
-        }
+        trace!(
+            self,
+            READ_TARGET, "reading fails; trying again", "reading goes on", "gave up reading"
+        );
     }
 }
 

@@ -99,8 +99,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     seal: bool,
     /// Print one JSON object on standard output: bucket, key, start, end (the object's proven
-    /// length; both null if a spool took the input and the object was never reached), bytes (of the input, durable), with --compress stored (what they were compressed
-    /// to), appends, retries, reconciles, crc64 (of the whole object, a decimal string or null),
+    /// length; both null if a spool took the input and the object was never reached), bytes (of the
+    /// input, durable), with --compress stored (what they were compressed to), appends, retries, reconciles, crc64 (of the whole object, a decimal string or null),
     /// elapsed_ms, appends_per_second and appends_per_month (append requests, which are billed; null
     /// if it ran for less than 10 s), with --spool spool (an object: directory, found (bytes that an
     /// earlier start had left, with some that were in the object), delivered (how many of those are
