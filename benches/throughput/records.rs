@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::SinkExt;
-use tokio_util::codec::{BytesCodec, FramedWrite, LinesCodec};
+use tokio_util::codec::{AnyDelimiterCodec, BytesCodec, FramedWrite};
 
 use crate::contest::{Ground, Measured, Timer};
 use crate::{ours, produce};
@@ -67,7 +67,8 @@ pub(crate) async fn feed(
     timer.stop(records * RECORD as u64)
 }
 
-/// `feed` of lines, to which the encoder adds the line break.
+/// `feed` of lines, to which the encoder adds their end: an `x`, as the sink takes every byte for
+/// one.
 pub(crate) async fn feed_lines(
     ground: Ground,
     options: impl Fn(ours::Builder) -> ours::Builder,
@@ -77,7 +78,8 @@ pub(crate) async fn feed_lines(
     let line = "x".repeat(RECORD - 1);
     let records = ground.bytes(bytes) / RECORD as u64;
     let timer = Timer::start();
-    let mut sink = writer.records(LinesCodec::new());
+    let ends = || b"x".to_vec();
+    let mut sink = writer.records(AnyDelimiterCodec::new(ends(), ends()));
     for _ in 0..records {
         sink.feed(&line).await.unwrap();
     }
