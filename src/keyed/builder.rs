@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::failed::{FailedKey, OnFailed};
-use super::object;
+use super::object::{self, Surroundings};
 use super::pool::{Limits, Open, Pool};
 use super::template::FieldTemplate;
 use super::writer::KeyedWriter;
@@ -18,7 +18,8 @@ use crate::rolling::RollingWriterBuilder;
 use crate::store::AppendStore;
 use crate::values::defaults;
 use crate::values::path::{ObjectPath, check_bucket};
-use crate::writer::observer::Observer;
+use crate::writer::spooling::Spool;
+use crate::writer::spooling::many::KeySpools;
 use crate::writer::{ManyObjects, OssAppendWriterBuilder};
 
 type Function = Arc<dyn Fn(&str) -> String + Send + Sync>;
@@ -36,6 +37,7 @@ pub struct KeyedWriterBuilder<S> {
     limits: Limits,
     max_concurrent_appends: usize,
     on_failed: Option<OnFailed>,
+    spool: Option<Spool>,
 }
 
 /// What gives a key its object, or the template of its objects.
@@ -68,6 +70,7 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
             },
             max_concurrent_appends: defaults::MAX_CONCURRENT_APPENDS,
             on_failed: None,
+            spool: None,
         }
     }
 
@@ -236,11 +239,57 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
         self
     }
 
+    /// Keeps what was accepted on disk until it is durable, each key in a directory of its own in that
+    /// of `spool`: across an outage of any length, and across the end of the process. Default: in
+    /// memory alone.
+    ///
+    /// [`start`](Self::start) finds what an earlier process has left, and the keys of that are opened
+    /// and delivered beside those that are written to, exactly once and in order. So after a crash no
+    /// key has to be written to again before its records arrive.
+    ///
+    /// It differs from what is said elsewhere in this:
+    ///
+    /// - [`max_size`](Spool::max_size) is for all open keys together. When it is reached, writes wait.
+    /// - [`buffer_capacity`](Self::buffer_capacity) is divided: each open key may use an equal part, but
+    ///   at least 64 KiB, and a record or an append that is longer. What does not fit in goes by the
+    ///   disk when nothing has become durable for 250 ms. So keys do not wait for each other's memory.
+    /// - While OSS is away, keys that hold records stay open, and take more. So
+    ///   [`max_open`](Self::max_open) should be the number of keys that are written to in an outage: a
+    ///   record for another key waits.
+    /// - A key that has failed keeps what is in its spool. It is delivered after
+    ///   [`forgive`](KeyedWriter::forgive), or by the next start. To bridge an outage, set a
+    ///   [`delivery_timeout`](OssAppendWriterBuilder::delivery_timeout) that is longer, or
+    ///   [`keep_trying`](RollingWriterBuilder::keep_trying).
+    /// - Each open key has up to three open files. With the default of `max_open` that is more than
+    ///   many systems allow a process by default (`ulimit -n`).
+    ///
+    /// ```no_run
+    /// # async fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
+    /// use oss_append::{KeyedWriter, Spool};
+    ///
+    /// let writer = KeyedWriter::builder(client, "my-bucket")
+    ///     .objects(|tenant| format!("tenants/{tenant}/%Y-%m-%d-{{seq}}.log"))
+    ///     .rolling(|_, rolling| rolling.daily().keep_trying(true))
+    ///     .spool(Spool::new("/var/spool/events"))
+    ///     .start()?;
+    /// let _ = writer.write("alice", "signed in\n".into()).await?;
+    /// writer.spooled().await?; // on disk: survives the process
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "spool")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "spool")))]
+    pub fn spool(mut self, spool: Spool) -> Self {
+        self.spool = Some(spool);
+        self
+    }
+
     /// Starts the writer on the current tokio runtime. Makes no request.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options or a template that cannot be, or
-    /// outside of a tokio runtime. What is wrong with the options of a key is told when that is
+    /// outside of a tokio runtime; kind [`Spool`](crate::ErrorKind::Spool) for a directory that cannot
+    /// be had: looking at that takes some system calls, in which this blocks. What is wrong with the options of a key is told when that is
     /// written to.
     pub fn start(self) -> Result<KeyedWriter> {
         let Self {
@@ -251,6 +300,7 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
             mut limits,
             max_concurrent_appends,
             on_failed,
+            spool,
         } = self;
         let context = |error: Error| error.with_operation("open");
         check_bucket(&bucket).map_err(|error| context(error.into()))?;
@@ -282,28 +332,44 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
         let gate = Arc::new(Semaphore::new(max_concurrent_appends.min(most)));
         let on = runtime.clone();
         let events = Arc::new(Events::default()).here();
-        let open: Open = Box::new(move |key: &str, observer: Arc<dyn Observer>| {
+        let spools = match spool {
+            Some(spool) => {
+                Some(KeySpools::open(spool, limits.buffer_capacity).map_err(context)?)
+            }
+            None => None,
+        };
+        let left = spools.as_ref().map(KeySpools::left);
+        let left = left.transpose().map_err(context)?;
+        let open: Open = Box::new(move |key: &str, observer, spool| {
             let _context = on.enter();
             let name = match &names {
                 Names::Function(name) => name(key),
                 Names::Template(_) => key.to_owned(),
             };
-            let (store, gate) = (Arc::clone(&store), Arc::clone(&gate));
+            let surroundings = Surroundings {
+                gate: Arc::clone(&gate),
+                observer,
+                spool,
+            };
+            let store = Arc::clone(&store);
             let events = Arc::clone(&events);
             match &kind {
                 Kind::Plain(configure) => {
                     let object = ObjectPath::new(&bucket, name)?;
                     let builder = OssAppendWriterBuilder::new(store, object).events(events);
-                    object::start(configure(key, builder), gate, observer, &on)
+                    object::prepare(configure(key, builder), surroundings)
                 }
                 Kind::Rolling(configure) => {
                     let builder = RollingWriterBuilder::new(store, bucket.clone(), name)
                         .writer(|writer| writer.events(events));
-                    object::start_sequence(configure(key, builder), gate, observer, &on)
+                    object::prepare_sequence(configure(key, builder), surroundings)
                 }
             }
         });
-        let pool = Pool::start(open, limits, on_failed, &runtime);
+        let pool = Pool::start(open, limits, on_failed, spools, &runtime);
+        if let Some(left) = left {
+            pool.deliver_left(left);
+        }
         Ok(KeyedWriter::new(pool, template))
     }
 }
@@ -321,6 +387,7 @@ impl<S> Clone for KeyedWriterBuilder<S> {
             limits: self.limits,
             max_concurrent_appends: self.max_concurrent_appends,
             on_failed: self.on_failed.clone(),
+            spool: self.spool.clone(),
         }
     }
 }
@@ -333,6 +400,7 @@ impl<S> fmt::Debug for KeyedWriterBuilder<S> {
             .field("limits", &self.limits)
             .field("max_concurrent_appends", &self.max_concurrent_appends)
             .field("on_failed", &self.on_failed)
+            .field("spool", &self.spool)
             .finish_non_exhaustive()
     }
 }

@@ -5,6 +5,7 @@ mod failed;
 pub(crate) mod object;
 mod pool;
 mod record_sink;
+mod spooled;
 mod stats;
 mod table;
 mod template;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
@@ -11,37 +10,57 @@ use crate::rolling::RollingWriterBuilder;
 use crate::store::AppendStore;
 use crate::writer::buffer::records::Records;
 use crate::writer::observer::Observer;
+use crate::writer::parts::Worker;
+use crate::writer::spooling::Spool;
 use crate::writer::{ManyObjects, OssAppendWriter, OssAppendWriterBuilder};
 
 const SEALED_KEY: &str =
     "seal_on_shutdown is not for keys: one that comes again could not be written to";
 
-/// Starts the bare writer of a key, with all that it does told to `observer` and each request
-/// through `gate`. Makes no request before there is something to append.
-pub(super) fn start<S: AppendStore>(
+/// What the writer of a key is made with.
+pub(super) struct Surroundings {
+    /// Each request goes through it.
+    pub(super) gate: Arc<Semaphore>,
+    /// Learns all that the writer does.
+    pub(super) observer: Arc<dyn Observer>,
+    /// Where what comes in is kept.
+    pub(super) spool: Option<Spool>,
+}
+
+/// Makes the bare writer of a key. It makes no request before there is something to append.
+pub(super) fn prepare<S: AppendStore>(
     builder: OssAppendWriterBuilder<Arc<S>, ManyObjects>,
-    gate: Arc<Semaphore>,
-    observer: Arc<dyn Observer>,
-    runtime: &Handle,
-) -> Result<OssAppendWriter> {
+    surroundings: Surroundings,
+) -> Result<(OssAppendWriter, Worker)> {
+    let Surroundings {
+        gate,
+        observer,
+        spool,
+    } = surroundings;
     let object = builder.object().clone();
     let context = |error: Error| error.with_operation("open").with_object(&object);
-    let builder = builder.pass_through(gate).whole();
-    let mut parts = builder.later(Records::Writes, None).map_err(context)?;
+    let builder = builder.pass_through(gate).whole().spool_of_key(spool);
+    let mut parts = builder.later(Records::Writes).map_err(context)?;
     parts.options.observer = Some(observer);
     parts.options.keep_memory = Duration::ZERO;
-    Ok(parts.start(runtime))
+    Ok(parts.prepare())
 }
 
 /// The same for a key with a sequence of objects.
-pub(super) fn start_sequence<S: AppendStore>(
+pub(super) fn prepare_sequence<S: AppendStore>(
     builder: RollingWriterBuilder<S>,
-    gate: Arc<Semaphore>,
-    observer: Arc<dyn Observer>,
-    runtime: &Handle,
-) -> Result<OssAppendWriter> {
-    let prepared = builder.writer(|writer| writer.pass_through(gate));
-    let mut parts = prepared.prepare()?.parts;
+    surroundings: Surroundings,
+) -> Result<(OssAppendWriter, Worker)> {
+    let Surroundings {
+        gate,
+        observer,
+        spool,
+    } = surroundings;
+    let mut builder = builder.writer(|writer| writer.pass_through(gate));
+    if let Some(spool) = spool {
+        builder = builder.spool_of_key(spool)?;
+    }
+    let mut parts = builder.prepare()?.parts;
     if parts.options.seal {
         return Err(Error::invalid_input(SEALED_KEY)
             .with_operation("open")
@@ -49,5 +68,5 @@ pub(super) fn start_sequence<S: AppendStore>(
     }
     parts.options.observer = Some(observer);
     parts.options.keep_memory = Duration::ZERO;
-    Ok(parts.start(runtime))
+    Ok(parts.prepare())
 }

@@ -8,6 +8,10 @@
 //! is not open, the others wait for that one; a key that does not close in time is not relied on for
 //! its place; a key takes no more of the memory than it leaves to the others; and the lock is held
 //! across no wait and no call of what a caller has given.
+//!
+//! With a spool each key has one of its own. Then memory is not waited for: the writers of the keys
+//! have equal parts of it, and what does not fit in goes by the disk. A key is opened by a thread that
+//! may block, and is in the table before its worker does anything.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -22,18 +26,24 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::failed::{FailedKey, KeyedError, OnFailed};
-use super::table::{CLOSES_WITHIN, Signal, Slot, Table};
+use super::table::{CLOSES_WITHIN, Issued, Signal, Slot, Table, Target};
 use crate::callback::caught;
 use crate::engine::flush::SLOWED_DOWN;
 use crate::error::{Error, ErrorKind, Result};
 use crate::values::locks::MutexExt as _;
 use crate::writer::intake::Admission;
 use crate::writer::observer::Observer;
+use crate::writer::parts::Worker;
+use crate::writer::spooling::Spool;
+use crate::writer::spooling::many::KeySpools;
 use crate::writer::{OssAppendWriter, Receipt, Unsent};
 
-/// Starts the writer of a key.
-pub(super) type Open =
-    Box<dyn Fn(&str, Arc<dyn Observer>) -> Result<OssAppendWriter> + Send + Sync>;
+/// Makes the writer of a key.
+pub(super) type Open = Box<
+    dyn Fn(&str, Arc<dyn Observer>, Option<Spool>) -> Result<(OssAppendWriter, Worker)>
+        + Send
+        + Sync,
+>;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -47,19 +57,22 @@ pub(super) struct Limits {
 
 pub(super) struct Pool {
     open: Open,
-    limits: Limits,
-    on_failed: Option<OnFailed>,
+    pub(super) limits: Limits,
+    pub(super) on_failed: Option<OnFailed>,
     /// Places for open keys.
-    places: Arc<Semaphore>,
+    pub(super) places: Arc<Semaphore>,
     /// Bytes of memory.
     memory: Semaphore,
     /// Nothing more is taken.
     stopped: Signal,
     table: Mutex<Table>,
     /// Tells the sweeper that there is a key to wait for.
-    used: Arc<Notify>,
+    pub(super) used: Arc<Notify>,
     sweeper: OnceLock<AbortHandle>,
-    runtime: Handle,
+    pub(super) spools: Option<KeySpools>,
+    /// What an earlier process has left is being delivered, or there is nothing.
+    pub(super) left: Signal,
+    pub(super) runtime: Handle,
     /// The time from which it counts.
     origin: Instant,
 }
@@ -83,6 +96,7 @@ impl Pool {
         open: Open,
         limits: Limits,
         on_failed: Option<OnFailed>,
+        spools: Option<KeySpools>,
         runtime: &Handle,
     ) -> Arc<Self> {
         let memory = usize::try_from(limits.buffer_capacity).unwrap_or(usize::MAX);
@@ -93,9 +107,11 @@ impl Pool {
             places: Arc::new(Semaphore::new(limits.max_open)),
             memory: Semaphore::new(memory.min(Semaphore::MAX_PERMITS)),
             stopped: Signal::new(),
-            table: Mutex::default(),
+            table: Mutex::new(Table::new(spools.is_some())),
             used: Arc::new(Notify::new()),
             sweeper: OnceLock::new(),
+            spools,
+            left: Signal::new(),
             runtime: runtime.clone(),
             origin: Instant::now(),
         });
@@ -122,9 +138,22 @@ impl Pool {
                 }
                 Step::WaitForPlace => {
                     turn.let_go_of_memory();
-                    turn.place = self.wait_for_place().await;
+                    turn.place = tokio::select! {
+                        biased;
+                        () = self.stopped.raised() => None,
+                        place = self.wait_for_place() => place,
+                    };
                 }
-                Step::Prepare => turn.prepared = Some(self.prepare(key).map_err(context)?),
+                Step::Prepare => match (&self.spools, turn.opening.take(), turn.place.take()) {
+                    (Some(_), Some(opening), Some(place)) => {
+                        let opened = self.open_beside(opening, place, None).await;
+                        opened.map_err(context)?;
+                    }
+                    (_, opening, place) => {
+                        (turn.opening, turn.place) = (opening, place);
+                        turn.prepared = Some(self.prepare(key).map_err(context)?);
+                    }
+                },
                 // Closed is the same as asked to go on: the table tells why.
                 Step::WaitForMemory => {
                     turn.memory = self.memory.acquire_many(turn.permits()).await.ok();
@@ -172,7 +201,7 @@ impl Pool {
     }
 
     /// Waits for a place, and has others closed when those that were to make one take too long.
-    async fn wait_for_place(&self) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn wait_for_place(&self) -> Option<OwnedSemaphorePermit> {
         let mut place = pin!(Arc::clone(&self.places).acquire_owned());
         loop {
             tokio::select! {
@@ -195,19 +224,30 @@ impl Pool {
     }
 
     fn prepare(self: &Arc<Self>, key: &str) -> Result<Prepared> {
-        let key: Arc<str> = key.into();
+        let (prepared, worker) = self.make(key.into())?;
+        worker.run(&self.runtime);
+        Ok(prepared)
+    }
+
+    pub(super) fn make(self: &Arc<Self>, key: Arc<str>) -> Result<(Prepared, Worker)> {
         let id = fastrand::u64(..);
         let watcher = Watcher {
             pool: Arc::downgrade(self),
             key: Arc::clone(&key),
             id,
         };
-        let writer = (self.open)(&key, Arc::new(watcher))?;
-        Ok(Prepared { key, id, writer })
+        let spool = self.spools.as_ref().map(|spools| spools.of(&key));
+        let (writer, worker) = (self.open)(&key, Arc::new(watcher), spool)?;
+        Ok((Prepared { key, id, writer }, worker))
     }
 
     /// Goes as far as it can without waiting.
-    fn try_write<'a>(&'a self, key: &str, record: &Bytes, turn: &mut Turn<'a>) -> Result<Step> {
+    fn try_write<'a>(
+        self: &'a Arc<Self>,
+        key: &str,
+        record: &Bytes,
+        turn: &mut Turn<'a>,
+    ) -> Result<Step> {
         let mut guard = self.lock();
         let table = &mut *guard;
         table.check(key)?;
@@ -249,10 +289,11 @@ impl Pool {
                 None
             }
         };
-        if turn.memory.is_none() {
+        let needs_memory = self.spools.is_none();
+        if needs_memory && turn.memory.is_none() {
             turn.memory = self.memory.try_acquire_many(turn.permits()).ok();
         }
-        if turn.memory.is_none() {
+        if needs_memory && turn.memory.is_none() {
             if !std::mem::replace(&mut turn.wants_memory, true) {
                 table.wanted_bytes += turn.len;
             }
@@ -277,7 +318,7 @@ impl Pool {
         };
         if let (Some(new), Some(place)) = (turn.prepared.take(), turn.place.take()) {
             let slot = Arc::new(Slot::new(new.writer));
-            table.insert(new.key, new.id, slot, place);
+            table.insert(new.key, new.id, slot, place, None);
         }
         if let Some(memory) = turn.memory.take() {
             memory.forget();
@@ -298,7 +339,7 @@ impl Pool {
     }
 
     /// Sees to it that nobody waits for nothing.
-    fn make_way(&self, table: &mut Table) {
+    pub(super) fn make_way(&self, table: &mut Table) {
         if table.wanted_bytes > 0 {
             table.press(self.limits.buffer_capacity);
         }
@@ -306,6 +347,9 @@ impl Pool {
     }
 
     fn free(&self, bytes: u64) {
+        if self.spools.is_some() {
+            return;
+        }
         self.memory
             .add_permits(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
@@ -313,14 +357,33 @@ impl Pool {
     /// Issues what has been accepted, and waits until it is durable.
     pub(super) async fn flush(&self, at_once: bool) -> Result<(), KeyedError> {
         let issued = self.lock().issue_all(at_once);
+        let held_up = issued.held_up;
+        let done = self.wait_for(issued).await;
+        if held_up && self.lock().waits.note(self.origin.elapsed()) {
+            tracing::warn!(target: "oss_append::flush", "{SLOWED_DOWN}");
+        }
+        done
+    }
+
+    /// Waits until what has been accepted is on disk.
+    pub(super) async fn spooled(&self) -> Result<(), KeyedError> {
+        let unspooled = match self.spools {
+            Some(_) => self.lock().unspooled(),
+            None => Issued::default(),
+        };
+        self.wait_for(unspooled).await
+    }
+
+    async fn wait_for(&self, issued: Issued) -> Result<(), KeyedError> {
         let mut failed = Vec::new();
         for (key, slot, target) in issued.keys {
-            if let Err(error) = slot.writer.wait_durable(target).await {
+            let reached = match target {
+                Target::Durable(target) => slot.writer.wait_durable(target).await,
+                Target::OnDisk(target) => slot.writer.wait_spooled(target).await,
+            };
+            if let Err(error) = reached {
                 failed.push((key, error));
             }
-        }
-        if issued.held_up && self.lock().waits.note(self.origin.elapsed()) {
-            tracing::warn!(target: "oss_append::flush", "{SLOWED_DOWN}");
         }
         self.check_failed(failed)
     }
@@ -329,20 +392,29 @@ impl Pool {
     pub(super) async fn shutdown(&self) -> Result<(), KeyedError> {
         self.close();
         self.stopped.raise();
-        self.places.close();
         self.memory.close();
+        if self.spools.is_some() {
+            self.left.raised().await;
+        }
         loop {
-            let next = self
-                .lock()
-                .open
-                .values()
-                .next()
-                .map(|e| Arc::clone(&e.slot));
+            let next = {
+                let table = self.lock();
+                let open = table.open.values().next();
+                // Writes give up, and what is in a spool is opened yet.
+                let opening = table.opening.values().next();
+                match (open, opening) {
+                    (Some(entry), _) => Ok(Arc::clone(&entry.slot)),
+                    (None, Some(opening)) => Err(Arc::clone(opening)),
+                    (None, None) => break,
+                }
+            };
             match next {
-                Some(slot) => slot.gone.raised().await,
-                None => return self.check_failed(Vec::new()),
+                Ok(slot) => slot.gone.raised().await,
+                Err(opening) => opening.raised().await,
             }
         }
+        self.places.close();
+        self.check_failed(Vec::new())
     }
 
     fn close(&self) {
@@ -426,18 +498,18 @@ async fn sweep(pool: Weak<Pool>, used: Arc<Notify>) {
 }
 
 /// The writer of a key that has no place in the table yet.
-struct Prepared {
-    key: Arc<str>,
-    id: u64,
-    writer: OssAppendWriter,
+pub(super) struct Prepared {
+    pub(super) key: Arc<str>,
+    pub(super) id: u64,
+    pub(super) writer: OssAppendWriter,
 }
 
 /// One write on its way, with what it has got for that so far.
 struct Turn<'a> {
-    pool: &'a Pool,
+    pool: &'a Arc<Pool>,
     len: u64,
     /// It is the one that opens its key.
-    opening: Option<Opening<'a>>,
+    opening: Option<Opening>,
     place: Option<OwnedSemaphorePermit>,
     prepared: Option<Prepared>,
     memory: Option<SemaphorePermit<'a>>,
@@ -446,7 +518,7 @@ struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    fn new(pool: &'a Pool, len: u64) -> Self {
+    fn new(pool: &'a Arc<Pool>, len: u64) -> Self {
         Self {
             pool,
             len,
@@ -483,34 +555,34 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// The right of one write to open its key. Others that write to it wait until this has ended.
-struct Opening<'a> {
-    pool: &'a Pool,
-    key: Arc<str>,
+/// The right to open a key. Others that write to it wait until this has ended.
+pub(super) struct Opening {
+    pool: Arc<Pool>,
+    pub(super) key: Arc<str>,
     /// `None` once it has ended.
     over: Option<Arc<Signal>>,
 }
 
-impl<'a> Opening<'a> {
+impl Opening {
     /// There must be none for `key` yet.
-    fn begin(pool: &'a Pool, table: &mut Table, key: &str) -> Self {
+    pub(super) fn begin(pool: &Arc<Pool>, table: &mut Table, key: &str) -> Self {
         let (key, over) = (Arc::<str>::from(key), Arc::new(Signal::new()));
         table.opening.insert(Arc::clone(&key), Arc::clone(&over));
         Self {
-            pool,
+            pool: Arc::clone(pool),
             key,
             over: Some(over),
         }
     }
 
     /// The key is open. The signal is to be raised without the lock.
-    fn end(mut self, table: &mut Table) -> Arc<Signal> {
+    pub(super) fn end(mut self, table: &mut Table) -> Arc<Signal> {
         table.opening.remove(&self.key);
         self.over.take().expect("it ends once")
     }
 }
 
-impl Drop for Opening<'_> {
+impl Drop for Opening {
     fn drop(&mut self) {
         if let Some(over) = self.over.take() {
             self.pool.lock().opening.remove(&self.key);
@@ -573,8 +645,14 @@ struct Removal<'a> {
 impl Drop for Removal<'_> {
     fn drop(&mut self) {
         let Self { pool, watcher } = self;
-        let removed = pool.lock().remove(&watcher.key, watcher.id);
+        let mut table = pool.lock();
+        let removed = table.remove(&watcher.key, watcher.id);
+        let open = table.open.len();
+        drop(table);
         let Some(entry) = removed else { return };
+        if let Some(spools) = &pool.spools {
+            spools.shared().set_writers(open);
+        }
         let slot = Arc::clone(&entry.slot);
         let held = entry.held();
         // Its place is free before those who wait for its end try again.

@@ -15,13 +15,15 @@ pub struct KeyedStats {
     pub failed_keys: usize,
     /// Records taken from callers.
     pub records: u64,
-    /// Bytes taken from callers.
+    /// Bytes taken from callers, and of open keys what an earlier process has left in their spools.
     pub accepted: u64,
     /// Bytes proven to be in their objects.
     pub durable: u64,
-    /// Bytes in memory: waiting, or in an append whose outcome is open. Never more than
-    /// `buffer_capacity`.
+    /// Bytes in memory, or with a spool on disk: waiting, or in an append whose outcome is open.
+    /// Without a spool never more than `buffer_capacity`.
     pub buffered: u64,
+    /// Those of them that are on disk.
+    pub spooled: u64,
     /// Bytes of keys that failed, which were not durable then.
     pub failed: u64,
 }

@@ -75,6 +75,8 @@ pub(super) struct Entry {
     turn: u64,
     used: Instant,
     _place: OwnedSemaphorePermit,
+    /// It was opened for what an earlier process has left, and is not through with that.
+    left: Option<OwnedSemaphorePermit>,
 }
 
 impl Entry {
@@ -98,11 +100,18 @@ impl Entry {
     }
 }
 
+/// How far a key has to come.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target {
+    Durable(u64),
+    OnDisk(u64),
+}
+
 /// What a flush waits for.
 #[derive(Debug, Default)]
 pub(super) struct Issued {
     /// The keys, and up to where of each.
-    pub(super) keys: Vec<(Arc<str>, Arc<Slot>, u64)>,
+    pub(super) keys: Vec<(Arc<str>, Arc<Slot>, Target)>,
     /// One of them is held up, since many small flushes have come before this one.
     pub(super) held_up: bool,
 }
@@ -131,9 +140,20 @@ pub(super) struct Table {
     lost: u64,
     /// The bytes of all open keys that were asked to be issued and are not durable yet.
     moving: u64,
+    /// Each key has a spool: what it holds may be on disk, and stay there.
+    has_spools: bool,
+    /// When anything became durable last.
+    progress: Option<Instant>,
 }
 
 impl Table {
+    pub(super) fn new(has_spools: bool) -> Self {
+        Self {
+            has_spools,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn check(&self, key: &str) -> Result<()> {
         if self.closed {
             return Err(Error::new(ErrorKind::Closed));
@@ -166,6 +186,7 @@ impl Table {
         id: u64,
         slot: Arc<Slot>,
         place: OwnedSemaphorePermit,
+        left: Option<OwnedSemaphorePermit>,
     ) {
         let entry = Entry {
             id,
@@ -177,10 +198,29 @@ impl Table {
             turn: self.turns,
             used: Instant::now(),
             _place: place,
+            left,
         };
         self.by_use.insert(self.turns, Arc::clone(&key));
         self.turns += 1;
         self.open.insert(key, entry);
+    }
+
+    /// The spool of an open `key` has so many bytes of an earlier process.
+    pub(super) fn found(&mut self, key: &str, bytes: u64) {
+        if let Some(entry) = self.open.get_mut(key) {
+            entry.accepted += bytes;
+            self.accepted += bytes;
+            if bytes == 0 {
+                entry.left = None;
+            }
+        }
+    }
+
+    /// The part of the memory that each writer may use has become smaller.
+    pub(super) fn have_less_memory(&self) {
+        for entry in self.open.values() {
+            entry.slot.writer.has_less_memory();
+        }
     }
 
     /// A record of `len` bytes was given to the writer of an open `key`. True: before that, the
@@ -192,12 +232,7 @@ impl Table {
         if let Some(entry) = self.open.get_mut(key) {
             let first = only && entry.accepted == 0;
             entry.accepted += len;
-            entry.used = Instant::now();
-            if let Some(name) = self.by_use.remove(&entry.turn) {
-                entry.turn = self.turns;
-                self.by_use.insert(self.turns, name);
-                self.turns += 1;
-            }
+            self.was_used(key, Instant::now());
             return first;
         }
         false
@@ -213,6 +248,12 @@ impl Table {
         entry.durable = durable;
         self.moving += entry.moving();
         self.durable += more;
+        if entry.held() == 0 {
+            entry.left = None;
+        }
+        if more > 0 && self.has_spools {
+            self.progress = Some(Instant::now());
+        }
         more
     }
 
@@ -222,22 +263,37 @@ impl Table {
         for (key, entry) in &mut self.open {
             if entry.accepted > entry.durable {
                 let writer = &entry.slot.writer;
-                let target = if at_once {
+                let target = if !at_once && writer.flushes_to_disk() {
+                    Target::OnDisk(entry.accepted)
+                } else if at_once {
                     let target = writer.issue();
                     self.moving -= entry.moving();
                     entry.asked = target;
                     self.moving += entry.moving();
-                    target
+                    Target::Durable(target)
                 } else {
                     let (target, held_up) = writer.issue_as_flush();
                     issued.held_up |= held_up;
-                    target
+                    Target::Durable(target)
                 };
                 let slot = Arc::clone(&entry.slot);
                 issued.keys.push((Arc::clone(key), slot, target));
             }
         }
         issued
+    }
+
+    /// The open keys of which something is not on disk.
+    pub(super) fn unspooled(&self) -> Issued {
+        let unspooled = self.open.iter().filter(|(_, entry)| entry.held() > 0);
+        let keys = unspooled.map(|(key, entry)| {
+            let target = Target::OnDisk(entry.accepted);
+            (Arc::clone(key), Arc::clone(&entry.slot), target)
+        });
+        Issued {
+            keys: keys.collect(),
+            held_up: false,
+        }
     }
 
     /// Closes the open `key`: what it holds is issued, and nothing more is taken.
@@ -267,14 +323,31 @@ impl Table {
     pub(super) fn close_idle(&mut self, timeout: Duration) -> Option<Instant> {
         let now = Instant::now();
         while let Some((_, key)) = self.by_use.first_key_value() {
-            let due = self.open.get(key)?.used.checked_add(timeout)?;
+            let entry = self.open.get(key)?;
+            let due = entry.used.checked_add(timeout)?;
             if due > now {
                 return Some(due);
             }
             let key = Arc::clone(key);
-            self.close(&key);
+            match self.has_spools && entry.held() > 0 {
+                // It would take nothing more before all of it is durable.
+                true => self.was_used(&key, now),
+                false => self.close(&key),
+            }
         }
         None
+    }
+
+    fn was_used(&mut self, key: &str, now: Instant) {
+        let Some(entry) = self.open.get_mut(key) else {
+            return;
+        };
+        entry.used = now;
+        if let Some(name) = self.by_use.remove(&entry.turn) {
+            entry.turn = self.turns;
+            self.by_use.insert(self.turns, name);
+            self.turns += 1;
+        }
     }
 
     /// Closes the least recently used keys, so that those who want places get them, and `ahead`
@@ -288,12 +361,32 @@ impl Table {
         if coming >= wanted {
             return;
         }
+        if self.has_spools && !self.makes_progress() {
+            return self.make_places_of_idle(wanted - coming);
+        }
         while coming < wanted + ahead
             && let Some((_, key)) = self.by_use.first_key_value()
         {
             let key = Arc::clone(key);
             self.close(&key);
             coming += 1;
+        }
+    }
+
+    /// Whether what a key holds can be expected to be durable soon.
+    fn makes_progress(&self) -> bool {
+        self.held() == 0 || (self.progress).is_some_and(|last| last.elapsed() < CLOSES_WITHIN)
+    }
+
+    /// Closes so many keys that hold nothing. The others go on, as their records have room on disk.
+    fn make_places_of_idle(&mut self, wanted: usize) {
+        let idle = self.by_use.values().filter(|key| {
+            let entry = self.open.get(*key);
+            entry.is_some_and(|entry| entry.held() == 0)
+        });
+        let idle: Vec<_> = idle.take(wanted).cloned().collect();
+        for key in idle {
+            self.close(&key);
         }
     }
 
@@ -309,6 +402,9 @@ impl Table {
     /// number of keys takes all of the memory. One that holds nothing may take what there is. False:
     /// what it holds has been issued.
     pub(super) fn check_share(&mut self, key: &str, len: u64, capacity: u64) -> bool {
+        if self.has_spools {
+            return true;
+        }
         let free = capacity.saturating_sub(self.held());
         let Some(entry) = self.open.get_mut(key) else {
             return true;
@@ -325,6 +421,9 @@ impl Table {
     /// Has as much issued as those wait for who want memory, from the keys that hold the most. With
     /// all of it on its way, or free, nobody waits for nothing.
     pub(super) fn press(&mut self, capacity: u64) {
+        if self.has_spools {
+            return;
+        }
         let wanted = self.wanted_bytes.min(capacity);
         let free = capacity - self.held().min(capacity);
         if free + self.moving >= wanted {
@@ -389,6 +488,12 @@ impl Table {
             accepted: self.accepted,
             durable: self.durable,
             buffered: self.held(),
+            spooled: match self.has_spools {
+                true => (self.open.values())
+                    .map(|entry| entry.slot.writer.spooled_bytes())
+                    .sum(),
+                false => 0,
+            },
             failed: self.lost,
         }
     }

@@ -194,6 +194,19 @@ impl KeyedWriter {
         self.pool.flush(true).await
     }
 
+    /// Waits until everything accepted so far is in the spools of the keys, so that it survives the
+    /// process; with a `SpoolSync` but `Never`, until it is synced. Without spools (feature `spool`) it
+    /// returns at once.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn spooled(&self) -> Result<(), KeyedError> {
+        self.pool.spooled().await
+    }
+
     /// Takes nothing more, makes everything durable and closes all keys. Writes that wait fail at
     /// once.
     ///
@@ -217,9 +230,10 @@ impl KeyedWriter {
     /// record looks at the object and goes on at its end. `None` if it has not failed.
     ///
     /// What was not durable does not come back by itself: to write it again, first look at
-    /// [`in_doubt`](crate::Unsent::in_doubt), or it may be there twice.
+    /// [`in_doubt`](crate::Unsent::in_doubt), or it may be there twice. What is in the key's spool does:
+    /// its delivery is begun anew.
     pub fn forgive(&self, key: &str) -> Option<Error> {
-        self.pool.lock().failed.remove(key)
+        self.pool.forgive(key)
     }
 
     /// The keys that have failed and were not [forgiven](Self::forgive), in order.

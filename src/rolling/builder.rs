@@ -208,6 +208,18 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         self
     }
 
+    /// The spool of one key among others.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn spool_of_key(mut self, spool: Spool) -> Result<Self> {
+        match self.spool.replace(spool) {
+            None => Ok(self),
+            Some(_) => Err(Error::invalid_input(
+                "the writers of keys have their spools from the KeyedWriterBuilder: give them no \
+                 other",
+            )),
+        }
+    }
+
     /// A log puts each record on disk before its call returns.
     #[cfg(feature = "tracing")]
     pub(crate) fn spool_at_once(mut self) -> Self {

@@ -35,6 +35,9 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug + 'static {
     /// Makes what was created and removed durable.
     fn sync(&self) -> io::Result<()>;
 
+    /// Removes the place itself, if there is nothing in it. Nothing else is done with it then.
+    fn remove_empty(&self) {}
+
     /// For messages: the path of a file, or of the place itself if the name is empty.
     fn describe(&self, name: &str) -> String;
 }
@@ -76,26 +79,40 @@ impl Folder {
         let described = path.display().to_string();
         create_dir(&path)
             .map_err(|error| SpoolError::io(error, "make the directory", &described))?;
-        let lock = path.join(LOCK);
+        let file = path.join(LOCK);
         let lock = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .open(&lock)
-            .map_err(|error| SpoolError::io(error, "open", lock.display().to_string()))?;
+            .open(&file)
+            .map_err(|error| SpoolError::io(error, "open", file.display().to_string()))?;
+        let in_use = || SpoolError::new(ErrorKind::InUse, "lock the spool", described.clone());
         match lock.try_lock() {
+            // Whoever had it may have removed it, as the directory of a key that has ended.
+            Ok(()) if !is_there(&lock, &file) => Err(in_use()),
             Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(SpoolError::new(
-                ErrorKind::InUse,
-                "lock the spool",
-                described,
-            )),
+            Err(TryLockError::WouldBlock) => Err(in_use()),
             Err(TryLockError::Error(error)) => {
                 Err(SpoolError::io(error, "lock the spool", described))
             }
         }
     }
+}
+
+/// Whether the path leads to the open file.
+#[cfg(unix)]
+fn is_there(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let same = |a: fs::Metadata, b: fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    (file.metadata().ok().zip(fs::metadata(path).ok())).is_some_and(|(a, b)| same(a, b))
+}
+
+/// An open file is not removed there.
+#[cfg(not(unix))]
+fn is_there(_: &File, _: &Path) -> bool {
+    true
 }
 
 impl Disk for Folder {
@@ -134,6 +151,17 @@ impl Disk for Folder {
 
     fn sync(&self) -> io::Result<()> {
         sync_dir(&self.path)
+    }
+
+    fn remove_empty(&self) {
+        let Ok(mut entries) = fs::read_dir(&self.path) else {
+            return;
+        };
+        let lock = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|e| e.file_name() == LOCK);
+        // What remains is an empty directory at worst.
+        if entries.all(lock) && fs::remove_file(self.path.join(LOCK)).is_ok() {
+            let _ = fs::remove_dir(&self.path);
+        }
     }
 
     fn describe(&self, name: &str) -> String {
@@ -268,6 +296,24 @@ mod tests {
         );
         drop(first);
         Folder::open(&path).unwrap();
+    }
+
+    #[test]
+    fn an_empty_directory_is_removed_and_can_be_had_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("a");
+        let folder = Folder::open(&path).unwrap();
+        folder.create("x").unwrap();
+        folder.remove_empty();
+        assert!(path.join("lock").exists());
+        folder.remove("x").unwrap();
+        folder.remove_empty();
+        assert!(!path.exists());
+        // It still has the lock that is gone.
+        let again = Folder::open(&path).unwrap();
+        drop(folder);
+        assert!(Folder::open(&path).is_err());
+        drop(again);
     }
 
     #[test]

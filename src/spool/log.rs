@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use super::disk::{Disk, DiskFile};
@@ -22,6 +23,7 @@ use super::format::{
 };
 use super::reader::{Indexed, Reader, SharedIndex};
 use super::segment::{self, Bounds, Damage, Fault, Place, Segment, Walk};
+use super::size::Size;
 
 /// A frame up to this size is put together in memory and written with one call.
 const SMALL_FRAME: u64 = 64 * 1024;
@@ -33,6 +35,8 @@ pub(crate) struct LogOptions {
     pub(crate) segment_size: u64,
     /// The largest size of all files together.
     pub(crate) max_size: u64,
+    /// The size of all logs that share this bound, where it is not for one alone.
+    pub(crate) size_of_all: Option<Arc<AtomicU64>>,
     /// Who the bytes are for. At most 3800 bytes.
     pub(crate) owner: Vec<u8>,
     /// Before segments are deleted, the plan that outlives them is synced. Without that a loss of
@@ -45,6 +49,7 @@ impl Default for LogOptions {
         Self {
             segment_size: 64 << 20,
             max_size: u64::MAX,
+            size_of_all: None,
             owner: Vec::new(),
             syncs: true,
         }
@@ -138,7 +143,7 @@ pub(crate) struct SegmentLog {
     index: SharedIndex,
     held: VecDeque<Held>,
     end: u64,
-    size: u64,
+    size: Size,
     /// Whether no record ends where the log ends.
     within: bool,
     /// The note of the segment that is to be begun.
@@ -205,11 +210,12 @@ impl SegmentLog {
             });
             held.push_back(opened.held);
         }
+        let size = held.iter().map(|held: &Held| held.len).sum();
         let log = Self {
             disk,
+            size: Size::new(size, options.size_of_all.clone()),
             options,
             index: SharedIndex::default(),
-            size: held.iter().map(|held| held.len).sum(),
             held,
             end,
             within,
@@ -249,7 +255,19 @@ impl SegmentLog {
 
     /// Size of all files.
     pub(crate) fn size(&self) -> u64 {
-        self.size
+        self.size.own()
+    }
+
+    /// Whether what counts for the bound takes more than half of that.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.size.counted() > self.options.max_size / 2
+    }
+
+    /// Removes the directory, if there is nothing in it.
+    pub(crate) fn remove_empty(&self) {
+        if self.held.is_empty() && self.leftover.is_empty() {
+            self.disk.remove_empty();
+        }
     }
 
     /// When the first segment was begun, if it has any bytes.
@@ -269,7 +287,8 @@ impl SegmentLog {
             return Ok(());
         }
         self.tidy()?;
-        let needed = self.size.saturating_add(self.cost(payload, ends));
+        let needed = self.size.counted();
+        let needed = needed.saturating_add(self.cost(payload, ends));
         if needed > self.options.max_size {
             let max = self.options.max_size;
             let full = ErrorKind::Full { needed, max };
@@ -460,7 +479,7 @@ impl SegmentLog {
         Mark {
             segments: self.held.len(),
             end: self.end,
-            size: self.size,
+            size: self.size.own(),
             len: self.last_len(),
             within: self.within,
             cut: self.cut.clone(),
@@ -478,7 +497,7 @@ impl SegmentLog {
             self.untrimmed |= mark.in_last;
         }
         self.end = mark.end;
-        self.size = mark.size;
+        self.size.set(mark.size);
         self.within = mark.within;
         self.cut = mark.cut;
         // The error that led here is the one to report.
@@ -572,7 +591,7 @@ impl SegmentLog {
             last.segment.write(last.len, &mut slices)?;
         }
         last.len += frame.size();
-        self.size += frame.size();
+        self.size.set(self.size.own() + frame.size());
         self.end += end - start;
         self.within = !frame.ends_record;
         Ok(())
@@ -613,7 +632,7 @@ impl SegmentLog {
             unsynced: true,
             doubtful: None,
         });
-        self.size += HEADER_BLOCK;
+        self.size.set(self.size.own() + HEADER_BLOCK);
         let mut block = header.encode();
         block.resize(HEADER_BLOCK as usize, 0);
         match self.held.back() {
@@ -758,7 +777,7 @@ impl SegmentLog {
         remove(self.disk.as_ref(), &first.name)?;
         let freed = first.len;
         self.unsynced = true;
-        self.size -= freed;
+        self.size.set(self.size.own() - freed);
         self.held.pop_front();
         self.index.lock().segments.pop_front();
         Ok(freed)

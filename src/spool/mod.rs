@@ -90,17 +90,20 @@
 
 mod disk;
 mod error;
-mod format;
+pub(crate) mod format;
 mod log;
+mod owner;
 mod reader;
 mod segment;
 #[cfg(test)]
 mod simulated;
+mod size;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use disk::{Disk, Folder};
 pub(crate) use error::SpoolError;
+pub(crate) use owner::owner;
 pub(crate) use log::{Found, LogOptions, SegmentLog};
 pub(crate) use reader::{Piece, Reader};
 pub(crate) use segment::Damage;

@@ -11,7 +11,7 @@ use super::buffer::records::Records;
 use super::later::OpenedLater;
 use super::observer::Observer;
 use super::parts::{Parts, SpoolStart};
-use super::spooling::{OpenSpool, Spool, SpoolLeft, SpoolOwner};
+use super::spooling::{Spool, SpoolLeft, SpoolOwner};
 use super::worker;
 use super::writer::OssAppendWriter;
 #[cfg(feature = "keyed")]
@@ -434,18 +434,11 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
             )));
         }
         let records = self.records();
-        let spool = match &self.spool {
-            Some(spool) => {
-                let owner = SpoolOwner::object(&object, self.compression.map(Compression::format));
-                Some(spool.open_now(&owner).map_err(context)?)
-            }
-            None => None,
-        };
         let max_in_flight = match self.compression {
             Some(_) => 1,
             None => self.appender.options.rules.most_in_flight(),
         };
-        let mut parts = self.later(records, spool).map_err(context)?;
+        let mut parts = self.later(records).map_err(context)?;
         parts.options.max_in_flight = max_in_flight;
         Ok(parts.start(&runtime))
     }
@@ -466,15 +459,10 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         let records = self.records();
         let compression = self.compression;
         let spool = match &self.spool {
-            Some(spool) => Some(
-                spool
-                    .open(SpoolOwner::object(
-                        &object,
-                        compression.map(Compression::format),
-                    ))
-                    .await
-                    .map_err(|error| error.with_operation("open").with_object(&object))?,
-            ),
+            Some(spool) => {
+                let open = spool.open(self.spool_owner()).await;
+                Some(open.map_err(|error| error.with_operation("open").with_object(&object))?)
+            }
             None => None,
         };
         let appender = self.appender_of(&options);
@@ -521,14 +509,26 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
 }
 
 impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
-    /// What a writer is put together from whose worker opens the object.
-    pub(crate) fn later(
-        self,
-        records: Records,
-        spool: Option<OpenSpool>,
-    ) -> Result<Parts<OpenedLater<S>>> {
+    fn spool_owner(&self) -> SpoolOwner {
+        SpoolOwner::object(self.object(), self.compression.map(Compression::format))
+    }
+
+    /// The spool of one key among others.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn spool_of_key(mut self, spool: Option<Spool>) -> Self {
+        self.spool = spool;
+        self
+    }
+
+    /// What a writer is put together from whose worker opens the object. Opens the spool, which
+    /// blocks.
+    pub(crate) fn later(self, records: Records) -> Result<Parts<OpenedLater<S>>> {
         let object = self.object().clone();
         let options = self.options()?;
+        let spool = match &self.spool {
+            Some(spool) => Some(spool.open_now(&self.spool_owner())?),
+            None => None,
+        };
         let compression = self.compression;
         let appender = self.appender_of(&options);
         appender.options.check()?;

@@ -79,15 +79,17 @@ pub(super) fn decide(
         return Next::Verify;
     }
     let since = state.buffer.since().unwrap_or(now);
+    let schedule = &shared.options.schedule;
     let waiting = match &state.spool {
         None => state.buffer.len(),
-        Some(spool) => match spool.to_issue(&state.buffer, &state.window, &shared.options.schedule)
-        {
-            Some(bytes) => bytes,
-            None => return Next::Wait,
-        },
+        Some(spool) => {
+            let batch_size = shared.batch_size();
+            match spool.to_issue(&state.buffer, &state.window, schedule, batch_size) {
+                Some(bytes) => bytes,
+                None => return Next::Wait,
+            }
+        }
     };
-    let schedule = &shared.options.schedule;
     match state.window.next(schedule, waiting, since, closing, now) {
         Due::Append(max) => {
             let Some(space) = space else {

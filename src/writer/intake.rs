@@ -160,7 +160,7 @@ impl<'a> Intake<'a> {
     /// Pending: wakes the waiter at the next change. What is in the way goes out now, unless an
     /// append is under way or due.
     pub(super) fn wait<T>(mut self, waiter: u64, cx: &Context<'_>) -> Poll<T> {
-        let capacity = self.shared.options.buffer_capacity;
+        let capacity = self.shared.capacity();
         let State {
             spool,
             window,
@@ -273,7 +273,7 @@ impl State {
 
     /// How much of the capacity is in use.
     #[inline]
-    fn taken(&self) -> u64 {
+    pub(super) fn taken(&self) -> u64 {
         self.window.held() + self.reserved + self.window.compared()
     }
 
@@ -297,12 +297,9 @@ impl State {
     /// How many bytes fit in now.
     #[inline]
     fn room(&self, shared: &Shared) -> u64 {
-        let capacity = shared.options.buffer_capacity;
         match &self.spool {
-            Some(spool) if spool.overflows(&self.window, capacity) => {
-                spool.room(&self.window, capacity, self.reserved)
-            }
-            _ => capacity.saturating_sub(self.taken()),
+            Some(spool) => spool.room(self, shared),
+            None => shared.options.buffer_capacity.saturating_sub(self.taken()),
         }
     }
 

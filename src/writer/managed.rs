@@ -1,10 +1,14 @@
 //! What a keyed writer does with the writers of its keys, which nobody else has a handle of.
 
+use std::future::poll_fn;
+
 use bytes::Bytes;
 
 use super::receipt::Receipt;
 use super::writer::OssAppendWriter;
-use crate::engine::flush::Flush;
+use crate::engine::flush::{Flush, FlushMode};
+use crate::error::Result;
+use crate::values::position::StreamPosition;
 
 impl OssAppendWriter {
     /// Issues all that was accepted, at once. Tells how much that is.
@@ -36,6 +40,40 @@ impl OssAppendWriter {
     /// Takes nothing more, and lets the worker end with what was accepted. Does not wait.
     pub(crate) fn close(&self) {
         self.shared.close(false);
+    }
+
+    /// How many bytes it has, with those that an earlier process has left in its spool, and how many
+    /// of them are durable.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        let state = self.shared.lock();
+        let window = &state.window;
+        (window.accepted().bytes(), window.durable().bytes())
+    }
+
+    /// Whether its flushes are content with the disk.
+    pub(crate) fn flushes_to_disk(&self) -> bool {
+        self.shared.options.flush_mode == FlushMode::Spooled
+    }
+
+    /// Waits until everything before `position` is on disk.
+    pub(crate) async fn wait_spooled(&self, position: u64) -> Result<()> {
+        let waiter = self.waiter();
+        let target = StreamPosition::default() + position;
+        poll_fn(|cx| self.shared.poll_spooled(cx, waiter.id(), target)).await
+    }
+
+    /// How many bytes that are not durable are on disk.
+    pub(crate) fn spooled_bytes(&self) -> u64 {
+        let state = self.shared.lock();
+        let spool = state.spool.as_ref();
+        spool.map_or(0, |spool| spool.kept_bytes(&state.window))
+    }
+
+    /// The part of the memory that it may use has become smaller.
+    pub(crate) fn has_less_memory(&self) {
+        if let Some(spool) = &self.shared.spool {
+            spool.settled();
+        }
     }
 
     /// Nobody has to be warned of what is not durable when this is dropped.

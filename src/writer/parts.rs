@@ -3,6 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 
+#[cfg(feature = "keyed")]
+use futures::future::BoxFuture;
+
 use super::buffer::records::Records;
 use super::builder::WriterOptions;
 use super::periods::PeriodClock;
@@ -69,10 +72,29 @@ impl<D: Stage> Parts<D> {
         (writer, worker)
     }
 
+    /// A writer of which nothing is known to be there, and its worker, which does nothing before it is
+    /// [run](Worker::run).
+    #[cfg(feature = "keyed")]
+    pub(crate) fn prepare(self) -> (OssAppendWriter, Worker) {
+        let (writer, worker) = self.assemble(0, Window::default());
+        (writer, Worker(Box::pin(worker)))
+    }
+
     /// A writer of which nothing is known to be there, and whose worker runs on `runtime`.
     pub(crate) fn start(self, runtime: &tokio::runtime::Handle) -> OssAppendWriter {
         let (writer, worker) = self.assemble(0, Window::default());
         worker::spawn(runtime, worker);
         writer
+    }
+}
+
+/// The worker of a writer. Dropped, it fails that.
+#[cfg(feature = "keyed")]
+pub(crate) struct Worker(BoxFuture<'static, ()>);
+
+#[cfg(feature = "keyed")]
+impl Worker {
+    pub(crate) fn run(self, runtime: &tokio::runtime::Handle) {
+        worker::spawn(runtime, self.0);
     }
 }

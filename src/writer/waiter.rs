@@ -48,6 +48,13 @@ mod admission {
     }
 
     impl Waiter<'_> {
+        #[cfg(feature = "keyed")]
+        pub(in crate::writer) fn id(&self) -> u64 {
+            self.id
+        }
+    }
+
+    impl Waiter<'_> {
         /// Tries to come in, as soon as it has not to wait.
         pub(crate) fn poll_admission(
             &self,

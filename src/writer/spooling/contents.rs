@@ -3,17 +3,23 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use percent_encoding::percent_decode_str;
+
+use super::disk::error_of;
 use super::open::OpenSpool;
 use super::options::Spool;
 use crate::drive::thread::in_thread;
 use crate::error::{Error, ErrorKind, Result};
+use crate::spool::owner;
 use crate::values::format::StoredFormat;
 use crate::values::path::ObjectPath;
+use crate::wire::encoding::strict;
 
 /// Who the bytes of a spool are for: its writer, and no other, may go on with them.
 ///
 /// It is shown as `object oss://bucket/key` or `sequence oss://bucket/template`, with the name of the
-/// format behind it if it is compressed.
+/// format behind it if it is compressed. In the spool of a [`KeyedWriter`](crate::KeyedWriter) the key
+/// follows in a line of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SpoolOwner {
@@ -23,6 +29,8 @@ pub struct SpoolOwner {
     pub is_sequence: bool,
     /// How it is compressed.
     pub compression: Option<StoredFormat>,
+    /// The key of the records, if they were written by a [`KeyedWriter`](crate::KeyedWriter).
+    pub key: Option<String>,
 }
 
 /// What [`Spool::contents`] has found.
@@ -51,6 +59,7 @@ impl SpoolOwner {
             name: name.clone(),
             is_sequence: false,
             compression,
+            key: None,
         }
     }
 
@@ -61,7 +70,21 @@ impl SpoolOwner {
         }
     }
 
+    pub(super) fn with_key(&self, key: &str) -> Self {
+        Self {
+            key: Some(key.to_owned()),
+            ..self.clone()
+        }
+    }
+
     fn from_text(text: &str) -> Option<Self> {
+        let (text, of_key) = match text.rsplit_once("\nkey ") {
+            Some((text, key)) => {
+                let key = percent_decode_str(key).decode_utf8().ok()?;
+                (text, Some(key.into_owned()))
+            }
+            None => (text, None),
+        };
         let (kind, rest) = text.split_once(" oss://")?;
         let formats = [StoredFormat::Gzip, StoredFormat::Zstd];
         let compressed = formats.into_iter().find_map(|format| {
@@ -81,6 +104,7 @@ impl SpoolOwner {
                 _ => return None,
             },
             compression,
+            key: of_key,
         })
     }
 }
@@ -92,8 +116,11 @@ impl fmt::Display for SpoolOwner {
             false => "object",
         };
         write!(f, "{kind} {}", self.name)?;
-        match self.compression {
-            Some(format) => write!(f, " ({format})"),
+        if let Some(format) = self.compression {
+            write!(f, " ({format})")?;
+        }
+        match &self.key {
+            Some(key) => write!(f, "\nkey {}", strict(key)),
             None => Ok(()),
         }
     }
@@ -131,15 +158,7 @@ impl Spool {
                 out_of_space: false,
             }));
         }
-        let owner = match self.open_as(Vec::new()) {
-            // There are no files, or they are nobody's.
-            Ok(_) => None,
-            Err(error) => match error.other_owner() {
-                Some(found) => Some(found.to_vec()),
-                None => return Err(super::disk::error_of(error)),
-            },
-        };
-        let Some(owner) = owner else {
+        let Some(owner) = self.owner_now()? else {
             return Ok(SpoolContents {
                 owner: None,
                 bytes: 0,
@@ -149,16 +168,39 @@ impl Spool {
                 damage: Vec::new(),
             });
         };
-        let text = String::from_utf8_lossy(&owner).into_owned();
-        let owner = SpoolOwner::from_text(&text).ok_or_else(|| {
-            Error::new(ErrorKind::Spool {
-                reason: format!("its bytes are for {text:?}, which this version does not know"),
-                out_of_space: false,
-            })
-        })?;
         let open = self.open_now(&owner)?;
         Ok(open.contents(owner))
     }
+
+    /// Who its bytes are for; `None` if there are no files, or they are nobody's.
+    fn owner_now(&self) -> Result<Option<SpoolOwner>> {
+        match self.open_as(Vec::new()) {
+            Ok(_) => Ok(None),
+            Err(error) => match error.other_owner() {
+                Some(found) => owner_of(found).map(Some),
+                None => Err(error_of(error)),
+            },
+        }
+    }
+
+    /// The key that its bytes are of, if they are of one. Whoever has the directory may work with it
+    /// meanwhile.
+    pub(crate) fn key_now(&self) -> Result<Option<String>> {
+        match owner(&self.directory).map_err(error_of)? {
+            Some(found) => Ok(owner_of(&found)?.key),
+            None => Ok(None),
+        }
+    }
+}
+
+fn owner_of(found: &[u8]) -> Result<SpoolOwner> {
+    let text = String::from_utf8_lossy(found);
+    SpoolOwner::from_text(&text).ok_or_else(|| {
+        Error::new(ErrorKind::Spool {
+            reason: format!("its bytes are for {text:?}, which this version does not know"),
+            out_of_space: false,
+        })
+    })
 }
 
 impl OpenSpool {
@@ -186,6 +228,10 @@ mod tests {
                 SpoolOwner::object(&name, compression),
                 SpoolOwner::sequence(&name, compression),
             ] {
+                for key in ["", "a b", "ü\nkey 1", "a/b (gzip)"] {
+                    let owner = owner.with_key(key);
+                    assert_eq!(SpoolOwner::from_text(&owner.to_string()), Some(owner));
+                }
                 assert_eq!(SpoolOwner::from_text(&owner.to_string()), Some(owner));
             }
         }

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
+use super::many::OfKey;
 use super::options::{Spool, SpoolSync};
 use super::plan::Plan;
 use super::state::{Load, Pending, SpoolState};
@@ -41,6 +42,8 @@ pub(crate) struct Spooled {
     pub(super) sync: SpoolSync,
     /// Whoever logs a record puts it on disk.
     pub(super) at_once: bool,
+    /// It is that of one key among others.
+    of_key: Option<OfKey>,
     /// Something is to be done with the disk.
     pub(super) work: Notify,
     /// The directory.
@@ -85,6 +88,7 @@ impl Spooled {
             most: options.segment_size,
             sync: options.sync,
             at_once: options.at_once,
+            of_key: options.of_key.clone(),
             begins_within: AtomicBool::new(false),
             work: Notify::new(),
             place: options.directory.display().to_string(),
@@ -96,6 +100,15 @@ impl Spooled {
     pub(in crate::writer) fn came_in(&self) {
         if !self.at_once {
             self.work.notify_one();
+        }
+    }
+
+    /// How many bytes of memory the writer may use, of those that it was given.
+    #[inline]
+    pub(in crate::writer) fn part_of(&self, capacity: u64) -> u64 {
+        match &self.of_key {
+            Some(of_key) => of_key.shared.part().min(capacity),
+            None => capacity,
         }
     }
 
@@ -167,11 +180,11 @@ impl Spooled {
 
     fn wrote(&self, shared: &Shared, pending: &Pending, size: u64, oldest: Option<SystemTime>) {
         let mut state = shared.lock();
-        let schedule = &shared.options.schedule;
+        let (schedule, batch_size) = (&shared.options.schedule, shared.batch_size());
         let ready = |state: &State| {
             let spool = state.spool.as_ref();
             spool.map_or(Some(0), |spool| {
-                spool.to_issue(&state.buffer, &state.window, schedule)
+                spool.to_issue(&state.buffer, &state.window, schedule, batch_size)
             })
         };
         let before = ready(&state);
@@ -183,7 +196,6 @@ impl Spooled {
             (spool.size, spool.oldest, spool.problem) = (size, oldest, None);
         }
         let now = ready(&state);
-        let batch_size = schedule.batch_size;
         let makes_a_difference = match (before, now) {
             (None, now) => now.is_some(),
             (Some(before), Some(now)) => before < batch_size && now >= batch_size,
@@ -248,6 +260,8 @@ impl Spooled {
             (state.window.durable(), state.window.proven())
         };
         let position = self.base + durable.bytes();
+        // Others need the room that it does not.
+        let wanted = wanted || self.of_key.is_some() && disk.log.is_tight();
         let all = wanted && position == disk.log.end();
         if !all && !disk.log.can_release(position) {
             return Ok(());
@@ -302,16 +316,22 @@ impl Spooled {
     /// Loads what memory could not hold into the buffer, as far as there is room.
     pub(super) fn load(&self, shared: &Shared) -> Result<()> {
         let mut loader = self.loader.locked();
+        if self.of_key.is_some() {
+            shared.let_go_of_memory();
+        }
         loop {
             let wanted = {
                 let state = shared.lock();
-                // The next append is to be ready when the one that is under way has ended.
-                let most = shared.options.buffer_capacity;
                 let spool = state.spool.as_ref();
-                spool.and_then(|spool| spool.to_load(&state.buffer, &state.window, most))
+                spool.and_then(|spool| {
+                    // The next append is to be ready when the one that is under way has ended.
+                    let most = shared.capacity();
+                    spool.to_load(&state.buffer, &state.window, &shared.options.schedule, most)
+                })
             };
             let Some(Load {
                 from,
+                most,
                 limit,
                 is_empty,
             }) = wanted
@@ -333,7 +353,8 @@ impl Spooled {
                 return Ok(());
             };
             if loader.piece.is_none() {
-                loader.piece = loader.reader.next(limit).map_err(error_of)?;
+                let until = limit.min(at.saturating_add(most));
+                loader.piece = loader.reader.next(until).map_err(error_of)?;
             }
             match loader.piece.take() {
                 Some(Piece::Bytes {
@@ -409,8 +430,7 @@ impl Spooled {
         let mut state = shared.lock();
         let State { spool, window, .. } = &mut *state;
         let spool = spool.as_mut()?;
-        let capacity = shared.options.buffer_capacity;
-        let (stall, has_room) = spool.watch(window, capacity, shared.now());
+        let (stall, has_room) = spool.watch(window, shared.capacity(), shared.now());
         let retry = spool.problem.is_some().then_some(Duration::from_secs(1));
         let sync = match self.sync {
             SpoolSync::Every(interval) if spool.synced < spool.spooled => Some(interval),
@@ -472,7 +492,10 @@ impl Spooled {
     /// Lets others have the directory: nothing more is done with it.
     pub(in crate::writer) fn close(&self) {
         let disk = self.disk.locked().take();
-        drop(disk);
+        if let (Some(disk), Some(_)) = (disk, &self.of_key) {
+            // There may be many more keys than are open at a time.
+            disk.log.remove_empty();
+        }
     }
 }
 
@@ -511,6 +534,38 @@ impl Shared {
             self.note_problem(error);
             spool.work.notify_one();
         }
+    }
+
+    /// How many bytes of memory what is accepted and not durable may take.
+    #[inline]
+    pub(in crate::writer) fn capacity(&self) -> u64 {
+        let capacity = self.options.buffer_capacity;
+        (self.spool.as_ref()).map_or(capacity, |spool| spool.part_of(capacity))
+    }
+
+    /// How much is gathered for one append, as far as memory allows.
+    pub(in crate::writer) fn batch_size(&self) -> u64 {
+        let batch_size = self.options.schedule.batch_size;
+        match &self.spool {
+            Some(_) => batch_size.min(self.capacity() / 2),
+            None => batch_size,
+        }
+    }
+
+    /// Keeps no more in memory than may be, where delivery has stopped and the disk has it.
+    fn let_go_of_memory(&self) {
+        let capacity = self.capacity();
+        let mut state = self.lock();
+        let State {
+            spool,
+            buffer,
+            window,
+            ..
+        } = &mut *state;
+        let Some(spool) = spool else { return };
+        // Dropped after the lock.
+        let _gone = spool.let_go(buffer, window, capacity, || self.new_buffer());
+        drop(state);
     }
 
     /// Somebody waits for room, and the spool is to see to it.

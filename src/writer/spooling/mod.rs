@@ -7,6 +7,11 @@
 
 mod contents;
 mod disk;
+#[cfg_attr(
+    not(feature = "keyed"),
+    allow(dead_code, reason = "only keys have spools beside each other")
+)]
+pub(crate) mod many;
 mod note;
 mod open;
 mod options;

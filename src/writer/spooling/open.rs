@@ -61,7 +61,7 @@ impl Spool {
         in_thread(move || options.open_now(&owner)).await
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if self.segment_size == 0 || self.max_size / 2 < self.segment_size {
             return Err(Error::invalid_input(format!(
                 "the segment_size {} of a spool must be from 1 to half of its max_size {}",
@@ -75,6 +75,7 @@ impl Spool {
         let options = LogOptions {
             segment_size: self.segment_size,
             max_size: self.max_size,
+            size_of_all: (self.of_key.as_ref()).map(|of_key| Arc::clone(&of_key.shared.size)),
             owner,
             syncs: self.sync != SpoolSync::Never,
         };
@@ -91,8 +92,11 @@ impl Spool {
 
     pub(crate) fn open_now(&self, owner: &SpoolOwner) -> Result<OpenSpool> {
         self.check()?;
-        let owner = owner.to_string().into_bytes();
-        let (log, found) = self.open_as(owner).map_err(error_of)?;
+        let owner = match &self.of_key {
+            Some(of_key) => owner.with_key(&of_key.key).to_string(),
+            None => owner.to_string(),
+        };
+        let (log, found) = self.open_as(owner.into_bytes()).map_err(error_of)?;
         let plan = match &found.plan {
             Some(plan) => Some(Plan::from_bytes(plan.position, &plan.bytes).ok_or_else(|| {
                 Error::new(ErrorKind::Spool {

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::many::OfKey;
+
 /// Keeps what a writer has accepted in a directory until it is durable in OSS: across an outage of
 /// any length, and across the end of the process.
 ///
@@ -77,6 +79,8 @@ pub struct Spool {
     pub(super) sync: SpoolSync,
     /// Whoever logs a record puts it on disk.
     pub(super) at_once: bool,
+    /// It is that of one key among others.
+    pub(super) of_key: Option<OfKey>,
     /// In the place of the directory.
     #[cfg(test)]
     pub(super) disk: Option<crate::spool::SimulatedDisk>,
@@ -107,6 +111,7 @@ impl Spool {
             segment_size: 64 << 20,
             sync: SpoolSync::Never,
             at_once: false,
+            of_key: None,
             #[cfg(test)]
             disk: None,
         }

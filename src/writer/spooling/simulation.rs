@@ -28,6 +28,7 @@ use futures::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use super::many::OfKey;
 use super::options::{Spool, SpoolSync};
 use crate::drive::thread::Inline;
 use crate::error::{Error, ErrorKind, Result};
@@ -58,6 +59,8 @@ const HEADER: u64 = 8192;
 #[derive(Debug)]
 struct Settings {
     is_rolling: bool,
+    /// The writer is that of one key among others, whose part of the memory changes.
+    is_key: bool,
     compression: Option<Compression>,
     /// Lives compress at different levels. What an earlier one has sent never comes late or torn then,
     /// as nothing can be made of that.
@@ -85,6 +88,7 @@ impl Settings {
         let segment_size = HEADER + rng.u64(1..700);
         Self {
             is_rolling: rng.u8(..5) < 2,
+            is_key: rng.u8(..3) == 0,
             compression,
             levels: rng.u8(..4) == 0,
             whole: rng.u8(..4) > 0,
@@ -375,6 +379,7 @@ async fn roll(pen: &Mutex<Pen>, rolling: &mut RollingWriter) -> Result<()> {
 struct Handle {
     writer: OssAppendWriter,
     rolling: Option<RollingWriter>,
+    many: Option<OfKey>,
     /// Where its own bytes begin.
     start: u64,
     receipts: Vec<(Receipt, Vec<u8>)>,
@@ -605,7 +610,12 @@ impl Schedule {
             }),
             compression => compression,
         };
-        let spool = settings.spool(&self.disk);
+        let mut spool = settings.spool(&self.disk);
+        let many = settings.is_key.then(|| {
+            let memory = self.rng.u64(..=LARGEST);
+            OfKey::simulated(memory, self.rng.u64(1..=LARGEST))
+        });
+        spool.of_key.clone_from(&many);
         let linger = self.rng.u32(..100) * MS;
         let backoff = Backoff::new(MS, 50 * MS);
         let (attempt, delivery) = (500 * MS, self.rng.u32(500..20_000) * MS);
@@ -654,6 +664,7 @@ impl Schedule {
             start: writer.position(),
             writer,
             rolling,
+            many,
             receipts: Vec::new(),
         })
     }
@@ -774,7 +785,16 @@ impl Schedule {
                 let flushed = timeout(patience, handle.writer.flush()).await;
                 flushed.unwrap_or(Ok(()))
             }
-            13 | 14 => {
+            13 => {
+                if let Some(many) = &handle.many {
+                    let writers = self.rng.usize(1..20);
+                    note!(self, "{writers} writers share the memory");
+                    many.shared.set_writers(writers);
+                    handle.writer.has_less_memory();
+                }
+                Ok(())
+            }
+            14 => {
                 let time = self.rng.u32(..200) * MS;
                 tokio::time::sleep(time).await;
                 Ok(())

@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::stage::RollReason;
 use crate::values::position::StreamPosition;
 use crate::writer::buffer::Buffer;
-use crate::writer::shared::Shared;
+use crate::writer::shared::{Shared, State};
 
 /// The part of a spool that is under the writer's lock.
 #[derive(Debug)]
@@ -65,6 +65,8 @@ pub(in crate::writer) struct SpoolState {
     pub(in crate::writer) has_waited: bool,
     /// How far all was settled when that was noted, and since when.
     settled: (StreamPosition, Time),
+    /// How far all was settled when memory was let go of. What is loaded after that stays.
+    let_go: Option<StreamPosition>,
     /// Nothing has been settled for a while although memory is in use: what comes in goes by the disk.
     is_stalled: bool,
 }
@@ -120,6 +122,7 @@ impl SpoolState {
             at_once: open.spooled.at_once,
             has_waited: false,
             settled: (StreamPosition::default(), Time::ZERO),
+            let_go: None,
             is_stalled: false,
         }
     }
@@ -186,18 +189,55 @@ impl SpoolState {
         window: &Window,
         shared: &Shared,
     ) -> &'a mut Buffer {
-        let overflows = self.overflows(window, shared.options.buffer_capacity);
+        let overflows = self.overflows(window, shared.capacity());
         if window.held() == 0 {
             self.settled = (window.settled(), shared.now());
         }
         if self.overflow.is_none() && overflows {
-            self.overflow = Some(Overflow {
-                loaded: window.accepted(),
-                back: shared.new_buffer(),
-                start: window.accepted(),
-            });
+            self.overflow(window, shared.new_buffer());
         }
         self.last_inlet(buffer)
+    }
+
+    /// What comes from now on goes by the disk.
+    fn overflow(&mut self, window: &Window, back: Buffer) {
+        self.overflow = Some(Overflow {
+            loaded: window.accepted(),
+            back,
+            start: window.accepted(),
+        });
+    }
+
+    /// Takes out of the buffer what is on disk, where there is much more in memory than may be since
+    /// that has become less. To be dropped without the lock.
+    #[must_use]
+    pub(super) fn let_go(
+        &mut self,
+        buffer: &mut Buffer,
+        window: &Window,
+        capacity: u64,
+        new_buffer: impl FnOnce() -> Buffer,
+    ) -> Vec<Bytes> {
+        if buffer.len() <= capacity || self.let_go == Some(window.settled()) {
+            return Vec::new();
+        }
+        if self.is_stalled && self.overflow.is_none() {
+            self.overflow(window, new_buffer());
+        }
+        let Some(overflow) = &mut self.overflow else {
+            return Vec::new();
+        };
+        if self.spooled < overflow.loaded {
+            return Vec::new();
+        }
+        self.let_go = Some(window.settled());
+        overflow.loaded = window.issued();
+        let is_mid_record = buffer.is_mid_record();
+        let gone = buffer.drain(buffer.len());
+        if is_mid_record {
+            buffer.resume_record();
+        }
+        gone
     }
 
     /// Where bytes came in last.
@@ -216,12 +256,17 @@ impl SpoolState {
         self.last_inlet(buffer).end_record();
     }
 
-    /// How many bytes may come in while the buffer does not hold all: half of the capacity waits for
-    /// the disk at most, and whatever comes when nothing waits.
-    pub(in crate::writer) fn room(&self, window: &Window, capacity: u64, reserved: u64) -> u64 {
-        match self.behind(window) + reserved {
-            0 => capacity,
-            taken => (capacity / 2).saturating_sub(taken),
+    /// How many bytes may come in now. While the buffer does not hold all, half of the capacity waits
+    /// for the disk at most. A record may come when nothing is in its way.
+    pub(in crate::writer) fn room(&self, state: &State, shared: &Shared) -> u64 {
+        let capacity = shared.capacity();
+        let (taken, most) = match self.overflows(&state.window, capacity) {
+            true => (self.behind(&state.window) + state.reserved, capacity / 2),
+            false => (state.taken(), capacity),
+        };
+        match taken {
+            0 => shared.options.buffer_capacity,
+            taken => most.saturating_sub(taken),
         }
     }
 
@@ -232,21 +277,18 @@ impl SpoolState {
         buffer: &Buffer,
         window: &Window,
         schedule: &Schedule,
+        batch_size: u64,
     ) -> Option<u64> {
         let available = self.available(buffer, window);
         if available == 0 {
             return (window.accepted() == window.issued()).then_some(0);
         }
         let more = self.is_loading(window) && !self.lost_is_next;
-        if more && self.on_disk_alone() > 0 && buffer.len() < schedule.batch_size {
+        if more && self.on_disk_alone() > 0 && buffer.len() < batch_size {
             return None;
         }
         if !buffer.is_mid_record() {
-            let first = buffer.first_record();
-            // Records go as a whole, if they are not too long for that.
-            let needed = first.map_or(schedule.max_append_size, |first| {
-                first.min(schedule.max_append_size)
-            });
+            let (first, needed) = (buffer.first_record(), needed(buffer, schedule));
             let comes = match first {
                 Some(_) => true,
                 None => more,
@@ -306,7 +348,7 @@ impl SpoolState {
             Some(left) if !left.is_zero() => (Some(left), false),
             _ => {
                 self.is_stalled = true;
-                (None, true)
+                (Some(Duration::ZERO), true)
             }
         }
     }
@@ -401,11 +443,23 @@ impl SpoolState {
 
     /// How much of the disk may be loaded now: the buffer may have up to `most` with what is in
     /// flight.
-    pub(super) fn to_load(&self, buffer: &Buffer, window: &Window, most: u64) -> Option<Load> {
+    pub(super) fn to_load(
+        &self,
+        buffer: &Buffer,
+        window: &Window,
+        schedule: &Schedule,
+        most: u64,
+    ) -> Option<Load> {
         let overflow = self.overflow.as_ref()?;
-        let in_memory = overflow.loaded - window.settled();
-        (!self.held && in_memory < most && overflow.loaded < self.spooled).then(|| Load {
+        let room = most.saturating_sub(overflow.loaded - window.settled());
+        // Where the memory is little, a record may take more.
+        let most = match window.issued() == window.settled() {
+            true => room.max(needed(buffer, schedule).saturating_sub(buffer.len())),
+            false => room,
+        };
+        (!self.held && most > 0 && overflow.loaded < self.spooled).then(|| Load {
             from: overflow.loaded,
+            most,
             limit: self.spooled,
             is_empty: buffer.len() == 0 && window.issued() == window.durable(),
         })
@@ -461,10 +515,19 @@ impl SpoolState {
     }
 }
 
+/// How much of the buffer has to go together: records go as a whole, if they are not too long for
+/// that.
+fn needed(buffer: &Buffer, schedule: &Schedule) -> u64 {
+    let most = schedule.max_append_size;
+    buffer.first_record().map_or(most, |first| first.min(most))
+}
+
 /// What may be loaded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) from: StreamPosition,
+    /// So many bytes, up to the end of a frame.
+    pub(super) most: u64,
     pub(super) limit: StreamPosition,
     /// Nothing is in memory before it.
     pub(super) is_empty: bool,

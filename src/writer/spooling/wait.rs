@@ -63,11 +63,23 @@ impl OssAppendWriter {
         cx: &mut Context<'_>,
         target: StreamPosition,
     ) -> Poll<Result<()>> {
-        let Some(disk) = &self.shared.spool else {
-            return Poll::Ready(self.shared.lock().check_failed());
-        };
-        let mut state = self.shared.lock();
+        self.shared.poll_spooled(cx, self.waiter, target)
+    }
+}
+
+impl Shared {
+    /// Waits until everything before `target` is on disk, or durable.
+    pub(in crate::writer) fn poll_spooled(
+        &self,
+        cx: &Context<'_>,
+        waiter: u64,
+        target: StreamPosition,
+    ) -> Poll<Result<()>> {
+        let mut state = self.lock();
         state.check_failed()?;
+        let Some(disk) = &self.spool else {
+            return Poll::Ready(Ok(()));
+        };
         let durable = state.window.durable();
         let Some(spool) = &mut state.spool else {
             return Poll::Ready(Ok(()));
@@ -80,11 +92,9 @@ impl OssAppendWriter {
             return Poll::Ready(Ok(()));
         }
         disk.work.notify_one();
-        self.shared.wait(state, self.waiter, cx)
+        self.wait(state, waiter, cx)
     }
-}
 
-impl Shared {
     /// Whether somebody waits for what is on disk to be synced, or to be durable in OSS, before which it
     /// is synced.
     pub(super) fn wants_sync(&self) -> bool {

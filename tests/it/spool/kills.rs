@@ -22,7 +22,7 @@ use oss_append::emulator::{
     ACCESS_KEY_ID, ACCESS_KEY_SECRET, Action, Emulator, Fault, Late, Operation,
 };
 use oss_append::{
-    Backoff, Compression, OssAppendWriter, OssClient, OssLogAppender, RollingWriter, Spool,
+    Backoff, Compression, KeyedWriter, OssAppendWriter, OssClient, OssLogAppender, RollingWriter, Spool,
     SpoolSync, WhenFull,
 };
 
@@ -137,6 +137,7 @@ fn one_life() {
     match told.mode.as_str() {
         "log" => log(&told, &kept),
         "sequence" => life(sequence(&told, &kept)),
+        "keys" => life(keys(&told, &kept)),
         mode => life(object(&told, &kept, mode)),
     }
 }
@@ -204,6 +205,45 @@ async fn sequence(told: &Told, kept: &Kept) {
     }
     writer.shutdown().await.unwrap();
     kept.note(0, number);
+}
+
+/// Each thread has a key of its own.
+async fn keys(told: &Told, kept: &Kept) {
+    let writer = KeyedWriter::builder(told.client(), BUCKET)
+        .objects(|key| format!("key-{key}-{{seq:5}}"))
+        .rolling(|_, rolling| {
+            let rolling = rolling.writer(|writer| {
+                writer
+                    .batch_size(4 * 1024)
+                    .max_append_size(16 * 1024)
+                    .linger(Duration::from_millis(5))
+                    .backoff(quick())
+            });
+            rolling.roll_size(30_000)
+        })
+        .buffer_capacity(256 * 1024)
+        .max_open(THREADS / 2)
+        .spool(told.spool())
+        .start()
+        .unwrap();
+    let mut number = 0;
+    while told.goes_on(number) {
+        for thread in 0..THREADS {
+            let record = told.record(thread, number).into();
+            drop(writer.write(&thread.to_string(), record).await.unwrap());
+        }
+        number += 1;
+        if number % 7 == 0 {
+            writer.spooled().await.unwrap();
+            for thread in 0..THREADS {
+                kept.note(thread, number);
+            }
+        }
+    }
+    writer.shutdown().await.unwrap();
+    for thread in 0..THREADS {
+        kept.note(thread, number);
+    }
 }
 
 fn log(told: &Told, kept: &Kept) {
@@ -341,7 +381,9 @@ fn lives(mode: &str) {
     );
     expected.push(kept(&told.kept));
     check(&stored(&emulator, mode), &expected, &told);
-    assert_eq!(super::segments(&told.directory), Vec::<String>::new());
+    let left = std::fs::read_dir(&told.directory).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["lock"]);
 }
 
 /// All that is in the objects.
@@ -360,6 +402,14 @@ fn stored(emulator: &Emulator, mode: &str) -> String {
             let objects = objects.inspect(|object| assert!(object.bytes.ends_with(b"\n")));
             objects.flat_map(|object| object.bytes.to_vec()).collect()
         }
+        "keys" => {
+            let of_key = |thread| {
+                let keys = (1..).map(move |number| format!("key-{thread}-{number:05}"));
+                keys.map_while(|key| emulator.object(BUCKET, &key))
+            };
+            let objects = (0..THREADS).flat_map(of_key);
+            objects.flat_map(|object| object.bytes.to_vec()).collect()
+        }
         _ => super::content(emulator, "object"),
     };
     String::from_utf8(bytes).unwrap()
@@ -369,7 +419,9 @@ fn stored(emulator: &Emulator, mode: &str) -> String {
 /// that were kept.
 fn check(stored: &str, expected: &[Vec<u64>], told: &Told) {
     let mut found = vec![[0; THREADS]; expected.len()];
-    let mut last_life = 0;
+    // Keys come one after the other.
+    let of_key = told.mode == "keys";
+    let mut last_life = [0; THREADS];
     for line in stored.split_inclusive('\n') {
         let mut words = line.split(' ');
         let mut word = || words.next().unwrap();
@@ -389,8 +441,9 @@ fn check(stored: &str, expected: &[Vec<u64>], told: &Told) {
             number, found[life][thread],
             "of thread {thread} in life {life}"
         );
-        assert!(life >= last_life, "life {life} comes behind {last_life}");
-        (found[life][thread], last_life) = (number + 1, life);
+        let last_life = &mut last_life[if of_key { thread } else { 0 }];
+        assert!(life >= *last_life, "life {life} comes behind {last_life}");
+        (found[life][thread], *last_life) = (number + 1, life);
     }
     let mut all = 0;
     for (life, expected) in expected.iter().enumerate() {
@@ -430,4 +483,9 @@ fn a_sequence_is_complete() {
 #[test]
 fn a_log_of_eight_threads_is_complete() {
     lives("log");
+}
+
+#[test]
+fn the_objects_of_keys_are_complete() {
+    lives("keys");
 }

@@ -1,6 +1,7 @@
 //! A writer with a spool: what one process has accepted, the next one delivers.
 
 mod failures;
+mod keys;
 mod kills;
 mod objects;
 mod sequences;
