@@ -333,9 +333,7 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
         let on = runtime.clone();
         let events = Arc::new(Events::default()).here();
         let spools = match spool {
-            Some(spool) => {
-                Some(KeySpools::open(spool, limits.buffer_capacity).map_err(context)?)
-            }
+            Some(spool) => Some(KeySpools::open(spool, limits.buffer_capacity).map_err(context)?),
             None => None,
         };
         let left = spools.as_ref().map(KeySpools::left);

@@ -651,7 +651,7 @@ impl Drop for Removal<'_> {
         drop(table);
         let Some(entry) = removed else { return };
         if let Some(spools) = &pool.spools {
-            spools.shared().set_writers(open);
+            spools.many().set_writers(open);
         }
         let slot = Arc::clone(&entry.slot);
         let held = entry.held();

@@ -45,7 +45,7 @@ impl Pool {
             table.close(&key);
         }
         if let Some(spools) = &self.spools
-            && spools.shared().set_writers(table.open.len())
+            && spools.many().set_writers(table.open.len())
         {
             table.have_less_memory();
         }

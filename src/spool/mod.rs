@@ -103,8 +103,8 @@ mod tests;
 
 pub(crate) use disk::{Disk, Folder};
 pub(crate) use error::SpoolError;
-pub(crate) use owner::owner;
 pub(crate) use log::{Found, LogOptions, SegmentLog};
+pub(crate) use owner::owner;
 pub(crate) use reader::{Piece, Reader};
 pub(crate) use segment::Damage;
 #[cfg(test)]

@@ -21,7 +21,8 @@ pub(crate) fn owner(directory: &Path) -> Result<Option<Vec<u8>>, SpoolError> {
     for (_, name) in names {
         let path = directory.join(name);
         let mut block = Vec::new();
-        let read = File::open(&path).and_then(|file| file.take(HEADER_BLOCK).read_to_end(&mut block));
+        let read =
+            File::open(&path).and_then(|file| file.take(HEADER_BLOCK).read_to_end(&mut block));
         match read {
             Ok(_) => {}
             // It was released.

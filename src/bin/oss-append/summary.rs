@@ -374,7 +374,8 @@ pub(crate) struct Counted(pub(crate) u64, pub(crate) &'static str);
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(number, thing) = self;
-        match (number, thing.strip_suffix('y')) {
+        let stem = thing.strip_suffix('y');
+        match (number, stem.filter(|stem| !stem.ends_with('e'))) {
             (1, _) => write!(f, "1 {thing}"),
             (_, Some(stem)) => write!(f, "{number} {stem}ies"),
             (_, None) => write!(f, "{number} {thing}s"),

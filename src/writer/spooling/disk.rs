@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
-use super::many::OfKey;
+use super::many::Many;
 use super::options::{Spool, SpoolSync};
 use super::plan::Plan;
 use super::state::{Load, Pending, SpoolState};
@@ -42,8 +42,8 @@ pub(crate) struct Spooled {
     pub(super) sync: SpoolSync,
     /// Whoever logs a record puts it on disk.
     pub(super) at_once: bool,
-    /// It is that of one key among others.
-    of_key: Option<OfKey>,
+    /// It is one of many.
+    many: Option<Many>,
     /// Something is to be done with the disk.
     pub(super) work: Notify,
     /// The directory.
@@ -88,7 +88,7 @@ impl Spooled {
             most: options.segment_size,
             sync: options.sync,
             at_once: options.at_once,
-            of_key: options.of_key.clone(),
+            many: options.many.clone(),
             begins_within: AtomicBool::new(false),
             work: Notify::new(),
             place: options.directory.display().to_string(),
@@ -106,8 +106,8 @@ impl Spooled {
     /// How many bytes of memory the writer may use, of those that it was given.
     #[inline]
     pub(in crate::writer) fn part_of(&self, capacity: u64) -> u64 {
-        match &self.of_key {
-            Some(of_key) => of_key.shared.part().min(capacity),
+        match &self.many {
+            Some(many) => many.part().min(capacity),
             None => capacity,
         }
     }
@@ -261,7 +261,7 @@ impl Spooled {
         };
         let position = self.base + durable.bytes();
         // Others need the room that it does not.
-        let wanted = wanted || self.of_key.is_some() && disk.log.is_tight();
+        let wanted = wanted || self.many.is_some() && disk.log.is_tight();
         let all = wanted && position == disk.log.end();
         if !all && !disk.log.can_release(position) {
             return Ok(());
@@ -316,7 +316,7 @@ impl Spooled {
     /// Loads what memory could not hold into the buffer, as far as there is room.
     pub(super) fn load(&self, shared: &Shared) -> Result<()> {
         let mut loader = self.loader.locked();
-        if self.of_key.is_some() {
+        if self.many.is_some() {
             shared.let_go_of_memory();
         }
         loop {
@@ -492,7 +492,7 @@ impl Spooled {
     /// Lets others have the directory: nothing more is done with it.
     pub(in crate::writer) fn close(&self) {
         let disk = self.disk.locked().take();
-        if let (Some(disk), Some(_)) = (disk, &self.of_key) {
+        if let (Some(disk), Some(_)) = (disk, &self.many) {
             // There may be many more keys than are open at a time.
             disk.log.remove_empty();
         }

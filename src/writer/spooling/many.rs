@@ -1,6 +1,7 @@
 //! The spools of many writers in one directory, one for each key: what they share.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -9,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::disk::error_of;
 use super::options::Spool;
+use crate::drive::thread::in_thread;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spool::{Disk as _, Folder, format};
 use crate::wire::encoding::encode_strict;
@@ -23,7 +25,7 @@ const NAME: usize = 80;
 #[derive(Clone, Debug)]
 pub(crate) struct KeySpools {
     spool: Spool,
-    shared: Arc<ManySpools>,
+    many: Many,
 }
 
 /// What the spools of keys share.
@@ -39,21 +41,26 @@ pub(crate) struct ManySpools {
     _folder: Option<Folder>,
 }
 
-/// Whose spool it is.
+/// That which a spool shares with others.
 #[derive(Clone, Debug)]
-pub(crate) struct OfKey {
-    pub(super) key: Arc<str>,
-    pub(super) shared: Arc<ManySpools>,
-}
+pub(crate) struct Many(Arc<ManySpools>);
 
-/// Spools are the same if they are for the same.
-impl PartialEq for OfKey {
+/// Those in one directory are the same.
+impl PartialEq for Many {
     fn eq(&self, other: &Self) -> bool {
-        self.key == other.key && Arc::ptr_eq(&self.shared, &other.shared)
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for OfKey {}
+impl Eq for Many {}
+
+impl Deref for Many {
+    type Target = ManySpools;
+
+    fn deref(&self) -> &ManySpools {
+        &self.0
+    }
+}
 
 impl ManySpools {
     /// How many bytes of memory each writer may have.
@@ -71,19 +78,16 @@ impl ManySpools {
 }
 
 #[cfg(test)]
-impl OfKey {
+impl Many {
     /// Of a simulation, which has no other.
     pub(super) fn simulated(memory: u64, least: u64) -> Self {
-        Self {
-            key: "key".into(),
-            shared: Arc::new(ManySpools {
-                size: Arc::default(),
-                memory,
-                least,
-                writers: AtomicUsize::new(0),
-                _folder: None,
-            }),
-        }
+        Self(Arc::new(ManySpools {
+            size: Arc::default(),
+            memory,
+            least,
+            writers: AtomicUsize::new(0),
+            _folder: None,
+        }))
     }
 }
 
@@ -102,77 +106,97 @@ impl KeySpools {
             }));
         }
         Ok(Self {
-            shared: Arc::new(ManySpools {
+            many: Many(Arc::new(ManySpools {
                 size: Arc::default(),
                 memory,
                 least: LEAST_PART,
                 writers: AtomicUsize::new(0),
                 _folder: Some(folder),
-            }),
+            })),
             spool,
         })
     }
 
-    pub(crate) fn shared(&self) -> &ManySpools {
-        &self.shared
+    /// What they share.
+    pub(crate) fn many(&self) -> &ManySpools {
+        &self.many
     }
 
     /// The spool of `key`.
     pub(crate) fn of(&self, key: &Arc<str>) -> Spool {
         Spool {
             directory: self.spool.directory.join(name_of(key)),
-            of_key: Some(OfKey {
-                key: Arc::clone(key),
-                shared: Arc::clone(&self.shared),
-            }),
+            key: Some(Arc::clone(key)),
+            many: Some(self.many.clone()),
             ..self.spool.clone()
         }
     }
 
     /// The spools in which something is left by an earlier process. Those with nothing are removed.
     pub(crate) fn left(&self) -> Result<Vec<Spool>> {
-        let mut left = self.spool.directories().map_err(|error| {
-            Error::new(ErrorKind::Spool {
-                reason: format!("cannot list {}: {error}", self.spool.directory.display()),
-                out_of_space: false,
-            })
-            .with_source(error)
-        })?;
-        left.retain(|directory| {
-            let spool = Spool {
-                directory: directory.clone(),
-                ..self.spool.clone()
-            };
-            let has_segments = spool.has_segments();
-            if !has_segments && let Ok(folder) = Folder::open(directory) {
+        let (left, empty) = self.spool.directories()?;
+        for directory in empty {
+            if let Ok(folder) = Folder::open(directory) {
                 folder.remove_empty();
             }
-            has_segments
-        });
-        let spool = |directory| Spool {
-            directory,
-            ..self.spool.clone()
-        };
-        Ok(left.into_iter().map(spool).collect())
+        }
+        Ok(left)
     }
 }
 
 impl Spool {
-    /// The directories in it that may be those of keys, in order.
-    pub(super) fn directories(&self) -> std::io::Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.directory)? {
-            let path = entry?.path();
-            if path.is_dir() && is_name(&path) {
-                found.push(path);
+    /// The spools of the keys of a [`KeyedWriter`](crate::KeyedWriter) in this directory that have
+    /// something in them, whether that process is there or not.
+    ///
+    /// # Errors
+    /// [`Spool`](ErrorKind::Spool) if the directory cannot be read.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn keys(&self) -> Result<Vec<Self>> {
+        let spool = self.clone();
+        in_thread(move || {
+            let (mut spools, _) = spool.directories()?;
+            for spool in &mut spools {
+                // Whoever looks at it is told why it cannot be read.
+                spool.key = spool.key_now().ok().flatten().map(Arc::from);
+            }
+            Ok(spools)
+        })
+        .await
+    }
+
+    /// The directories in it that are those of keys, in order: what has something in it, and what has
+    /// not.
+    fn directories(&self) -> Result<(Vec<Self>, Vec<PathBuf>)> {
+        let (mut spools, mut empty) = (Vec::new(), Vec::new());
+        let failed = |error: std::io::Error| {
+            Error::new(ErrorKind::Spool {
+                reason: format!("cannot list {}: {error}", self.directory.display()),
+                out_of_space: false,
+            })
+            .with_source(error)
+        };
+        for entry in fs::read_dir(&self.directory).map_err(failed)? {
+            let directory = entry.map_err(failed)?.path();
+            if !directory.is_dir() || !is_name(&directory) {
+                continue;
+            }
+            let spool = Self {
+                directory,
+                ..self.clone()
+            };
+            match spool.has_segments() {
+                true => spools.push(spool),
+                false => empty.push(spool.directory),
             }
         }
-        found.sort();
-        Ok(found)
+        spools.sort_by(|a, b| a.directory.cmp(&b.directory));
+        Ok((spools, empty))
     }
 
     /// Whether it holds bytes, or did.
-    pub(super) fn has_segments(&self) -> bool {
+    fn has_segments(&self) -> bool {
         let Ok(entries) = fs::read_dir(&self.directory) else {
             return false;
         };

@@ -75,7 +75,7 @@ impl Spool {
         let options = LogOptions {
             segment_size: self.segment_size,
             max_size: self.max_size,
-            size_of_all: (self.of_key.as_ref()).map(|of_key| Arc::clone(&of_key.shared.size)),
+            size_of_all: self.many.as_ref().map(|many| Arc::clone(&many.size)),
             owner,
             syncs: self.sync != SpoolSync::Never,
         };
@@ -92,8 +92,8 @@ impl Spool {
 
     pub(crate) fn open_now(&self, owner: &SpoolOwner) -> Result<OpenSpool> {
         self.check()?;
-        let owner = match &self.of_key {
-            Some(of_key) => owner.with_key(&of_key.key).to_string(),
+        let owner = match &self.key {
+            Some(key) => owner.with_key(key).to_string(),
             None => owner.to_string(),
         };
         let (log, found) = self.open_as(owner.into_bytes()).map_err(error_of)?;

@@ -1,9 +1,10 @@
 //! The options of a spool.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::many::OfKey;
+use super::many::Many;
 
 /// Keeps what a writer has accepted in a directory until it is durable in OSS: across an outage of
 /// any length, and across the end of the process.
@@ -79,8 +80,10 @@ pub struct Spool {
     pub(super) sync: SpoolSync,
     /// Whoever logs a record puts it on disk.
     pub(super) at_once: bool,
-    /// It is that of one key among others.
-    pub(super) of_key: Option<OfKey>,
+    /// The key of its records, in that of a keyed writer.
+    pub(super) key: Option<Arc<str>>,
+    /// It is one of many.
+    pub(super) many: Option<Many>,
     /// In the place of the directory.
     #[cfg(test)]
     pub(super) disk: Option<crate::spool::SimulatedDisk>,
@@ -111,7 +114,8 @@ impl Spool {
             segment_size: 64 << 20,
             sync: SpoolSync::Never,
             at_once: false,
-            of_key: None,
+            key: None,
+            many: None,
             #[cfg(test)]
             disk: None,
         }
@@ -134,6 +138,13 @@ impl Spool {
     /// When it is synced. Default: [`Never`](SpoolSync::Never).
     pub fn sync(mut self, sync: SpoolSync) -> Self {
         self.sync = sync;
+        self
+    }
+
+    /// It is that of this key of a [`KeyedWriter`](crate::KeyedWriter), and is to be delivered by a
+    /// writer to the key's object: [`contents`](Self::contents) tells the key and the object.
+    pub fn of_key(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.key = Some(key.into());
         self
     }
 

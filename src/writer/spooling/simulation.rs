@@ -28,7 +28,7 @@ use futures::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::many::OfKey;
+use super::many::Many;
 use super::options::{Spool, SpoolSync};
 use crate::drive::thread::Inline;
 use crate::error::{Error, ErrorKind, Result};
@@ -379,7 +379,7 @@ async fn roll(pen: &Mutex<Pen>, rolling: &mut RollingWriter) -> Result<()> {
 struct Handle {
     writer: OssAppendWriter,
     rolling: Option<RollingWriter>,
-    many: Option<OfKey>,
+    many: Option<Many>,
     /// Where its own bytes begin.
     start: u64,
     receipts: Vec<(Receipt, Vec<u8>)>,
@@ -613,9 +613,9 @@ impl Schedule {
         let mut spool = settings.spool(&self.disk);
         let many = settings.is_key.then(|| {
             let memory = self.rng.u64(..=LARGEST);
-            OfKey::simulated(memory, self.rng.u64(1..=LARGEST))
+            Many::simulated(memory, self.rng.u64(1..=LARGEST))
         });
-        spool.of_key.clone_from(&many);
+        spool.many.clone_from(&many);
         let linger = self.rng.u32(..100) * MS;
         let backoff = Backoff::new(MS, 50 * MS);
         let (attempt, delivery) = (500 * MS, self.rng.u32(500..20_000) * MS);
@@ -789,7 +789,7 @@ impl Schedule {
                 if let Some(many) = &handle.many {
                     let writers = self.rng.usize(1..20);
                     note!(self, "{writers} writers share the memory");
-                    many.shared.set_writers(writers);
+                    many.set_writers(writers);
                     handle.writer.has_less_memory();
                 }
                 Ok(())

@@ -1,6 +1,7 @@
 //! `append --spool` and `spool`: what was read survives outages and the end of the process.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -463,6 +464,7 @@ async fn what_is_in_a_spool_is_shown() {
             json!({
                 "directory": directory,
                 "owner": target,
+                "key": null,
                 "is_sequence": is_sequence,
                 "compression": compression,
                 "bytes": shown["bytes"],
@@ -663,4 +665,59 @@ async fn help_tells_of_the_spool() {
             assert!(help.contains(part), "{name}: {part:?} in {help}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_spools_of_keys_are_listed_and_delivered_one_by_one() {
+    let emulator = emulator().await;
+    let (_parent, directory) = directory();
+    // As a process that is killed leaves them.
+    let (client, path) = (emulator.client().build().unwrap(), directory.clone());
+    let process = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let keys = oss_append::KeyedWriter::builder(client, "bucket")
+                .objects(|key| format!("of-{key}"))
+                .writer(|_, writer| writer.linger(Duration::from_secs(3600)))
+                .spool(oss_append::Spool::new(path))
+                .start()
+                .unwrap();
+            for key in ["alice", "bob & co"] {
+                drop(keys.write(key, format!("{key}\n").into()).await.unwrap());
+            }
+            keys.spooled().await.unwrap();
+        });
+        runtime.shutdown_timeout(Duration::from_secs(10));
+    });
+    process.join().unwrap();
+    let shown = spool(&directory, &[]).await.expect(0);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("15 bytes of 2 keys"), "{shown}");
+    assert!(shown.contains("bob & co"), "{shown}");
+    let shown = spool(&directory, &["--json"]).await.expect(0).json();
+    assert_eq!(shown["bytes"], 15);
+    let keys = shown["keys"].as_array().unwrap();
+    let names: Vec<_> = keys.iter().map(|key| &key["key"]).collect();
+    assert_eq!(names, ["alice", "bob & co"]);
+    assert_eq!(keys[1]["owner"], "oss://bucket/of-bob & co");
+    let refused = send(&emulator, &directory, &[]).await.expect(2);
+    assert!(
+        refused.stderr.contains("the spools of 2 keys"),
+        "{refused:?}"
+    );
+    for key in keys {
+        let directory = key["directory"].as_str().unwrap();
+        send(&emulator, directory, &["--json"]).await.expect(0);
+    }
+    assert_eq!(
+        emulator.object("bucket", "of-alice").unwrap().bytes,
+        "alice\n"
+    );
+    assert_eq!(
+        emulator.object("bucket", "of-bob & co").unwrap().bytes,
+        "bob & co\n"
+    );
+    let shown = spool(&directory, &[]).await.expect(0);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("nothing"), "{shown}");
 }

@@ -78,7 +78,10 @@ fn what_a_killed_process_had_accepted_is_delivered_without_another_record() {
         assert_eq!((stats.open, stats.buffered, stats.spooled), (0, 0, 0));
     });
     for (key, expected) in expected {
-        assert!(content(&emulator, &format!("of-{key}")) == expected, "{key}");
+        assert!(
+            content(&emulator, &format!("of-{key}")) == expected,
+            "{key}"
+        );
     }
     assert_eq!(directories(directory.path()), Vec::<String>::new());
 }
@@ -343,9 +346,9 @@ fn the_size_is_that_of_all_keys_together() {
         let mut keys = Vec::new();
         for key in ["a", "b", "c"] {
             let writer = writer.clone();
-            keys.push(tokio::spawn(async move {
-                write(&writer, key, 0..12_000).await
-            }));
+            keys.push(tokio::spawn(
+                async move { write(&writer, key, 0..12_000).await },
+            ));
         }
         // Until nothing more is taken.
         let mut before = 0;

@@ -22,8 +22,8 @@ use oss_append::emulator::{
     ACCESS_KEY_ID, ACCESS_KEY_SECRET, Action, Emulator, Fault, Late, Operation,
 };
 use oss_append::{
-    Backoff, Compression, KeyedWriter, OssAppendWriter, OssClient, OssLogAppender, RollingWriter, Spool,
-    SpoolSync, WhenFull,
+    Backoff, Compression, KeyedWriter, OssAppendWriter, OssClient, OssLogAppender, RollingWriter,
+    Spool, SpoolSync, WhenFull,
 };
 
 use super::{BUCKET, life};

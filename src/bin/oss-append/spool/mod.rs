@@ -19,6 +19,7 @@ use crate::output;
 use crate::patience::Patience;
 use crate::progress::When;
 use crate::signals::{self, Signals};
+use crate::summary::Counted;
 
 /// Show what is in a spool (append --spool DIR), or deliver it.
 ///
@@ -28,6 +29,10 @@ use crate::signals::{self, Signals};
 /// With --send it delivers them and ends: the exit code is 0 when all is durable.
 /// Whatever ends it before leaves the rest in DIR, and a signal ends it at once with exit code 7. It
 /// does what the next append with --spool DIR begins with, for when no more is to be appended.
+///
+/// If DIR is that of a keyed writer, which a program has, it holds a spool for each key: they are listed,
+/// and can be shown and delivered one by one, as the DIR that the list names. The program delivers them
+/// itself when it is started again.
 ///
 /// DIR must not be in use by another process.
 #[derive(Args)]
@@ -53,7 +58,8 @@ pub(crate) struct Arguments {
     /// oss://..., or null), is_sequence, compression (gzip, zstd or null), bytes (to be sent: some may
     /// be in the object already, which sending finds out), size (on disk), age_ms (of the oldest, or
     /// null), last_object (that the first of the bytes were meant for, or null), damage (a list of
-    /// texts). With --send: directory, owner, is_sequence, compression, found (bytes, with some
+    /// texts), key (that it is of, or null), keys (of the DIR of a keyed writer: such an object for
+    /// each, with bytes and size as their sums beside them). With --send: directory, owner, is_sequence, compression, found (bytes, with some
     /// that were in the object), delivered (how many of those are durable), bytes (not durable), lost (bytes that cannot be read), finished
     /// (objects of a sequence), appends, retries, reconciles, elapsed_ms; after a failure before the
     /// object was opened they are missing. What every command tells beside that, see JSON below
@@ -112,18 +118,44 @@ async fn look(directory: &Path) -> Result<Option<SpoolContents>, Failure> {
     Ok(found.owner.is_some().then_some(found))
 }
 
+/// What is in the spools of keys.
+async fn look_at_keys(directory: &Path) -> Result<Vec<Shown>, Failure> {
+    let mut keys = Vec::new();
+    for spool in Spool::new(directory).keys().await? {
+        let found = spool.contents().await?;
+        keys.push(Shown::new(spool.directory(), Some(found)));
+    }
+    Ok(keys)
+}
+
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new(signals::BOUND)?;
-    let found = match signals.unless(look(&arguments.directory)).await {
+    let looking = async {
+        let found = look(&arguments.directory).await?;
+        let keys = match found {
+            None => look_at_keys(&arguments.directory).await?,
+            Some(_) => Vec::new(),
+        };
+        Ok::<_, Failure>((found, keys))
+    };
+    let (found, keys) = match signals.unless(looking).await {
         Some(found) => found?,
         None => return Err(Failure::interrupted("interrupted")),
     };
+    if arguments.send && !keys.is_empty() {
+        return Err(Failure::usage(format!(
+            "{} holds the spools of {}: the program that has written them delivers them when it is \
+             started, or send them one by one, as oss-append spool names them",
+            arguments.directory.display(),
+            Counted(keys.len() as u64, "key"),
+        )));
+    }
     if let (true, Some(found)) = (arguments.send, &found)
         && let Some(owner) = found.owner.clone()
     {
         return send::send(&arguments, owner, signals).await;
     }
-    let shown = Shown::new(&arguments.directory, found);
+    let shown = Shown::new(&arguments.directory, found).of_keys(keys);
     let print = async {
         match arguments.json {
             true => Outcome::done().of(shown.about()).print(&shown).await,

@@ -54,7 +54,7 @@ impl Arguments {
         let mut builder = OssAppendWriter::builder(client, owner.name.clone())
             .on_event(on_event)
             .delivery_timeout(self.delivery_timeout.0)
-            .spool(self.spool());
+            .spool(self.spool(owner));
         if let Some(compression) = compression(owner) {
             builder = builder.compression(compression);
         }
@@ -80,14 +80,18 @@ impl Arguments {
                 }
             })
             .on_finished(tell)
-            .spool(self.spool());
+            .spool(self.spool(owner));
         let builder = self.rolling.set(builder, false);
         builder.open().await.map(Writer::Sequence)
     }
 
     /// Nothing more goes into it.
-    fn spool(&self) -> Spool {
-        Spool::new(&self.directory).max_size(u64::MAX)
+    fn spool(&self, owner: &SpoolOwner) -> Spool {
+        let spool = Spool::new(&self.directory).max_size(u64::MAX);
+        match &owner.key {
+            Some(key) => spool.of_key(key.as_str()),
+            None => spool,
+        }
     }
 
     /// Says that what is not delivered is not lost.

@@ -8,7 +8,7 @@ use oss_append::SpoolContents;
 use serde::Serialize;
 
 use crate::output;
-use crate::summary::milliseconds;
+use crate::summary::{Counted, milliseconds};
 
 /// The JSON object of `--json`, and as [`Display`](fmt::Display) the lines without it.
 #[derive(Serialize)]
@@ -24,6 +24,11 @@ pub(super) struct Shown {
     age_ms: Option<u64>,
     last_object: Option<String>,
     damage: Vec<String>,
+    /// That it is of.
+    key: Option<String>,
+    /// The spools of keys in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<Self>,
 }
 
 impl Shown {
@@ -41,6 +46,8 @@ impl Shown {
                 age_ms: None,
                 last_object: None,
                 damage: Vec::new(),
+                key: None,
+                keys: Vec::new(),
             };
         };
         let owner = found.owner.as_ref();
@@ -56,6 +63,20 @@ impl Shown {
             age_ms: found.oldest.and_then(age).map(milliseconds),
             last_object: found.object.map(|object| object.to_string()),
             damage: found.damage,
+            key: owner.and_then(|owner| owner.key.clone()),
+            keys: Vec::new(),
+        }
+    }
+
+    /// With the spools of keys that are in it.
+    pub(super) fn of_keys(self, keys: Vec<Self>) -> Self {
+        let age = keys.iter().filter_map(|key| key.age_ms).max();
+        Self {
+            bytes: self.bytes + keys.iter().map(|key| key.bytes).sum::<u64>(),
+            size: self.size + keys.iter().map(|key| key.size).sum::<u64>(),
+            age_ms: self.age_ms.max(age),
+            keys,
+            ..self
         }
     }
 
@@ -68,6 +89,13 @@ impl Shown {
 /// One property a line.
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.keys.is_empty() {
+            let directory = output::one_line(&self.directory);
+            let keys = Counted(self.keys.len() as u64, "key");
+            let bytes = Counted(self.bytes, "byte");
+            writeln!(f, "{directory}: {bytes} of {keys} to be sent")?;
+            return self.keys.iter().try_for_each(|key| write!(f, "\n{key}"));
+        }
         let Some(owner) = &self.owner else {
             let directory = output::one_line(&self.directory);
             return writeln!(f, "{directory}: nothing");
@@ -80,6 +108,9 @@ impl fmt::Display for Shown {
         match self.is_sequence {
             Some(true) => line("sequence", owner)?,
             _ => line("object", owner)?,
+        }
+        if let Some(key) = &self.key {
+            line("key", key)?;
         }
         line("compression", &known(&self.compression))?;
         line("bytes to be sent", &self.bytes)?;
