@@ -1,6 +1,7 @@
 //! How a command ends without success: the exit code, and the one line that says why.
 
 use std::error::Error as StdError;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -157,6 +158,28 @@ impl Failure {
     pub(crate) fn and(mut self, more: impl AsRef<str>) -> Self {
         self.message = format!("{}; {}", self.message, more.as_ref());
         self
+    }
+
+    /// Says that what is in the spool at `directory` is kept.
+    pub(crate) fn keeping(self, directory: &Path) -> Self {
+        let kept = format!("what the spool at {} holds is kept", directory.display());
+        self.and(kept).redirecting(directory)
+    }
+
+    /// Says where what is in the spool at `directory` can go, if its object takes nothing.
+    pub(crate) fn redirecting(self, directory: &Path) -> Self {
+        match self.takes_nothing() {
+            true => self.and(format!(
+                "to put that in another object: oss-append spool {} --send --to oss://BUCKET/KEY",
+                directory.display()
+            )),
+            false => self,
+        }
+    }
+
+    /// Whether the object takes nothing more, or is not what it was.
+    pub(crate) fn takes_nothing(&self) -> bool {
+        matches!(self.code, CONFLICT | TAKES_NO_APPENDS)
     }
 
     /// Tells these fields too, with `--json`.

@@ -278,9 +278,14 @@ impl Summary {
         }
     }
 
-    fn advice(&self) -> Option<String> {
+    /// The directory of the spool, if something is left in it.
+    pub(crate) fn holding_spool(&self) -> Option<&Path> {
         let spool = self.spool.as_ref().filter(|spool| spool.bytes > 0)?;
-        let directory = &spool.directory;
+        Some(Path::new(&spool.directory))
+    }
+
+    fn advice(&self) -> Option<String> {
+        let directory = self.holding_spool()?.display();
         Some(format!(
             "the next append with --spool {directory}, or oss-append spool {directory} --send, \
              delivers what is there"

@@ -77,6 +77,17 @@ impl SpoolOwner {
         }
     }
 
+    /// The owner that is named so in a spool.
+    pub(super) fn of(found: &[u8]) -> Result<Self> {
+        let text = String::from_utf8_lossy(found);
+        Self::from_text(&text).ok_or_else(|| {
+            Error::new(ErrorKind::Spool {
+                reason: format!("its bytes are for {text:?}, which this version does not know"),
+                out_of_space: false,
+            })
+        })
+    }
+
     fn from_text(text: &str) -> Option<Self> {
         let (text, of_key) = match text.rsplit_once("\nkey ") {
             Some((text, key)) => {
@@ -177,7 +188,7 @@ impl Spool {
         match self.open_as(Vec::new()) {
             Ok(_) => Ok(None),
             Err(error) => match error.other_owner() {
-                Some(found) => owner_of(found).map(Some),
+                Some(found) => SpoolOwner::of(found).map(Some),
                 None => Err(error_of(error)),
             },
         }
@@ -187,20 +198,10 @@ impl Spool {
     /// meanwhile.
     pub(crate) fn key_now(&self) -> Result<Option<String>> {
         match owner(&self.directory).map_err(error_of)? {
-            Some(found) => Ok(owner_of(&found)?.key),
+            Some(found) => Ok(SpoolOwner::of(&found)?.key),
             None => Ok(None),
         }
     }
-}
-
-fn owner_of(found: &[u8]) -> Result<SpoolOwner> {
-    let text = String::from_utf8_lossy(found);
-    SpoolOwner::from_text(&text).ok_or_else(|| {
-        Error::new(ErrorKind::Spool {
-            reason: format!("its bytes are for {text:?}, which this version does not know"),
-            out_of_space: false,
-        })
-    })
 }
 
 impl OpenSpool {

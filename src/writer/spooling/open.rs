@@ -82,6 +82,35 @@ impl Spool {
         SegmentLog::open(self.disk()?, options)
     }
 
+    /// Opens it, if it is for `owner`, or is redirected to that.
+    fn open_for(&self, owner: &SpoolOwner) -> Result<(SegmentLog, Found)> {
+        let owner = match &self.key {
+            Some(key) => owner.with_key(key),
+            None => owner.clone(),
+        };
+        let opened = self.open_as(owner.to_string().into_bytes());
+        let other = match &opened {
+            Err(error) if self.redirects => error.other_owner().map(<[u8]>::to_vec),
+            _ => None,
+        };
+        let Some(other) = other else {
+            return opened.map_err(error_of);
+        };
+        let found = SpoolOwner::of(&other)?;
+        let same_but_for_name = SpoolOwner {
+            name: owner.name.clone(),
+            key: owner.key.clone(),
+            ..found.clone()
+        };
+        if owner.is_sequence || same_but_for_name != owner {
+            return Err(Error::invalid_input(format!(
+                "what is for the {found} cannot go in the {owner}: a spool is redirected from one \
+                 object to another with the same compression"
+            )));
+        }
+        self.open_as(other).map_err(error_of)
+    }
+
     fn disk(&self) -> Result<Arc<dyn Disk>, SpoolError> {
         #[cfg(test)]
         if let Some(disk) = &self.disk {
@@ -92,11 +121,7 @@ impl Spool {
 
     pub(crate) fn open_now(&self, owner: &SpoolOwner) -> Result<OpenSpool> {
         self.check()?;
-        let owner = match &self.key {
-            Some(key) => owner.with_key(key).to_string(),
-            None => owner.to_string(),
-        };
-        let (log, found) = self.open_as(owner.into_bytes()).map_err(error_of)?;
+        let (log, found) = self.open_for(owner)?;
         let plan = match &found.plan {
             Some(plan) => Some(Plan::from_bytes(plan.position, &plan.bytes).ok_or_else(|| {
                 Error::new(ErrorKind::Spool {
@@ -112,6 +137,7 @@ impl Spool {
         };
         let plan = plan.map(|plan| plan.not_before(found.start));
         let known = plan.as_ref().map_or(found.start, |plan| plan.position);
+        let plan = plan.filter(|plan| !self.redirects || plan.object == owner.name);
         // Behind the end, if what was sent was not synced and the power failed.
         let base = known.max(found.start).min(found.end);
         let segments = found.segments.iter();

@@ -84,6 +84,8 @@ pub struct Spool {
     pub(super) key: Option<Arc<str>>,
     /// It is one of many.
     pub(super) many: Option<Many>,
+    /// What is in it goes in the writer's object, whichever it was for.
+    pub(super) redirects: bool,
     /// In the place of the directory.
     #[cfg(test)]
     pub(super) disk: Option<crate::spool::SimulatedDisk>,
@@ -116,6 +118,7 @@ impl Spool {
             at_once: false,
             key: None,
             many: None,
+            redirects: false,
             #[cfg(test)]
             disk: None,
         }
@@ -145,6 +148,33 @@ impl Spool {
     /// writer to the key's object: [`contents`](Self::contents) tells the key and the object.
     pub fn of_key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// Delivers what is in it to the object of the writer, whichever object it was for. This is for when
+    /// that has been deleted, sealed, replaced or continued by somebody else, which
+    /// [`open`](crate::OssAppendWriterBuilder::open) refuses otherwise.
+    ///
+    /// All that is not proven to be in the former object goes in the new one, at its end. A part of that
+    /// may be in both: what was on its way when the process before ended.
+    ///
+    /// The new object is noted in the spool before anything is sent to it. So if the process ends
+    /// meanwhile, the same call goes on with the delivery, and nothing is twice in the new object. A
+    /// spool of a sequence needs no such thing: it goes on in the next object by itself.
+    ///
+    /// ```no_run
+    /// # async fn example(client: oss_append::OssClient) -> oss_append::Result<()> {
+    /// use oss_append::{OssAppendWriter, Spool};
+    ///
+    /// let other = "oss://logs/app-2.log".parse()?;
+    /// let spool = Spool::new("/var/spool/app").redirected();
+    /// let mut writer = OssAppendWriter::builder(client, other).spool(spool).open().await?;
+    /// writer.shutdown().await?; // the spool is empty
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn redirected(mut self) -> Self {
+        self.redirects = true;
         self
     }
 

@@ -721,3 +721,21 @@ async fn the_spools_of_keys_are_listed_and_delivered_one_by_one() {
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("nothing"), "{shown}");
 }
+
+#[tokio::test]
+async fn what_an_object_does_not_take_can_go_in_another() {
+    let emulator = emulator().await;
+    let (_parent, directory) = directory();
+    leave(&emulator, &directory, "first\n", "kept\n", &[TARGET]).await;
+    emulator.seal("bucket", "a/object.log").unwrap();
+    let refused = send(&emulator, &directory, &[]).await.expect(4);
+    let remedy = format!("oss-append spool {directory} --send --to oss://BUCKET/KEY");
+    assert!(refused.stderr.contains(&remedy), "{refused:?}");
+    let to = ["--to", "oss://bucket/other", "--json"];
+    let sent = send(&emulator, &directory, &to).await.expect(0).json();
+    assert_eq!(sent["owner"], "oss://bucket/other");
+    let other = emulator.object("bucket", "other").unwrap().bytes;
+    assert!(other.ends_with(b"kept\n"), "{other:?}");
+    let nothing = spool(&directory, &["--to", "oss://bucket/other"]).await;
+    nothing.expect(2);
+}

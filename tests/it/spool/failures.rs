@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use oss_append::emulator::Emulator;
 use oss_append::{
-    Checkpoint, Error, ErrorKind, OssAppendWriter, OssLogAppender, RollingWriter, Spool, WhenFull,
+    Checkpoint, Compression, Error, ErrorKind, OssAppendWriter, OssLogAppender, RollingWriter,
+    Spool, WhenFull,
 };
 
 use super::{
@@ -370,6 +371,90 @@ fn an_object_that_somebody_went_on_with_is_told_and_the_spool_stays() {
         kind,
         ErrorKind::ReplayTooShort { .. } | ErrorKind::ReplayDiffers { .. }
     ));
+}
+
+/// Delivers what is left to another object, after the first was changed so, and is killed so often in
+/// the midst of that.
+fn redirected(change: impl FnOnce(&Emulator), kills: u32) {
+    let (emulator, directory) = (emulator(), tempfile::tempdir().unwrap());
+    let text = lines(0..20_000);
+    life(async {
+        let mut writer = builder(&emulator, directory.path()).open().await.unwrap();
+        writer.write_all(b"first\n").await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    leave(&emulator, directory.path(), &text);
+    change(&emulator);
+    let before = content(&emulator, OBJECT);
+    let object: oss_append::ObjectPath = format!("oss://{BUCKET}/other").parse().unwrap();
+    let other = || {
+        OssAppendWriter::builder(client(&emulator), object.clone())
+            .batch_size(4 * 1024)
+            .max_append_size(16 * 1024)
+            .buffer_capacity(64 * 1024)
+            .spool(spool(directory.path()).redirected())
+    };
+    emulator
+        .append_foreign(BUCKET, "other", "was there\n")
+        .unwrap();
+    for kill in 1..=kills {
+        life(async {
+            let _writer = other().open().await.unwrap();
+            let some = u64::from(kill) * text.len() as u64 / u64::from(kills + 1);
+            while emulator.length(BUCKET, "other").unwrap() < some {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    life(async {
+        let mut writer = other().open().await.unwrap();
+        writer.write_all(b"last\n").await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    let all = ["was there\n", &text, "last\n"].concat();
+    assert!(content(&emulator, "other") == all.as_bytes());
+    assert_eq!(content(&emulator, OBJECT), before);
+    assert_eq!(segments(directory.path()), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_for_an_object_that_is_gone_can_go_in_another() {
+    redirected(|emulator| emulator.delete(BUCKET, OBJECT).unwrap(), 0);
+}
+
+#[test]
+fn what_is_for_a_sealed_object_can_go_in_another_by_several_processes() {
+    redirected(|emulator| emulator.seal(BUCKET, OBJECT).unwrap(), 3);
+}
+
+#[test]
+fn what_is_for_an_object_of_others_can_go_in_another() {
+    let foreign = |emulator: &Emulator| {
+        emulator
+            .append_foreign(BUCKET, OBJECT, "foreign\n")
+            .unwrap();
+    };
+    redirected(foreign, 1);
+}
+
+#[test]
+fn a_spool_is_redirected_only_to_what_it_suits() {
+    let (emulator, directory) = (emulator(), tempfile::tempdir().unwrap());
+    leave(&emulator, directory.path(), "kept\n");
+    life(async {
+        let object = format!("oss://{BUCKET}/other").parse().unwrap();
+        let other = OssAppendWriter::builder(client(&emulator), object)
+            .compression(Compression::gzip())
+            .spool(spool(directory.path()).redirected());
+        let error = other.open().await.unwrap_err();
+        assert!(error.to_string().contains("same compression"), "{error}");
+        let sequence = RollingWriter::builder(client(&emulator), BUCKET, "log-{seq}")
+            .spool(spool(directory.path()).redirected());
+        assert!(sequence.open().await.is_err());
+        let mut same = builder(&emulator, directory.path()).open().await.unwrap();
+        same.shutdown().await.unwrap();
+    });
+    assert_eq!(content(&emulator, OBJECT), b"kept\n");
 }
 
 #[test]

@@ -487,7 +487,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     };
     let summary = summary.finished(finished);
     if let Some(failure) = failure {
-        let failure = failure.and(summary.fate_and_advice());
+        let failure = match summary.holding_spool() {
+            Some(directory) if failure.takes_nothing() => {
+                failure.and(summary.fate()).redirecting(directory)
+            }
+            _ => failure.and(summary.fate_and_advice()),
+        };
         let summary = summary.error(failure.message());
         let outcome = Outcome::failed(&failure);
         if arguments.json

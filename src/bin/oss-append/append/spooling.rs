@@ -95,10 +95,7 @@ impl Spooling {
     /// Says that what an earlier process has left in the directory is not lost.
     pub(super) fn keeps(&self, failure: Failure) -> Failure {
         match self.directory().filter(|_| self.holds_bytes()) {
-            Some(directory) => failure.and(format!(
-                "what the spool at {} holds is kept",
-                directory.display()
-            )),
+            Some(directory) => failure.keeping(directory),
             None => failure,
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
-use oss_append::{Spool, SpoolContents};
+use oss_append::{ObjectPath, Spool, SpoolContents};
 
 use self::shown::Shown;
 use crate::append::{ROLLS, Rolling};
@@ -50,6 +50,10 @@ pub(crate) struct Arguments {
     /// append had: they say where objects begin
     #[arg(long)]
     send: bool,
+    /// With --send: put it in this object, whichever it was for, if that was deleted, sealed, replaced
+    /// or continued by somebody else. What was on its way when append ended may be in both
+    #[arg(long, value_name = "oss://BUCKET/KEY", requires = "send")]
+    to: Option<ObjectPath>,
     /// With --send: give up when nothing has moved for this long; forever: never, though what OSS
     /// refuses for good still ends the command
     #[arg(long, value_name = "DURATION|forever", default_value = "120s")]
@@ -77,7 +81,8 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   oss-append spool /var/spool/app
-  oss-append spool /var/spool/app --send --delivery-timeout forever";
+  oss-append spool /var/spool/app --send --delivery-timeout forever
+  oss-append spool /var/spool/app --send --to oss://logs/app-2.log";
 
 impl Arguments {
     /// What it is about, if it is to tell its outcome as a JSON object.

@@ -88,8 +88,12 @@ impl Arguments {
     /// Nothing more goes into it.
     fn spool(&self, owner: &SpoolOwner) -> Spool {
         let spool = Spool::new(&self.directory).max_size(u64::MAX);
-        match &owner.key {
+        let spool = match &owner.key {
             Some(key) => spool.of_key(key.as_str()),
+            None => spool,
+        };
+        match self.to {
+            Some(_) => spool.redirected(),
             None => spool,
         }
     }
@@ -97,10 +101,7 @@ impl Arguments {
     /// Says that what is not delivered is not lost.
     fn keeps(&self, failure: Failure) -> Failure {
         match has_files(&self.directory) {
-            true => failure.and(format!(
-                "what the spool at {} holds is kept",
-                self.directory.display()
-            )),
+            true => failure.keeping(&self.directory),
             false => failure,
         }
     }
@@ -256,9 +257,19 @@ async fn open(
 /// Delivers what is in the spool of `owner`.
 pub(super) async fn send(
     arguments: &Arguments,
-    owner: SpoolOwner,
+    mut owner: SpoolOwner,
     mut signals: Signals,
 ) -> Result<ExitCode, Failure> {
+    if let Some(to) = &arguments.to {
+        if owner.is_sequence {
+            return Err(Failure::usage(format!(
+                "--to is for the spool of one object, and {} is a sequence: it goes on in its next \
+                 object",
+                owner.name
+            )));
+        }
+        owner.name.clone_from(to);
+    }
     let started = Instant::now();
     let Opened {
         mut writer,
@@ -307,7 +318,11 @@ pub(super) async fn send(
         None => None,
     };
     if let Some(failure) = failure {
-        return Err(failure.and(sent.fate()).with_fields(&sent));
+        let failure = failure.and(sent.fate()).with_fields(&sent);
+        return Err(match sent.bytes {
+            0 => failure,
+            _ => failure.redirecting(&arguments.directory),
+        });
     }
     let (outcome, code) = match is_interrupted {
         true => (Outcome::spooled(&sent), failure::spooled()),
