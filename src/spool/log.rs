@@ -95,30 +95,40 @@ pub(crate) struct Found {
 
 /// A segment as the log knows it.
 #[derive(Debug)]
-struct Held {
-    segment: Arc<Segment>,
+pub(super) struct Held {
+    pub(super) segment: Arc<Segment>,
     name: String,
     /// Where the next frame goes.
     len: u64,
     /// Sequence numbers of the plans in the slots, 0 for none.
-    plans: [u64; 2],
+    pub(super) plans: [u64; 2],
     /// Whether its first byte goes on with a record.
     within: bool,
     /// Whether there is anything that is not known to be durable.
-    unsynced: bool,
+    pub(super) unsynced: bool,
+    /// How often it was written to.
+    pub(super) writes: u64,
     /// Why it may never be durable. See [`SegmentLog::sync`].
-    doubtful: Option<SpoolError>,
+    pub(super) doubtful: Option<SpoolError>,
+}
+
+impl Held {
+    /// It is about to be written to.
+    fn writing(&mut self) {
+        self.unsynced = true;
+        self.writes += 1;
+    }
 }
 
 /// The newest plan.
 #[derive(Debug)]
-struct NewestPlan {
-    plan: Plan,
+pub(super) struct NewestPlan {
+    pub(super) plan: Plan,
     /// The segment it is in.
-    base: u64,
-    durable: bool,
+    pub(super) base: u64,
+    pub(super) durable: bool,
     /// Whether it must be written anew to become durable.
-    rewrite: bool,
+    pub(super) rewrite: bool,
 }
 
 /// The state that a failed append returns to.
@@ -138,10 +148,10 @@ struct Mark {
 /// An append-only log of bytes in a directory.
 #[derive(Debug)]
 pub(crate) struct SegmentLog {
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
     options: LogOptions,
     index: SharedIndex,
-    held: VecDeque<Held>,
+    pub(super) held: VecDeque<Held>,
     end: u64,
     size: Size,
     /// Whether no record ends where the log ends.
@@ -149,10 +159,12 @@ pub(crate) struct SegmentLog {
     /// The note of the segment that is to be begun.
     cut: Option<Vec<u8>>,
     /// Highest sequence number of a plan that was ever written.
-    sequence: u64,
-    newest: Option<NewestPlan>,
+    pub(super) sequence: u64,
+    pub(super) newest: Option<NewestPlan>,
     /// Whether files were made or removed and the directory was not synced.
-    unsynced: bool,
+    pub(super) unsynced: bool,
+    /// How often files were made or removed.
+    pub(super) changes: u64,
     /// Segments of failed appends that could not be removed, newest first.
     leftover: Vec<Held>,
     /// Whether the last file has bytes of a failed append behind its length.
@@ -223,6 +235,7 @@ impl SegmentLog {
             sequence,
             newest,
             unsynced: true,
+            changes: 0,
             leftover: Vec::new(),
             untrimmed: false,
             scratch: Vec::new(),
@@ -317,24 +330,6 @@ impl SegmentLog {
     pub(crate) fn cut(&mut self, mut note: Vec<u8>) {
         note.truncate(MAX_LABELS - self.options.owner.len());
         self.cut = Some(note);
-    }
-
-    /// Makes all that was appended durable.
-    ///
-    /// An operating system may drop what it could not write, and report that only once. So if a
-    /// file could not be synced, this fails until that file is released. What is appended later
-    /// goes to another file.
-    pub(crate) fn sync(&mut self) -> Result<(), SpoolError> {
-        for at in 0..self.held.len() {
-            if let Some(error) = &self.held[at].doubtful {
-                return Err(error.clone());
-            }
-            if self.held[at].unsynced {
-                self.sync_segment(at)?;
-            }
-        }
-        self.sync_plan(0)?;
-        self.sync_disk()
     }
 
     /// Keeps a plan, and forgets the one before.
@@ -572,7 +567,7 @@ impl SegmentLog {
         for inner in &ends[frame.inner.clone()] {
             scratch.extend_from_slice(&((inner - start) as u32).to_le_bytes());
         }
-        last.unsynced = true;
+        last.writing();
         if frame.size() <= SMALL_FRAME {
             source.take(end - start, |part| scratch.extend_from_slice(part));
             let crc = format::checksum(&scratch[format::FRAME_HEADER..]);
@@ -616,13 +611,13 @@ impl SegmentLog {
         {
             // The segment is new already and only gets another note. Its plans stay.
             header.created = last.segment.created;
-            last.unsynced = true;
+            last.writing();
             return last.segment.write(0, &mut [IoSlice::new(&header.encode())]);
         }
         let name = format::segment_name(self.end);
         let handle = self.create(&name)?;
         let segment = Segment::new(self.end, now, self.disk.describe(&name), handle);
-        self.unsynced = true;
+        self.changed();
         self.held.push_back(Held {
             segment: Arc::new(segment),
             name,
@@ -630,6 +625,7 @@ impl SegmentLog {
             plans: [0; 2],
             within: header.within,
             unsynced: true,
+            writes: 1,
             doubtful: None,
         });
         self.size.set(self.size.own() + HEADER_BLOCK);
@@ -655,8 +651,14 @@ impl SegmentLog {
         created.map_err(|error| SpoolError::io(error, "create", self.disk.describe(name)))
     }
 
+    /// Files were made or removed.
+    fn changed(&mut self) {
+        self.unsynced = true;
+        self.changes += 1;
+    }
+
     /// Writes a plan to the last segment, of which there is one.
-    fn write_plan(&mut self, position: u64, plan: &[u8]) -> Result<(), SpoolError> {
+    pub(super) fn write_plan(&mut self, position: u64, plan: &[u8]) -> Result<(), SpoolError> {
         let Some(last) = self.held.back_mut() else {
             return Ok(());
         };
@@ -701,74 +703,6 @@ impl SegmentLog {
         self.sync_disk()
     }
 
-    /// Makes the newest plan durable, and all that was appended before it to that file. The first
-    /// `gone` segments are not needed any more.
-    fn sync_plan(&mut self, gone: usize) -> Result<(), SpoolError> {
-        let Some(newest) = self.newest.as_ref().filter(|newest| !newest.durable) else {
-            return Ok(());
-        };
-        if newest.rewrite {
-            let Plan { position, bytes } = newest.plan.clone();
-            self.write_plan(position, &bytes)?;
-        }
-        let Some(base) = self.newest.as_ref().map(|newest| newest.base) else {
-            return Ok(());
-        };
-        let at = self.held.partition_point(|held| held.segment.base < base);
-        // What is before it comes first, so that a loss of power never leaves a gap in the stream.
-        for earlier in gone..at {
-            let held = &self.held[earlier];
-            if let Some(error) = &held.doubtful {
-                return Err(error.clone());
-            }
-            if held.unsynced {
-                self.sync_segment(earlier)?;
-            }
-        }
-        self.sync_segment(at)
-    }
-
-    /// Syncs a file. If that fails then what was written to it may never be durable.
-    fn sync_segment(&mut self, at: usize) -> Result<(), SpoolError> {
-        let held = &mut self.held[at];
-        let newest = self.newest.as_mut();
-        let newest = newest.filter(|newest| newest.base == held.segment.base && !newest.durable);
-        match held.segment.sync() {
-            Ok(()) => {
-                held.unsynced = held.doubtful.is_some();
-                if let Some(newest) = newest {
-                    newest.durable = !newest.rewrite;
-                }
-                Ok(())
-            }
-            Err(error) => {
-                if held.unsynced {
-                    held.doubtful = Some(error.clone());
-                }
-                if let Some(newest) = newest
-                    && !newest.rewrite
-                {
-                    newest.rewrite = true;
-                    // Whether the newer slot holds it is not known, so that slot is used again.
-                    if let Some(slot) = held.plans.iter_mut().max() {
-                        *slot = 0;
-                    }
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn sync_disk(&mut self) -> Result<(), SpoolError> {
-        if self.unsynced {
-            self.disk.sync().map_err(|error| {
-                SpoolError::io(error, "sync the directory", self.disk.describe(""))
-            })?;
-            self.unsynced = false;
-        }
-        Ok(())
-    }
-
     /// Removes the first segment.
     fn remove_first(&mut self) -> Result<u64, SpoolError> {
         let Some(first) = self.held.front() else {
@@ -776,7 +710,7 @@ impl SegmentLog {
         };
         remove(self.disk.as_ref(), &first.name)?;
         let freed = first.len;
-        self.unsynced = true;
+        self.changed();
         self.size.set(self.size.own() - freed);
         self.held.pop_front();
         self.index.lock().segments.pop_front();
@@ -962,6 +896,7 @@ fn hold(segment: Segment, name: String, len: u64) -> Held {
         within: false,
         // Who wrote it may not have come to sync it.
         unsynced: true,
+        writes: 0,
         doubtful: None,
     }
 }

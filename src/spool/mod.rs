@@ -98,6 +98,7 @@ mod segment;
 #[cfg(test)]
 mod simulated;
 mod size;
+mod sync;
 #[cfg(test)]
 mod tests;
 

@@ -1601,3 +1601,76 @@ proptest! {
         prop_assert_eq!(found.ends, ends.split_off(&(log.start() + 1)));
     }
 }
+
+#[test]
+fn what_is_appended_during_a_sync_waits_for_the_next() {
+    let options = options(HEADER_BLOCK + 500);
+    let (mut lost, mut kept) = (0, 0);
+    for seed in 0..200 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let disk = SimulatedDisk::new();
+        let (mut log, _) = open(&disk, &options);
+        append(&mut log, 300).unwrap();
+        log.plan(0, b"first", false).unwrap();
+        let syncing = log.begin_sync().unwrap();
+        if seed % 7 < 4 {
+            append(&mut log, 50).unwrap();
+        }
+        let synced = syncing.run();
+        // In the same file, and in one that was not there.
+        if seed % 5 < 3 {
+            append(&mut log, 50).unwrap();
+        }
+        if seed % 5 > 1 {
+            log.plan(300, b"second", false).unwrap();
+        }
+        if seed % 3 == 0 {
+            append(&mut log, 400).unwrap();
+            append(&mut log, 400).unwrap();
+        }
+        log.end_sync(synced).unwrap();
+        let end = log.end();
+        if seed % 2 == 0 {
+            log.sync().unwrap();
+        }
+        drop(log);
+        disk.power_loss(&mut rng);
+        disk.revive();
+        let (log, found) = open(&disk, &options);
+        let good = read_all(&log).good;
+        let plan = found.plan.unwrap().bytes;
+        let last = if seed % 5 > 1 {
+            &b"second"[..]
+        } else {
+            b"first"
+        };
+        match seed % 2 {
+            0 => assert_eq!((&good[..], &plan[..]), (&[0..end][..], last)),
+            _ => {
+                assert!(good[0].start == 0 && good[0].end >= 300, "{good:?}");
+                lost += u32::from(good[0].end < end);
+                kept += u32::from(plan == b"second");
+            }
+        }
+    }
+    assert!(lost > 10 && kept > 0, "{lost} {kept}");
+}
+
+#[test]
+fn a_file_that_is_released_during_a_sync_is_no_matter() {
+    let disk = SimulatedDisk::new();
+    let options = three_segments(&disk);
+    let (mut log, _) = open(&disk, &options);
+    let syncing = log.begin_sync().unwrap();
+    log.release(log.end(), b"plan", true).unwrap();
+    assert_eq!(log.size(), 0);
+    append(&mut log, 100).unwrap();
+    log.end_sync(syncing.run()).unwrap();
+    log.sync().unwrap();
+    drop(log);
+    disk.power_loss(&mut fastrand::Rng::with_seed(1));
+    disk.revive();
+    let (log, found) = open(&disk, &options);
+    assert_eq!((found.start, found.end), (27_000, 27_100));
+    assert_eq!(read_all(&log).good, [27_000..27_100]);
+}

@@ -211,7 +211,7 @@ impl Spooled {
         }
     }
 
-    /// Syncs what is on disk, if it is not.
+    /// Syncs what is on disk, if it is not. Others write meanwhile.
     pub(super) fn sync(&self, shared: &Shared) -> Result<()> {
         let mut locked = self.disk.locked();
         let Some(disk) = &mut *locked else {
@@ -227,8 +227,12 @@ impl Spooled {
         let Some(on_disk) = on_disk else {
             return Ok(());
         };
-        disk.log.sync().map_err(error_of)?;
+        let syncing = disk.log.begin_sync().map_err(error_of)?;
         drop(locked);
+        let synced = syncing.run();
+        if let Some(disk) = &mut *self.disk.locked() {
+            disk.log.end_sync(synced).map_err(error_of)?;
+        }
         let mut state = shared.lock();
         if let Some(spool) = &mut state.spool {
             spool.synced = spool.synced.max(on_disk);
