@@ -348,6 +348,7 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
                 gate: Arc::clone(&gate),
                 observer,
                 spool,
+                runtime: on.clone(),
             };
             let store = Arc::clone(&store);
             let events = Arc::clone(&events);

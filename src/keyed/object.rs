@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
@@ -25,6 +26,7 @@ pub(super) struct Surroundings {
     pub(super) observer: Arc<dyn Observer>,
     /// Where what comes in is kept.
     pub(super) spool: Option<Spool>,
+    pub(super) runtime: Handle,
 }
 
 /// Makes the bare writer of a key. It makes no request before there is something to append.
@@ -36,6 +38,7 @@ pub(super) fn prepare<S: AppendStore>(
         gate,
         observer,
         spool,
+        runtime,
     } = surroundings;
     let object = builder.object().clone();
     let context = |error: Error| error.with_operation("open").with_object(&object);
@@ -43,7 +46,7 @@ pub(super) fn prepare<S: AppendStore>(
     let mut parts = builder.later(Records::Writes).map_err(context)?;
     parts.options.observer = Some(observer);
     parts.options.keep_memory = Duration::ZERO;
-    Ok(parts.prepare())
+    Ok(parts.prepare(&runtime))
 }
 
 /// The same for a key with a sequence of objects.
@@ -55,6 +58,7 @@ pub(super) fn prepare_sequence<S: AppendStore>(
         gate,
         observer,
         spool,
+        runtime,
     } = surroundings;
     let mut builder = builder.writer(|writer| writer.pass_through(gate));
     if let Some(spool) = spool {
@@ -68,5 +72,5 @@ pub(super) fn prepare_sequence<S: AppendStore>(
     }
     parts.options.observer = Some(observer);
     parts.options.keep_memory = Duration::ZERO;
-    Ok(parts.prepare())
+    Ok(parts.prepare(&runtime))
 }

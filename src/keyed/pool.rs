@@ -318,7 +318,7 @@ impl Pool {
         };
         if let (Some(new), Some(place)) = (turn.prepared.take(), turn.place.take()) {
             let slot = Arc::new(Slot::new(new.writer));
-            table.insert(new.key, new.id, slot, place, None);
+            table.insert(new.key, new.id, slot, place);
         }
         if let Some(memory) = turn.memory.take() {
             memory.forget();

@@ -37,8 +37,8 @@ impl Pool {
         let (found, _) = writer.progress();
         let mut table = self.lock();
         let slot = Arc::new(Slot::new(writer));
-        table.insert(Arc::clone(&key), id, slot, place, left);
-        table.found(&key, found);
+        table.insert(Arc::clone(&key), id, slot, place);
+        table.found(&key, found, left);
         let closed = table.closed;
         if closed {
             // For what is left: nothing more comes.

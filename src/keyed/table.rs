@@ -75,8 +75,6 @@ pub(super) struct Entry {
     turn: u64,
     used: Instant,
     _place: OwnedSemaphorePermit,
-    /// It was opened for what an earlier process has left, and is not through with that.
-    left: Option<OwnedSemaphorePermit>,
 }
 
 impl Entry {
@@ -142,6 +140,8 @@ pub(super) struct Table {
     moving: u64,
     /// Each key has a spool: what it holds may be on disk, and stay there.
     has_spools: bool,
+    /// The keys that were opened for what an earlier process has left, and are not through with that.
+    left: HashMap<Arc<str>, OwnedSemaphorePermit>,
     /// When anything became durable last.
     progress: Option<Instant>,
 }
@@ -186,7 +186,6 @@ impl Table {
         id: u64,
         slot: Arc<Slot>,
         place: OwnedSemaphorePermit,
-        left: Option<OwnedSemaphorePermit>,
     ) {
         let entry = Entry {
             id,
@@ -198,20 +197,20 @@ impl Table {
             turn: self.turns,
             used: Instant::now(),
             _place: place,
-            left,
         };
         self.by_use.insert(self.turns, Arc::clone(&key));
         self.turns += 1;
         self.open.insert(key, entry);
     }
 
-    /// The spool of an open `key` has so many bytes of an earlier process.
-    pub(super) fn found(&mut self, key: &str, bytes: u64) {
+    /// The spool of an open `key` has so many bytes of an earlier process. If it was opened for them,
+    /// it has a `turn` for that until they are durable.
+    pub(super) fn found(&mut self, key: &Arc<str>, bytes: u64, turn: Option<OwnedSemaphorePermit>) {
         if let Some(entry) = self.open.get_mut(key) {
             entry.accepted += bytes;
             self.accepted += bytes;
-            if bytes == 0 {
-                entry.left = None;
+            if let Some(turn) = turn.filter(|_| bytes > 0) {
+                self.left.insert(Arc::clone(key), turn);
             }
         }
     }
@@ -248,8 +247,8 @@ impl Table {
         entry.durable = durable;
         self.moving += entry.moving();
         self.durable += more;
-        if entry.held() == 0 {
-            entry.left = None;
+        if entry.held() == 0 && !self.left.is_empty() {
+            self.left.remove(key);
         }
         if more > 0 && self.has_spools {
             self.progress = Some(Instant::now());
@@ -464,6 +463,7 @@ impl Table {
             return None;
         }
         self.close(key);
+        self.left.remove(key);
         let entry = self.open.remove(key)?;
         if let Some(since) = entry.closing {
             self.closing.remove(&(since, id));

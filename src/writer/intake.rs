@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use super::buffer::records::Records;
 use super::buffer::{Buffer, MIN_SHARED};
+use super::builder::WriterOptions;
 use super::receipt::Receipt;
 use super::shared::{Phase, Shared, State};
 use super::sync::MutexGuard;
@@ -195,56 +196,66 @@ impl Shared {
     /// whoever is told `false` asks for one.
     #[inline(always)]
     pub(super) fn try_copy(&self, data: &[u8]) -> bool {
-        if self.spool.is_some() {
+        if data.len() as u64 > self.plain {
             return self.try_copy_by_disk(data);
         }
-        let mut state = self.lock();
-        let len = data.len() as u64;
-        let room = self.options.buffer_capacity.saturating_sub(state.taken());
-        if len > room || len > self.plain || !matches!(state.phase, Phase::Open) {
-            return false;
-        }
-        state.buffer.copy(data, || self.now());
-        state.window.accept(len);
-        state.gathered(self, len);
-        state.buffer.end_record();
-        state.records += 1;
-        true
+        self.try_copy_short(data).is_some()
     }
 
     /// The same where there is a spool.
     #[inline(never)]
     fn try_copy_by_disk(&self, data: &[u8]) -> bool {
-        let mut state = self.lock();
-        let len = data.len() as u64;
-        if !state.has_room(self, len) || len > self.plain {
-            return false;
-        }
-        state.inlet(self).copy(data, || self.now());
-        state.entered(self, len);
-        state.end_record();
-        true
+        let longest = max_plain(&self.options, self.records);
+        self.spool.is_some() && data.len() as u64 <= longest && self.try_spool(data).is_some()
     }
 
     /// Copies `record` in as a whole, in the same way, whatever ends of records it has within, if it
     /// is short. Tells how much room is left.
     #[inline]
     pub(super) fn try_record(&self, record: &[u8]) -> Option<u64> {
-        let mut state = self.lock();
-        let len = record.len() as u64;
-        let longest = self
-            .options
-            .schedule
-            .max_append_size
-            .min(MIN_SHARED as u64 - 1);
-        let room = state.room(self);
-        if len > room.min(longest) || !matches!(state.phase, Phase::Open) {
+        let longest = self.options.schedule.max_append_size;
+        if record.len() >= MIN_SHARED || record.len() as u64 > longest {
             return None;
         }
-        state.inlet(self).copy(record, || self.now());
+        match self.spool {
+            None => self.try_copy_short(record),
+            Some(_) => self.try_spool(record),
+        }
+    }
+
+    /// Copies `data` in as a record, if there is room. Tells how much is left.
+    #[inline(always)]
+    fn try_copy_short(&self, data: &[u8]) -> Option<u64> {
+        let mut state = self.lock();
+        let len = data.len() as u64;
+        let left = self
+            .options
+            .buffer_capacity
+            .checked_sub(state.taken() + len)?;
+        if !matches!(state.phase, Phase::Open) {
+            return None;
+        }
+        state.buffer.copy(data, || self.now());
+        state.window.accept(len);
+        state.gathered(self, len);
+        state.buffer.end_record();
+        state.records += 1;
+        Some(left)
+    }
+
+    /// The same where there is a spool.
+    #[inline(never)]
+    fn try_spool(&self, data: &[u8]) -> Option<u64> {
+        let mut state = self.lock();
+        let len = data.len() as u64;
+        let left = state.room(self).checked_sub(len)?;
+        if !matches!(state.phase, Phase::Open) {
+            return None;
+        }
+        state.inlet(self).copy(data, || self.now());
         state.entered(self, len);
         state.end_record();
-        Some(room - len)
+        Some(left)
     }
 
     /// Takes `record` in as a whole, in the same way, and gives a receipt for it.
@@ -341,5 +352,14 @@ impl State {
         if before == 0 || (before < batch_size && now >= batch_size) {
             shared.work.notify_one();
         }
+    }
+}
+
+/// The longest write that comes in as it is: in one append, and without a look for ends of records in
+/// it.
+pub(super) fn max_plain(options: &WriterOptions, records: Records) -> u64 {
+    match records {
+        Records::Ending(_) => 0,
+        Records::Bytes | Records::Writes => options.schedule.max_append_size,
     }
 }

@@ -72,12 +72,18 @@ impl<D: Stage> Parts<D> {
         (writer, worker)
     }
 
-    /// A writer of which nothing is known to be there, and its worker, which does nothing before it is
-    /// [run](Worker::run).
+    /// A writer of which nothing is known to be there, and its worker. That does nothing before it is
+    /// [run](Worker::run) if there is a spool; else it has nothing to do before something comes in.
     #[cfg(feature = "keyed")]
-    pub(crate) fn prepare(self) -> (OssAppendWriter, Worker) {
+    pub(crate) fn prepare(self, runtime: &tokio::runtime::Handle) -> (OssAppendWriter, Worker) {
+        let is_spooled = self.spool.is_some();
         let (writer, worker) = self.assemble(0, Window::default());
-        (writer, Worker(Box::pin(worker)))
+        if is_spooled {
+            return (writer, Worker(Some(Box::pin(worker))));
+        }
+        // Not in a box, which would take more room.
+        worker::spawn(runtime, worker);
+        (writer, Worker(None))
     }
 
     /// A writer of which nothing is known to be there, and whose worker runs on `runtime`.
@@ -88,13 +94,15 @@ impl<D: Stage> Parts<D> {
     }
 }
 
-/// The worker of a writer. Dropped, it fails that.
+/// The worker of a writer, unless it is running. Dropped, it fails that.
 #[cfg(feature = "keyed")]
-pub(crate) struct Worker(BoxFuture<'static, ()>);
+pub(crate) struct Worker(Option<BoxFuture<'static, ()>>);
 
 #[cfg(feature = "keyed")]
 impl Worker {
     pub(crate) fn run(self, runtime: &tokio::runtime::Handle) {
-        worker::spawn(runtime, self.0);
+        if let Some(worker) = self.0 {
+            worker::spawn(runtime, worker);
+        }
     }
 }

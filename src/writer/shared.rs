@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::buffer::Buffer;
 use super::buffer::records::Records;
 use super::builder::WriterOptions;
+use super::intake::max_plain;
 use super::parts::SpoolStart;
 use super::receipt::Places;
 use super::spooling::{SpoolState, Spooled};
@@ -42,8 +43,7 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     /// What an append may not cut.
     pub(super) records: Records,
-    /// The longest write that comes in as it is: in one append, and without a look for ends of
-    /// records in it.
+    /// The longest write that comes in as it is. Zero with a spool, which takes another way.
     pub(super) plain: u64,
     /// Where what was accepted is kept on disk.
     pub(super) spool: Option<Arc<Spooled>>,
@@ -128,7 +128,6 @@ impl Shared {
         records: Records,
         spool: Option<Box<SpoolStart>>,
     ) -> Self {
-        let most = options.schedule.max_append_size;
         let max_group = max_group(&options, records);
         let new_buffer = || Buffer::new(options.buffer_capacity, max_group);
         let mut window = window;
@@ -146,7 +145,12 @@ impl Shared {
             on_disk = Some(Box::new(state));
             spooled = Some(open.spooled);
         }
+        let plain = match spooled {
+            Some(_) => 0,
+            None => max_plain(&options, records),
+        };
         Self {
+            plain,
             state: Mutex::new(State {
                 buffer,
                 window,
@@ -170,10 +174,6 @@ impl Shared {
             counters,
             spool: spooled,
             records,
-            plain: match records {
-                Records::Ending(_) => 0,
-                Records::Bytes | Records::Writes => most,
-            },
             work: Notify::new(),
             next_waiter: AtomicU64::new(0),
             process: process_id(),

@@ -81,19 +81,25 @@ impl OssAppendWriter {
         Ok(())
     }
 
-    /// Takes in `record` and leaves nothing of it; [`poll_room`](Self::poll_room) has been ready, or
+    /// Takes in `record`, which is not to be used again; [`poll_room`](Self::poll_room) has been ready, or
     /// this has told that there is room for more.
+    #[inline]
     pub(super) fn take_record(&mut self, record: &mut BytesMut) -> Result<bool> {
-        if record.is_empty() {
-            // No end of a record either.
-            return Ok(false);
-        }
         if !self.has_item
+            && !record.is_empty()
             && let Some(room) = self.shared.try_record(record)
         {
             self.flush_target = None;
-            record.clear();
             return Ok(room > 0);
+        }
+        self.take_record_as_item(record)
+    }
+
+    #[inline(never)]
+    fn take_record_as_item(&mut self, record: &mut BytesMut) -> Result<bool> {
+        if record.is_empty() {
+            // No end of a record either.
+            return Ok(false);
         }
         self.check_record(record.len() as u64)?;
         self.take_item(&record.split().freeze())?;
