@@ -211,7 +211,7 @@ impl Shared {
 
     /// Copies `record` in as a whole, in the same way, whatever ends of records it has within, if it
     /// is short. Tells how much room is left.
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_record(&self, record: &[u8]) -> Option<u64> {
         let longest = self.options.schedule.max_append_size;
         if record.len() >= MIN_SHARED || record.len() as u64 > longest {

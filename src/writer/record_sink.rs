@@ -132,19 +132,24 @@ impl<E> RecordSink<E> {
 }
 
 /// Encodes `item` as a record, the only one in `to`.
+#[inline]
 pub(crate) fn encode<I, E>(encoder: &mut E, item: I, to: &mut BytesMut) -> Result<()>
 where
     E: Encoder<I>,
     E::Error: Into<Source>,
 {
-    // What a record left that was refused.
+    // What the record before has left.
     to.clear();
-    encoder.encode(item, to).map_err(|error| {
-        let error = error.into();
-        Error::invalid_input(format!("the encoder refuses the item: {error}"))
-            .with_operation("encode")
-            .with_source(error)
-    })
+    encoder
+        .encode(item, to)
+        .map_err(|error| refused(error.into()))
+}
+
+#[cold]
+fn refused(error: Source) -> Error {
+    Error::invalid_input(format!("the encoder refuses the item: {error}"))
+        .with_operation("encode")
+        .with_source(error)
 }
 
 /// See [`RecordSink`] for what flushing and closing mean.
@@ -168,7 +173,10 @@ where
         this.has_room = false;
         let encoded = encode(&mut this.encoder, item, &mut this.encoded);
         encoded.map_err(|error| error.with_object(this.writer.object()))?;
-        this.has_room = this.writer.take_record(&mut this.encoded)?;
+        this.has_room = match this.writer.try_record(&this.encoded) {
+            Some(has_room) => has_room,
+            None => this.writer.take_record(&mut this.encoded)?,
+        };
         Ok(())
     }
 

@@ -81,22 +81,21 @@ impl OssAppendWriter {
         Ok(())
     }
 
-    /// Takes in `record`, which is not to be used again; [`poll_room`](Self::poll_room) has been ready, or
-    /// this has told that there is room for more.
-    #[inline]
-    pub(super) fn take_record(&mut self, record: &mut BytesMut) -> Result<bool> {
-        if !self.has_item
-            && !record.is_empty()
-            && let Some(room) = self.shared.try_record(record)
-        {
-            self.flush_target = None;
-            return Ok(room > 0);
+    /// Copies `record` in, if it is short and nothing is in the way: whether there is room for more.
+    #[inline(always)]
+    pub(super) fn try_record(&mut self, record: &[u8]) -> Option<bool> {
+        if self.has_item || record.is_empty() {
+            return None;
         }
-        self.take_record_as_item(record)
+        let room = self.shared.try_record(record)?;
+        self.flush_target = None;
+        Some(room > 0)
     }
 
+    /// Takes in `record`, which is not to be used again; [`poll_room`](Self::poll_room) has been ready, or
+    /// [`try_record`](Self::try_record) has told that there is room for more.
     #[inline(never)]
-    fn take_record_as_item(&mut self, record: &mut BytesMut) -> Result<bool> {
+    pub(super) fn take_record(&mut self, record: &mut BytesMut) -> Result<bool> {
         if record.is_empty() {
             // No end of a record either.
             return Ok(false);
