@@ -252,7 +252,8 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     /// - [`max_size`](Spool::max_size) is for all open keys together. When it is reached, writes wait.
     /// - [`buffer_capacity`](Self::buffer_capacity) is divided: each open key may use an equal part, but
     ///   at least 64 KiB, and a record or an append that is longer. What does not fit in goes by the
-    ///   disk when nothing has become durable for 250 ms. So keys do not wait for each other's memory.
+    ///   disk when nothing has become durable for 250 ms. So keys do not wait for each other's memory,
+    ///   and an append carries half of a key's part at most, but for a longer record.
     /// - While OSS is away, keys that hold records stay open, and take more. So
     ///   [`max_open`](Self::max_open) should be the number of keys that are written to in an outage: a
     ///   record for another key waits.

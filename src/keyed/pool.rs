@@ -414,6 +414,9 @@ impl Pool {
             }
         }
         self.places.close();
+        if let Some(spools) = &self.spools {
+            spools.many().close();
+        }
         self.check_failed(Vec::new())
     }
 

@@ -79,18 +79,18 @@ pub(super) fn decide(
         return Next::Verify;
     }
     let since = state.buffer.since().unwrap_or(now);
-    let schedule = &shared.options.schedule;
+    let mut schedule = shared.options.schedule;
     let waiting = match &state.spool {
         None => state.buffer.len(),
         Some(spool) => {
-            let batch_size = shared.batch_size();
-            match spool.to_issue(&state.buffer, &state.window, schedule, batch_size) {
+            schedule.batch_size = shared.batch_size();
+            match spool.to_issue(&state.buffer, &state.window, &schedule) {
                 Some(bytes) => bytes,
                 None => return Next::Wait,
             }
         }
     };
-    match state.window.next(schedule, waiting, since, closing, now) {
+    match state.window.next(&schedule, waiting, since, closing, now) {
         Due::Append(max) => {
             let Some(space) = space else {
                 return Next::Open;

@@ -27,9 +27,13 @@ use shuttle::{Config, Runner};
 use tokio_util::codec::BytesCodec;
 
 use super::OssAppendWriter;
+use super::buffer::records::Records;
+use super::spooling::Spool;
 use super::sync::modelled;
 use crate::engine::flush::FlushMode;
+use crate::engine::window::Window;
 use crate::error::{Error, ErrorKind, Result, ServiceError};
+use crate::spool::SimulatedDisk;
 use crate::store::AppendStore;
 use crate::store::request::{AppendAnswer, AppendRequest};
 use crate::values::crc64;
@@ -249,6 +253,25 @@ fn a_handle_that_is_alone_is_never_left_waiting() {
         writer.wait_durable(2).await.unwrap();
     });
     alone(b"", async |mut writer| writer.shutdown().await.unwrap());
+}
+
+#[test]
+fn whoever_waits_for_the_disk_learns_of_what_is_written() {
+    explore(2, || {
+        let object = ObjectPath::new("bucket", "object").unwrap();
+        let builder = OssAppendWriter::builder(Store::new(None), object)
+            .spool(Spool::on(&SimulatedDisk::new()));
+        let parts = builder.later(Records::Bytes).unwrap();
+        // The store is away: nothing comes of the worker.
+        let (mut writer, _worker) = parts.assemble(0, Window::default());
+        block_on(async {
+            writer.write_all(b"0").await.unwrap();
+            let shared = Arc::clone(&writer.shared);
+            let disk = spawn(async move { shared.write_through() });
+            writer.spooled().await.unwrap();
+            disk.await.unwrap();
+        });
+    });
 }
 
 #[test]

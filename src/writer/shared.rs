@@ -381,10 +381,6 @@ impl State {
         !matches!(self.phase, Phase::Open)
     }
 
-    pub(super) fn has_waiters(&self) -> bool {
-        !self.waiters.is_empty()
-    }
-
     /// Forgets a waiter. Its waker must be dropped after the lock.
     #[must_use]
     pub(super) fn forget(&mut self, waiter: u64) -> Option<Waker> {

@@ -17,6 +17,7 @@ use super::plan::Plan;
 use super::state::{Load, Pending, SpoolState};
 use crate::drive::intent::{Intent, Intents};
 use crate::drive::thread::in_thread;
+use crate::engine::schedule::Schedule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spool::{Piece, Reader, SegmentLog, SpoolError};
 use crate::values::locks::MutexExt as _;
@@ -180,11 +181,14 @@ impl Spooled {
 
     fn wrote(&self, shared: &Shared, pending: &Pending, size: u64, oldest: Option<SystemTime>) {
         let mut state = shared.lock();
-        let (schedule, batch_size) = (&shared.options.schedule, shared.batch_size());
+        let schedule = Schedule {
+            batch_size: shared.batch_size(),
+            ..shared.options.schedule
+        };
         let ready = |state: &State| {
             let spool = state.spool.as_ref();
             spool.map_or(Some(0), |spool| {
-                spool.to_issue(&state.buffer, &state.window, schedule, batch_size)
+                spool.to_issue(&state.buffer, &state.window, &schedule)
             })
         };
         let before = ready(&state);
@@ -198,17 +202,16 @@ impl Spooled {
         let now = ready(&state);
         let makes_a_difference = match (before, now) {
             (None, now) => now.is_some(),
-            (Some(before), Some(now)) => before < batch_size && now >= batch_size,
+            (Some(before), Some(now)) => before < schedule.batch_size && now >= schedule.batch_size,
             (Some(_), None) => false,
         };
         if makes_a_difference {
             shared.work.notify_one();
         }
-        let wakes = shared.waits_for_disk(&state).then(|| state.wake());
+        // Also where nobody waits yet: whoever is about to sees by this that something has changed.
+        let wake = state.wake();
         drop(state);
-        if let Some(wake) = wakes {
-            wake.all();
-        }
+        wake.all();
     }
 
     /// Syncs what is on disk, if it is not. Others write meanwhile.
@@ -520,11 +523,6 @@ impl Intents for Keeper {
 }
 
 impl Shared {
-    /// Whether somebody may wait for what has been written.
-    fn waits_for_disk(&self, state: &State) -> bool {
-        state.has_waiters()
-    }
-
     /// Puts all that has come in on disk, on this thread.
     pub(in crate::writer) fn write_through(self: &Arc<Self>) {
         let Some(spool) = &self.spool else {

@@ -3,8 +3,8 @@
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,6 +13,7 @@ use super::options::Spool;
 use crate::drive::thread::in_thread;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spool::{Disk as _, Folder, format};
+use crate::values::locks::MutexExt as _;
 use crate::wire::encoding::encode_strict;
 
 /// The part of memory that a writer may have at least, in bytes.
@@ -37,8 +38,8 @@ pub(crate) struct ManySpools {
     /// What a writer may use at least.
     least: u64,
     writers: AtomicUsize,
-    /// Holds the lock of the directory around them.
-    _folder: Option<Folder>,
+    /// Holds the lock of the directory around them, until all writers have ended.
+    folder: Mutex<Option<Folder>>,
 }
 
 /// That which a spool shares with others.
@@ -69,6 +70,12 @@ impl ManySpools {
         (self.memory / writers).max(self.least)
     }
 
+    /// All writers have ended: others may have the directory.
+    pub(crate) fn close(&self) {
+        let folder = self.folder.locked().take();
+        drop(folder);
+    }
+
     /// So many writers are open. True: their parts are half of what they were when this was last
     /// said, or less.
     pub(crate) fn set_writers(&self, writers: usize) -> bool {
@@ -86,7 +93,7 @@ impl Many {
             memory,
             least,
             writers: AtomicUsize::new(0),
-            _folder: None,
+            folder: Mutex::default(),
         }))
     }
 }
@@ -111,7 +118,7 @@ impl KeySpools {
                 memory,
                 least: LEAST_PART,
                 writers: AtomicUsize::new(0),
-                _folder: Some(folder),
+                folder: Mutex::new(Some(folder)),
             })),
             spool,
         })

@@ -183,6 +183,15 @@ impl Spool {
         self
     }
 
+    /// In the place of a directory.
+    #[cfg(test)]
+    pub(in crate::writer) fn on(disk: &crate::spool::SimulatedDisk) -> Self {
+        Self {
+            disk: Some(disk.clone()),
+            ..Self::new("/simulated")
+        }
+    }
+
     /// The directory.
     pub fn directory(&self) -> &Path {
         &self.directory

@@ -111,14 +111,10 @@ impl Settings {
     }
 
     fn spool(&self, disk: &SimulatedDisk) -> Spool {
-        let spool = Spool::new("/simulated")
+        Spool::on(disk)
             .segment_size(self.segment_size)
             .max_size(self.max_size)
-            .sync(self.sync);
-        Spool {
-            disk: Some(disk.clone()),
-            ..spool
-        }
+            .sync(self.sync)
     }
 
     fn syncs(&self) -> bool {

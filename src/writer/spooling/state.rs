@@ -277,14 +277,13 @@ impl SpoolState {
         buffer: &Buffer,
         window: &Window,
         schedule: &Schedule,
-        batch_size: u64,
     ) -> Option<u64> {
         let available = self.available(buffer, window);
         if available == 0 {
             return (window.accepted() == window.issued()).then_some(0);
         }
         let more = self.is_loading(window) && !self.lost_is_next;
-        if more && self.on_disk_alone() > 0 && buffer.len() < batch_size {
+        if more && self.on_disk_alone() > 0 && buffer.len() < schedule.batch_size {
             return None;
         }
         if !buffer.is_mid_record() {

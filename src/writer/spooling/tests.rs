@@ -40,10 +40,7 @@ fn life<F: Future>(disk: &SimulatedDisk, life: F) -> F::Output {
 }
 
 fn spool(disk: &SimulatedDisk) -> Spool {
-    Spool {
-        disk: Some(disk.clone()),
-        ..Spool::new("/simulated")
-    }
+    Spool::on(disk)
 }
 
 fn rolling(

@@ -332,6 +332,34 @@ fn what_cannot_be_had_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn what_memory_cannot_hold_does_not_wait_for_the_linger() {
+    let (emulator, directory) = (emulator(), tempfile::tempdir().unwrap());
+    life(async {
+        let writer = builder(&emulator, directory.path())
+            .writer(|_, writer| {
+                let writer = writer.linger(Duration::from_secs(3600));
+                writer.batch_size(1 << 20).max_append_size(1 << 20)
+            })
+            .start()
+            .unwrap();
+        write(&writer, "other", 0..1).await;
+        emulator.pause().await;
+        // Parts of 128 KiB, in which no batch fits.
+        let mut expected = write(&writer, "key", 0..30_000).await;
+        emulator.resume().await.unwrap();
+        while content(&emulator, "of-key").len() < expected.len() / 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        expected.extend(write(&writer, "key", 30_000..30_001).await);
+        writer.shutdown().await.unwrap();
+        assert!(content(&emulator, "of-key") == expected);
+        // The directory is free, whoever has the writer or a receipt.
+        let again = builder(&emulator, directory.path()).start().unwrap();
+        again.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn the_size_is_that_of_all_keys_together() {
     let (emulator, directory) = (emulator(), tempfile::tempdir().unwrap());
     life(async {
