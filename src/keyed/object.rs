@@ -32,36 +32,25 @@ pub(super) struct Surroundings {
 /// Makes the bare writer of a key. It makes no request before there is something to append.
 pub(super) fn prepare<S: AppendStore>(
     builder: OssAppendWriterBuilder<Arc<S>, ManyObjects>,
-    surroundings: Surroundings,
+    with: Surroundings,
 ) -> Result<(OssAppendWriter, Worker)> {
-    let Surroundings {
-        gate,
-        observer,
-        spool,
-        runtime,
-    } = surroundings;
     let object = builder.object().clone();
     let context = |error: Error| error.with_operation("open").with_object(&object);
-    let builder = builder.pass_through(gate).whole().spool_of_key(spool);
+    let builder = builder.pass_through(with.gate).whole();
+    let builder = builder.with_spool(with.spool);
     let mut parts = builder.later(Records::Writes).map_err(context)?;
-    parts.options.observer = Some(observer);
+    parts.options.observer = Some(with.observer);
     parts.options.keep_memory = Duration::ZERO;
-    Ok(parts.prepare(&runtime))
+    Ok(parts.prepare(&with.runtime))
 }
 
 /// The same for a key with a sequence of objects.
 pub(super) fn prepare_sequence<S: AppendStore>(
     builder: RollingWriterBuilder<S>,
-    surroundings: Surroundings,
+    with: Surroundings,
 ) -> Result<(OssAppendWriter, Worker)> {
-    let Surroundings {
-        gate,
-        observer,
-        spool,
-        runtime,
-    } = surroundings;
-    let mut builder = builder.writer(|writer| writer.pass_through(gate));
-    if let Some(spool) = spool {
+    let mut builder = builder.writer(|writer| writer.pass_through(with.gate));
+    if let Some(spool) = with.spool {
         builder = builder.spool_of_key(spool)?;
     }
     let mut parts = builder.prepare()?.parts;
@@ -70,7 +59,7 @@ pub(super) fn prepare_sequence<S: AppendStore>(
             .with_operation("open")
             .with_object(&parts.object));
     }
-    parts.options.observer = Some(observer);
+    parts.options.observer = Some(with.observer);
     parts.options.keep_memory = Duration::ZERO;
-    Ok(parts.prepare(&runtime))
+    Ok(parts.prepare(&with.runtime))
 }

@@ -20,7 +20,6 @@ use crate::stage::compression::{Compression, incompressible};
 use crate::store::AppendStore;
 use crate::values::path::ObjectPath;
 use crate::writer::buffer::records::Records;
-use crate::writer::builder::spool_goes_with;
 use crate::writer::parts::{Parts, SpoolStart};
 use crate::writer::periods::{PeriodClock, WallClock};
 use crate::writer::spooling::{Spool, SpoolOwner};
@@ -307,6 +306,7 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
             Error::invalid_input("a writer needs a tokio runtime").with_source(error)
         })?;
         let writer = self.writer.apart().whole();
+        let writer = writer.with_spool(self.spool.clone());
         let mut options = writer.options()?;
         options.seal = self.seal_last;
         let compression = writer.compression_used();
@@ -363,7 +363,6 @@ impl<S: AppendStore> RollingWriterBuilder<S> {
         let mut clock = periods.map(|periods| PeriodClock::new(periods, self.clock));
         let spool = match self.spool {
             Some(spool) => {
-                spool_goes_with(&stage.plan.appender.options)?;
                 let open = spool.open_now(&SpoolOwner::sequence(
                     &sequence,
                     compression.map(Compression::format),

@@ -513,9 +513,9 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
         SpoolOwner::object(self.object(), self.compression.map(Compression::format))
     }
 
-    /// The spool of one key among others.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn spool_of_key(mut self, spool: Option<Spool>) -> Self {
+    /// With the spool of a sequence, or of one key among others.
+    #[cfg(any(feature = "keyed", feature = "rolling"))]
+    pub(crate) fn with_spool(mut self, spool: Option<Spool>) -> Self {
         self.spool = spool;
         self
     }
@@ -564,7 +564,7 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
 }
 
 /// Whether what is accepted can be kept in a spool.
-pub(crate) fn spool_goes_with(options: &AppenderOptions) -> Result<()> {
+fn spool_goes_with(options: &AppenderOptions) -> Result<()> {
     if options.rules.shared {
         return Err(Error::invalid_input(
             "a shared object cannot have a spool: what was sent before a crash can only be found \

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use oss_append::emulator::Emulator;
-use oss_append::{OssClient, RollingWriter, RollingWriterBuilder};
+use oss_append::{FlushMode, OssClient, RollingWriter, RollingWriterBuilder};
 
 use super::{BUCKET, client, emulator, life, lines, segments, spool};
 
@@ -54,6 +54,30 @@ fn what_a_killed_process_had_accepted_is_delivered_by_the_next() {
     });
     assert!(all(&emulator) == text.as_bytes());
     assert_eq!(segments(directory.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_flush_may_be_content_with_the_disk() {
+    let (emulator, directory) = (emulator(), tempfile::tempdir().unwrap());
+    let to_disk = || {
+        let builder = rolling(&emulator, directory.path());
+        builder.writer(|writer| writer.flush_mode(FlushMode::Spooled))
+    };
+    life(async {
+        let mut writer = to_disk().open().await.unwrap();
+        emulator.pause().await;
+        writer.write_all(b"kept\n").await.unwrap();
+        writer.flush().await.unwrap();
+    });
+    life(async {
+        emulator.resume().await.unwrap();
+        let mut writer = to_disk().open().await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    assert_eq!(all(&emulator), b"kept\n");
+    let without = RollingWriter::builder(client(&emulator), BUCKET, "other-{seq}")
+        .writer(|writer| writer.flush_mode(FlushMode::Spooled));
+    life(async { without.start().unwrap_err() });
 }
 
 #[test]
