@@ -124,7 +124,9 @@ async fn a_file_that_is_not_at_its_end_is_130() {
 async fn a_hangup_that_is_ignored_from_the_start_is_ignored() {
     let emulator = emulator().await;
     let append = command(&emulator, ["append", "--json", "--linger=1ms", TARGET]);
-    let mut running = Running::start(super::streams::after("trap '' HUP", &append));
+    // Under `nohup` the command is given the signal's usual meaning again, but not here.
+    let ignoring = "trap '' HUP; if [ \"$1\" = --default-signal=HUP ]; then shift; exec \"$@\"; fi";
+    let mut running = Running::start(super::streams::after(ignoring, &append));
     running.write("hello").await;
     appended(&emulator, 1).await;
     running.signal(Signal::HUP);
