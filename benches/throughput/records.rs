@@ -1,13 +1,27 @@
 //! Records of 120 bytes, through `FramedWrite` and through the sink of this crate.
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::SinkExt;
-use tokio_util::codec::{AnyDelimiterCodec, BytesCodec, FramedWrite};
+use tokio_util::codec::{BytesCodec, Encoder, FramedWrite};
 
 use crate::contest::{Ground, Measured, Timer};
 use crate::{ours, produce};
 
 const RECORD: usize = 120;
+
+/// As `LinesCodec` of tokio-util, but that an `x` ends a line: the sink takes every byte for one.
+struct Lines;
+
+impl Encoder<&str> for Lines {
+    type Error = std::io::Error;
+
+    fn encode(&mut self, line: &str, to: &mut BytesMut) -> Result<(), Self::Error> {
+        to.reserve(line.len() + 1);
+        to.put_slice(line.as_bytes());
+        to.put_u8(b'x');
+        Ok(())
+    }
+}
 
 /// `FramedWrite::feed`, with the defaults.
 pub(crate) async fn framed_feed(ground: Ground, bytes: u64) -> Measured {
@@ -67,8 +81,7 @@ pub(crate) async fn feed(
     timer.stop(records * RECORD as u64)
 }
 
-/// `feed` of lines, to which the encoder adds their end: an `x`, as the sink takes every byte for
-/// one.
+/// `feed` of lines, to which the encoder adds their end.
 pub(crate) async fn feed_lines(
     ground: Ground,
     options: impl Fn(ours::Builder) -> ours::Builder,
@@ -78,10 +91,9 @@ pub(crate) async fn feed_lines(
     let line = "x".repeat(RECORD - 1);
     let records = ground.bytes(bytes) / RECORD as u64;
     let timer = Timer::start();
-    let ends = || b"x".to_vec();
-    let mut sink = writer.records(AnyDelimiterCodec::new(ends(), ends()));
+    let mut sink = writer.records(Lines);
     for _ in 0..records {
-        sink.feed(&line).await.unwrap();
+        sink.feed(line.as_str()).await.unwrap();
     }
     SinkExt::<&str>::close(&mut sink).await.unwrap();
     writer.shutdown().await.unwrap();
