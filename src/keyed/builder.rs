@@ -290,8 +290,8 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options or a template that cannot be, or
     /// outside of a tokio runtime; kind [`Spool`](crate::ErrorKind::Spool) for a directory that cannot
-    /// be had: looking at that takes some system calls, in which this blocks. What is wrong with the options of a key is told when that is
-    /// written to.
+    /// be had: looking at that takes some system calls, in which this blocks. What is wrong with the
+    /// options of a key is told when that is written to.
     pub fn start(self) -> Result<KeyedWriter> {
         let Self {
             store,

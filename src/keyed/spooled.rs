@@ -34,13 +34,12 @@ impl Pool {
     ) -> Result<()> {
         let (prepared, worker) = self.make(Arc::clone(&opening.key))?;
         let Prepared { key, id, writer } = prepared;
-        let (found, _) = writer.progress();
+        let found = writer.accepted();
         let mut table = self.lock();
         let slot = Arc::new(Slot::new(writer));
         table.insert(Arc::clone(&key), id, slot, place);
         table.found(&key, found, left);
-        let closed = table.closed;
-        if closed {
+        if table.closed {
             // For what is left: nothing more comes.
             table.close(&key);
         }

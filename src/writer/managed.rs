@@ -42,12 +42,9 @@ impl OssAppendWriter {
         self.shared.close(false);
     }
 
-    /// How many bytes it has, with those that an earlier process has left in its spool, and how many
-    /// of them are durable.
-    pub(crate) fn progress(&self) -> (u64, u64) {
-        let state = self.shared.lock();
-        let window = &state.window;
-        (window.accepted().bytes(), window.durable().bytes())
+    /// How many bytes it has, with those that an earlier process has left in its spool.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.shared.lock().window.accepted().bytes()
     }
 
     /// Whether its flushes are content with the disk.

@@ -52,9 +52,7 @@ mod admission {
         pub(in crate::writer) fn id(&self) -> u64 {
             self.id
         }
-    }
 
-    impl Waiter<'_> {
         /// Tries to come in, as soon as it has not to wait.
         pub(crate) fn poll_admission(
             &self,

@@ -249,8 +249,8 @@ mod tests {
             assert!(is_name(Path::new(name)), "{name}");
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~%".contains(&b);
             assert!(name.bytes().all(plain), "{name}");
-            // Also where upper and lower case are the same.
         }
+        // Also where upper and lower case are the same.
         for name in &mut names {
             name.make_ascii_lowercase();
         }

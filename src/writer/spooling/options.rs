@@ -155,8 +155,9 @@ impl Spool {
     /// that has been deleted, sealed, replaced or continued by somebody else, which
     /// [`open`](crate::OssAppendWriterBuilder::open) refuses otherwise.
     ///
-    /// All that is not proven to be in the former object goes in the new one, at its end. A part of that
-    /// may be in both: what was on its way when the process before ended.
+    /// What the spool does not know to be durable goes in the new object, at its end. That is noted from
+    /// time to time, when a file of the spool is deleted at the latest. So up to about a
+    /// [`segment_size`](Self::segment_size) of what was sent last may be in both objects.
     ///
     /// The new object is noted in the spool before anything is sent to it. So if the process ends
     /// meanwhile, the same call goes on with the delivery, and nothing is twice in the new object. A

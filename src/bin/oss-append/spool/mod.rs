@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     send: bool,
     /// With --send: put it in this object, whichever it was for, if that was deleted, sealed, replaced
-    /// or continued by somebody else. What was on its way when append ended may be in both
+    /// or continued by somebody else. What was sent last, up to about 64 MiB, may be in both
     #[arg(long, value_name = "oss://BUCKET/KEY", requires = "send")]
     to: Option<ObjectPath>,
     /// With --send: give up when nothing has moved for this long; forever: never, though what OSS
