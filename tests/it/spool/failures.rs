@@ -24,6 +24,10 @@ fn leave(emulator: &Emulator, directory: &Path, text: &str) {
             writer.write_all(piece).await.unwrap();
             writer.spooled().await.unwrap();
         }
+        // By then the spool has noted where the bytes go.
+        while writer.stats().failing.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     });
     life(async { emulator.resume().await.unwrap() });
 }
