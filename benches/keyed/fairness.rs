@@ -73,7 +73,7 @@ async fn run(keys: usize, duration: Duration, rate: u32, hot: bool, latency: Dur
     let server = Server::start(latency);
     let writer = KeyedWriter::builder(Store::new(server.client()), BUCKET)
         .max_open(keys)
-        .writer(|_, writer| writer.linger(Duration::ZERO))
+        .writer(|_, writer| writer.linger(Duration::ZERO).max_object_size(u64::MAX))
         .start()
         .unwrap();
     let names: Vec<String> = (1..keys).map(|key| format!("slow/{key:06}")).collect();

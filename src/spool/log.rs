@@ -283,6 +283,31 @@ impl SegmentLog {
         }
     }
 
+    /// Goes on at `position`, where a record is `within` or not: what was before is dealt with. Nothing
+    /// may be there.
+    pub(crate) fn begin_at(&mut self, position: u64, within: bool) {
+        debug_assert!(self.held.is_empty());
+        self.end = position;
+        self.within = within;
+        self.publish();
+    }
+
+    /// Deletes all there is. The first segment, with the plan, goes last.
+    pub(crate) fn clear(&mut self) -> Result<(), SpoolError> {
+        self.tidy()?;
+        while let Some(last) = self.held.back() {
+            remove(self.disk.as_ref(), &last.name)?;
+            let len = last.len;
+            self.changed();
+            self.size.set(self.size.own() - len);
+            self.held.pop_back();
+            self.index.lock().segments.pop_back();
+        }
+        self.newest = None;
+        self.cut = None;
+        Ok(())
+    }
+
     /// When the first segment was begun, if it has any bytes.
     pub(crate) fn oldest(&self) -> Option<SystemTime> {
         let first = &self.held.front()?.segment;

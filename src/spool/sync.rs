@@ -211,7 +211,8 @@ impl SegmentLog {
         }
     }
 
-    pub(super) fn sync_disk(&mut self) -> Result<(), SpoolError> {
+    /// Syncs which files there are, if that has changed.
+    pub(crate) fn sync_disk(&mut self) -> Result<(), SpoolError> {
         if self.unsynced {
             sync_directory(&*self.disk)?;
             self.unsynced = false;

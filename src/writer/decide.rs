@@ -42,6 +42,14 @@ pub(super) enum Portion {
 }
 
 impl Portion {
+    /// The most bytes that it may have.
+    pub(super) fn most(self) -> u64 {
+        match self {
+            Self::Records { most, .. } => most,
+            Self::Part { len, .. } => len,
+        }
+    }
+
     /// Whether it goes on with a record whose beginning has been issued.
     pub(super) fn continues(self) -> bool {
         match self {

@@ -337,7 +337,9 @@ impl State {
             return;
         }
         self.window.accept(len);
-        if let Some(spool) = &shared.spool {
+        if let Some(spool) = &shared.spool
+            && !spool.is_in_memory()
+        {
             return spool.came_in();
         }
         self.gathered(shared, len);

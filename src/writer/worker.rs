@@ -371,6 +371,9 @@ fn issue(shared: &Shared, state: &mut State, portion: Portion, now: Time) {
         gate.place();
     }
     let since = state.buffer.since().unwrap_or(now);
+    if let Some(spool) = &mut state.spool {
+        spool.issuing(&state.buffer, &state.window, portion.most());
+    }
     let chunks = match portion {
         Portion::Records { most, .. } => state.buffer.take(most),
         Portion::Part { len, .. } => state.buffer.take_unfinished(len),

@@ -4,6 +4,7 @@
 //! All of this blocks, and takes the disk's lock before the writer's. The task of the spool has it done
 //! by threads for that; a thread that logs writes its own record.
 
+use std::cmp;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -14,6 +15,7 @@ use tokio::sync::Notify;
 use super::many::Many;
 use super::options::{Spool, SpoolSync};
 use super::plan::Plan;
+use super::rest::Wake;
 use super::state::{Load, Pending, SpoolState};
 use crate::drive::intent::{Intent, Intents};
 use crate::drive::thread::in_thread;
@@ -22,6 +24,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::spool::{Piece, Reader, SegmentLog, SpoolError};
 use crate::values::locks::MutexExt as _;
 use crate::values::position::StreamPosition;
+use crate::values::proven::Proven;
+use crate::writer::buffer::records::Records;
 use crate::writer::shared::{Phase, Shared, State};
 
 /// The files of one writer.
@@ -31,15 +35,22 @@ pub(crate) struct Spooled {
     disk: Mutex<Option<Disk>>,
     loader: Mutex<Option<Loader>>,
     /// What was kept last. Changed only by whoever has the disk.
-    intent: Mutex<Option<Kept>>,
+    pub(super) intent: Mutex<Option<Kept>>,
     /// Where the last object had to end that has been ended.
     cut: Mutex<Option<u64>>,
     /// Where the writer's first byte is in the log.
-    base: u64,
+    pub(super) base: u64,
     /// The most that is written at a time, so that it always fits when everything else has gone.
     most: u64,
     /// The beginning of the first record that is to be sent is in an object.
     begins_within: AtomicBool,
+    /// Nothing is on disk, and nothing has to be. Changed only by whoever has the disk and the writer's
+    /// lock.
+    pub(super) rests: AtomicBool,
+    /// The same, and nothing waits for that to change. Changed under the writer's lock.
+    pub(super) in_memory: AtomicBool,
+    /// It rests while memory suffices.
+    pub(super) by_need: bool,
     pub(super) sync: SpoolSync,
     /// Whoever logs a record puts it on disk.
     pub(super) at_once: bool,
@@ -53,16 +64,16 @@ pub(crate) struct Spooled {
 
 /// What an append was meant for, and the cut before it.
 #[derive(Clone, Debug)]
-struct Kept {
+pub(super) struct Kept {
     intent: Intent,
     cut: Option<u64>,
 }
 
 #[derive(Debug)]
-struct Disk {
-    log: SegmentLog,
+pub(super) struct Disk {
+    pub(super) log: SegmentLog,
     /// What was taken from the writer and could not be written.
-    unwritten: Option<Pending>,
+    pub(super) unwritten: Option<Pending>,
 }
 
 /// Reads what memory could not hold.
@@ -77,7 +88,11 @@ struct Loader {
 
 impl Spooled {
     pub(super) fn new(log: SegmentLog, base: u64, cut: Option<u64>, options: &Spool) -> Self {
+        let rests = options.by_need && log.size() == 0;
         Self {
+            rests: AtomicBool::new(rests),
+            in_memory: AtomicBool::new(rests),
+            by_need: options.by_need,
             disk: Mutex::new(Some(Disk {
                 log,
                 unwritten: None,
@@ -125,6 +140,10 @@ impl Spooled {
             return Err(Error::new(ErrorKind::Closed));
         };
         let cut = *self.cut.locked();
+        if self.is_resting() {
+            *self.intent.locked() = Some(Kept { intent, cut });
+            return Ok(());
+        }
         let plan = Plan::of(&intent, self.base, cut);
         let synced = self.sync != SpoolSync::Never;
         let kept = disk.log.plan(plan.position, &plan.to_bytes(), synced);
@@ -143,12 +162,18 @@ impl Spooled {
         *self.cut.locked() = Some(self.base + at.bytes());
     }
 
-    /// Writes all that has come in and is not on disk.
-    pub(super) fn write(&self, shared: &Shared) -> Result<()> {
+    /// Writes all that has come in and is not on disk; unless it rests, and need not be woken.
+    pub(super) fn write(&self, shared: &Shared, wake: Wake) -> Result<()> {
         let mut disk = self.disk.locked();
-        let Some(disk) = &mut *disk else {
-            return Ok(());
-        };
+        match &mut *disk {
+            Some(disk) if self.is_resting() => self.write_from_rest(shared, disk, wake),
+            Some(disk) => self.write_on(shared, disk),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes all that has come in and is not on disk.
+    pub(super) fn write_on(&self, shared: &Shared, disk: &mut Disk) -> Result<()> {
         loop {
             let pending = disk.unwritten.take().or_else(|| {
                 let mut state = shared.lock();
@@ -195,7 +220,7 @@ impl Spooled {
         if let Some(spool) = &mut state.spool {
             spool.wrote(pending);
             if self.sync == SpoolSync::Always {
-                spool.synced = spool.spooled;
+                spool.synced = spool.on_disk();
             }
             (spool.size, spool.oldest, spool.problem) = (size, oldest, None);
         }
@@ -224,8 +249,8 @@ impl Spooled {
             let state = shared.lock();
             let spool = state.spool.as_ref();
             spool
-                .filter(|spool| spool.synced < spool.spooled)
-                .map(|spool| spool.spooled)
+                .filter(|spool| spool.synced < spool.on_disk())
+                .map(|spool| spool.on_disk())
         };
         let Some(on_disk) = on_disk else {
             return Ok(());
@@ -269,32 +294,18 @@ impl Spooled {
         let position = self.base + durable.bytes();
         // Others need the room that it does not.
         let wanted = wanted || self.many.is_some() && disk.log.is_tight();
-        let all = wanted && position == disk.log.end();
+        let wanted = wanted || self.by_need && !self.is_resting();
+        let all = wanted && position == disk.log.end() && disk.log.size() > 0;
         if !all && !disk.log.can_release(position) {
             return Ok(());
         }
-        let plan = match self.intent.locked().clone() {
-            // What is proven belongs to that object when a part of what was meant for it is settled.
-            Some(Kept { intent, cut }) if intent.settled < durable => Plan {
-                proven,
-                packed: None,
-                ..Plan::of(
-                    &Intent {
-                        settled: durable,
-                        ..intent
-                    },
-                    self.base,
-                    cut,
-                )
-            }
-            .to_bytes(),
-            Some(Kept { intent, cut }) if intent.settled == durable => {
-                Plan::of(&intent, self.base, cut).to_bytes()
-            }
+        let is_meant = self.intent.locked().is_some();
+        let plan = match self.plan_at(durable, proven) {
+            Some(plan) => plan.to_bytes(),
             // A file that was begun, and has nothing in it that was to be sent.
-            None if all && !shared.is_held() => Vec::new(),
+            None if !is_meant && all && !shared.is_held() => Vec::new(),
             // Nothing was sent, or what was settled before is not durable yet.
-            _ => return Ok(()),
+            None => return Ok(()),
         };
         let kept = match all {
             // The plan goes too.
@@ -302,7 +313,9 @@ impl Spooled {
             false => None,
         };
         let mut freed = disk.log.release(position, &plan, all);
-        let goes_on = !shared.lock().is_closing() && disk.log.ends_within();
+        let goes_on = !shared.lock().is_closing()
+            && shared.records != Records::Bytes
+            && disk.log.ends_within();
         if freed.is_ok() && kept.is_some() && disk.log.size() == 0 && goes_on {
             // The rest of a record goes where its beginning is.
             let synced = self.sync != SpoolSync::Never;
@@ -310,8 +323,11 @@ impl Spooled {
             freed = freed.and_then(|freed| planned.map(|()| freed));
         }
         let (size, oldest) = (disk.log.size(), disk.log.oldest());
-        drop(locked);
         let freed = freed.map_err(error_of)?;
+        if all {
+            self.rest(shared, disk)?;
+        }
+        drop(locked);
         if freed > 0
             && let Some(spool) = &mut shared.lock().spool
         {
@@ -320,8 +336,31 @@ impl Spooled {
         Ok(())
     }
 
+    /// What is meant for the bytes from `durable` on, before which the object is `proven`.
+    pub(super) fn plan_at(&self, durable: StreamPosition, proven: Proven) -> Option<Plan> {
+        let Kept { intent, cut } = self.intent.locked().clone()?;
+        match intent.settled.cmp(&durable) {
+            // What is proven belongs to that object when a part of what was meant for it is settled.
+            cmp::Ordering::Less => {
+                let intent = Intent {
+                    settled: durable,
+                    proven,
+                    packed: None,
+                    ..intent
+                };
+                Some(Plan::of(&intent, self.base, cut))
+            }
+            cmp::Ordering::Equal => Some(Plan::of(&intent, self.base, cut)),
+            cmp::Ordering::Greater => None,
+        }
+    }
+
     /// Loads what memory could not hold into the buffer, as far as there is room.
     pub(super) fn load(&self, shared: &Shared) -> Result<()> {
+        if self.is_resting() {
+            self.take_back(shared);
+            return Ok(());
+        }
         let mut loader = self.loader.locked();
         if self.many.is_some() {
             shared.let_go_of_memory();
@@ -440,7 +479,7 @@ impl Spooled {
         let (stall, has_room) = spool.watch(window, shared.capacity(), shared.now());
         let retry = spool.problem.is_some().then_some(Duration::from_secs(1));
         let sync = match self.sync {
-            SpoolSync::Every(interval) if spool.synced < spool.spooled => Some(interval),
+            SpoolSync::Every(interval) if spool.synced < spool.on_disk() => Some(interval),
             _ => None,
         };
         let next = retry.into_iter().chain(sync).chain(stall).min();
@@ -532,7 +571,10 @@ impl Shared {
             // The files are those of the other process.
             return;
         }
-        if let Err(error) = spool.write(self) {
+        if spool.is_in_memory() {
+            return;
+        }
+        if let Err(error) = spool.write(self, Wake::IfNeeded) {
             self.note_problem(error);
             spool.work.notify_one();
         }
@@ -567,6 +609,9 @@ impl Shared {
         let Some(spool) = spool else { return };
         // Dropped after the lock.
         let _gone = spool.let_go(buffer, window, capacity, || self.new_buffer());
+        if let (Some(_), Some(disk)) = (&spool.overflow, &self.spool) {
+            disk.is_needed();
+        }
         drop(state);
     }
 
@@ -634,7 +679,7 @@ impl SpoolState {
     /// Everything before this is on disk, as far as whoever waits for that wants it.
     pub(in crate::writer) fn kept(&self, sync: SpoolSync) -> StreamPosition {
         match sync {
-            SpoolSync::Never => self.spooled,
+            SpoolSync::Never => self.on_disk(),
             SpoolSync::Every(_) | SpoolSync::Always => self.synced,
         }
     }

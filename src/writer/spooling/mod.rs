@@ -2,7 +2,7 @@
 //!
 //! What comes in is put on disk by the spool's task, or by the thread that logs, before it is sent;
 //! what memory cannot hold is read back when its turn comes. How the files look is in
-//! [`crate::spool`], how far everything has come in [`state`], what an earlier process left in
+//! [`crate::spool`], how a spool that is used by need goes to rest in [`rest`], how far everything has come in [`state`], what an earlier process left in
 //! [`open`].
 
 mod contents;
@@ -16,6 +16,7 @@ mod note;
 mod open;
 mod options;
 mod plan;
+mod rest;
 #[cfg(test)]
 mod simulation;
 mod state;

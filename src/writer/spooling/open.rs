@@ -121,7 +121,7 @@ impl Spool {
 
     pub(crate) fn open_now(&self, owner: &SpoolOwner) -> Result<OpenSpool> {
         self.check()?;
-        let (log, found) = self.open_for(owner)?;
+        let (mut log, mut found) = self.open_for(owner)?;
         let plan = match &found.plan {
             Some(plan) => Some(Plan::from_bytes(plan.position, &plan.bytes).ok_or_else(|| {
                 Error::new(ErrorKind::Spool {
@@ -135,6 +135,24 @@ impl Spool {
             })?),
             None => None,
         };
+        let is_unfinished = |plan: &Plan| plan.is_unfinished(found.end);
+        let plan = match plan {
+            Some(plan) if is_unfinished(&plan) => {
+                // As if it had rested when the process ended, before any of that was there.
+                log.clear().map_err(error_of)?;
+                log.begin_at(0, false);
+                found = Found {
+                    torn: found.torn + (found.end - found.start),
+                    ..Found::default()
+                };
+                None
+            }
+            plan => plan,
+        };
+        if self.by_need && log.size() == 0 {
+            // What an earlier process has deleted does not come back when more has been sent.
+            log.sync_disk().map_err(error_of)?;
+        }
         let plan = plan.map(|plan| plan.not_before(found.start));
         let known = plan.as_ref().map_or(found.start, |plan| plan.position);
         let plan = plan.filter(|plan| !self.redirects || plan.object == owner.name);

@@ -78,6 +78,8 @@ pub struct Spool {
     pub(super) max_size: u64,
     pub(super) segment_size: u64,
     pub(super) sync: SpoolSync,
+    /// The disk is used only when memory does not suffice.
+    pub(super) by_need: bool,
     /// Whoever logs a record puts it on disk.
     pub(super) at_once: bool,
     /// The key of its records, in that of a keyed writer.
@@ -115,6 +117,7 @@ impl Spool {
             max_size: 10 << 30,
             segment_size: 64 << 20,
             sync: SpoolSync::Never,
+            by_need: false,
             at_once: false,
             key: None,
             many: None,
@@ -141,6 +144,34 @@ impl Spool {
     /// When it is synced. Default: [`Never`](SpoolSync::Never).
     pub fn sync(mut self, sync: SpoolSync) -> Self {
         self.sync = sync;
+        self
+    }
+
+    /// Uses the disk only when memory does not suffice. Default: every byte is put on disk.
+    ///
+    /// While OSS keeps up, nothing is written to disk. When the buffer is full and nothing has become
+    /// durable for 250 ms (for a log: when half of the buffer is in use), all that is not durable is
+    /// put on disk, and what is written from then on goes there too. When everything is durable, the
+    /// files are deleted and memory alone is used again.
+    ///
+    /// So an outage of any length costs nothing. But a process that is killed loses what is in memory
+    /// alone: at most [`buffer_capacity`](crate::OssAppendWriterBuilder::buffer_capacity), and nothing
+    /// once the disk is in use. [`spooled`](crate::OssAppendWriter::spooled) and the end of a writer
+    /// that could not deliver everything put on disk what is in memory.
+    ///
+    /// ```no_run
+    /// # async fn example(client: oss_append::OssClient) -> oss_append::Result<()> {
+    /// use oss_append::{OssAppendWriter, Spool};
+    ///
+    /// let object = "oss://logs/app.log".parse()?;
+    /// let spool = Spool::new("/var/spool/app").only_overflow();
+    /// let mut writer = OssAppendWriter::builder(client, object).spool(spool).open().await?;
+    /// writer.write_all(b"one line\n").await?; // in memory
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn only_overflow(mut self) -> Self {
+        self.by_need = true;
         self
     }
 

@@ -28,6 +28,10 @@ pub(crate) struct Plan {
     /// In a sequence: where, in the spool, the last object had to end that was ended before this one
     /// was chosen. The [notes](super::note::Note) that come behind that have yet to be heeded.
     pub(crate) cut: Option<u64>,
+    /// So many bytes from `position` on were in memory alone when the disk came into use. With fewer on
+    /// disk, the process ended before all of them were there, and those that are there count for
+    /// nothing: what was sent of the others is not known.
+    pub(crate) moved: Option<u64>,
 }
 
 impl Plan {
@@ -40,7 +44,15 @@ impl Plan {
             number: intent.number,
             time: intent.time,
             cut,
+            moved: None,
         }
+    }
+
+    /// Whether what was in memory when the disk came into use did not get there as a whole. `end` is that
+    /// of what is on disk.
+    pub(super) fn is_unfinished(&self, end: u64) -> bool {
+        let moved = self.moved.unwrap_or(0);
+        end.saturating_sub(self.position) < moved
     }
 
     /// The same for a later position, where what is before `start` is gone, and this is not: without
@@ -74,6 +86,7 @@ impl Plan {
         line("number", self.number.map(|number| number.to_string()));
         line("time", self.time.map(|time| time.to_string()));
         line("cut", self.cut.map(|cut| cut.to_string()));
+        line("moved", self.moved.map(|moved| moved.to_string()));
         if let Some(packed) = self.packed {
             line("given", Some(packed.given.to_string()));
             line("stored", Some(packed.stored.to_string()));
@@ -108,6 +121,7 @@ impl Plan {
             number: number("number"),
             time: value("time").and_then(|time| time.parse().ok()),
             cut: number("cut"),
+            moved: number("moved"),
         })
     }
 }
@@ -127,6 +141,7 @@ mod tests {
             number: None,
             time: None,
             cut: None,
+            moved: None,
         };
         let full = Plan {
             proven: Proven {
@@ -141,6 +156,7 @@ mod tests {
             number: Some(3),
             time: Some(-5),
             cut: Some(6),
+            moved: Some(11),
             ..plain.clone()
         };
         for plan in [plain, full] {

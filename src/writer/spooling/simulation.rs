@@ -70,6 +70,9 @@ struct Settings {
     keep_trying: bool,
     seal: bool,
     sync: SpoolSync,
+    /// The disk is used by need alone. What a life has sent never comes late or torn then: as without a
+    /// spool, the next would not know it.
+    by_need: bool,
     segment_size: u64,
     max_size: u64,
     /// The most bytes that a record has.
@@ -99,6 +102,7 @@ impl Settings {
                 1 => SpoolSync::Every(rng.u32(1..100) * MS),
                 _ => SpoolSync::Always,
             },
+            by_need: rng.u8(..3) == 0,
             segment_size,
             // What waits for the disk goes there in one piece, in a segment of its own.
             max_size: match rng.u8(..4) {
@@ -111,10 +115,14 @@ impl Settings {
     }
 
     fn spool(&self, disk: &SimulatedDisk) -> Spool {
-        Spool::on(disk)
+        let spool = Spool::on(disk)
             .segment_size(self.segment_size)
             .max_size(self.max_size)
-            .sync(self.sync)
+            .sync(self.sync);
+        match self.by_need {
+            true => spool.only_overflow(),
+            false => spool,
+        }
     }
 
     fn syncs(&self) -> bool {
@@ -450,7 +458,7 @@ impl Schedule {
             end: None,
             ended: Arc::default(),
             torn: false,
-            prompt: settings.levels && settings.compression.is_some(),
+            prompt: settings.by_need || settings.levels && settings.compression.is_some(),
         }));
         let befalls = Arc::clone(&weather);
         store.fail_by(move |request| {
@@ -1002,8 +1010,10 @@ impl Schedule {
         for (path, content) in &objects {
             let plain = self.plain(content);
             let whole = plain.is_empty() || plain.ends_with(b"\n");
+            // Without the spool's help a life may end when a part of a record is in the object.
+            let may_be_cut = self.settings.by_need;
             assert!(
-                !self.settings.whole || whole || self.is_unfinished(),
+                !self.settings.whole || whole || may_be_cut || self.is_unfinished(),
                 "{path} ends within a record"
             );
             all.extend(plain);

@@ -2,13 +2,16 @@
 //!
 //! # Invariants
 //! - Bytes go on disk in order: `synced <= spooled <= accepted`. Nothing is issued before it is on
-//!   disk, and, by the policy, synced: `issued <= ready()`.
+//!   disk, and, by the policy, synced: `issued <= ready(..)`.
+//! - A spool that is used by need [rests](super::rest) while memory suffices: then none of this
+//!   holds, all is in memory, and all of it may be issued.
 //! - Where memory suffices, the writer's buffer has all that is not issued. Where it does not, the
 //!   buffer ends at `loaded`, and what comes in goes to `back`, which gives it to the disk and keeps
 //!   nothing of it. What is on disk is loaded into the buffer as that empties. When the disk has no
 //!   more than the buffer, the two are one again.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -29,8 +32,8 @@ use crate::writer::shared::{Shared, State};
 /// The part of a spool that is under the writer's lock.
 #[derive(Debug)]
 pub(in crate::writer) struct SpoolState {
-    /// Everything before this is on disk.
-    pub(in crate::writer) spooled: StreamPosition,
+    /// Everything before this is on disk; see [`on_disk`](Self::on_disk).
+    pub(super) spooled: StreamPosition,
     /// Everything before this is synced.
     pub(super) synced: StreamPosition,
     /// Where the writer's first byte is in the log.
@@ -46,7 +49,7 @@ pub(in crate::writer) struct SpoolState {
     /// Somebody waits for everything before this to be synced.
     pub(super) wanted: StreamPosition,
     /// The end of the last record that was taken to the disk.
-    whole: StreamPosition,
+    pub(super) whole: StreamPosition,
     /// Bytes on disk, all files.
     pub(in crate::writer) size: u64,
     /// When the oldest file was begun.
@@ -68,7 +71,13 @@ pub(in crate::writer) struct SpoolState {
     /// How far all was settled when memory was let go of. What is loaded after that stays.
     let_go: Option<StreamPosition>,
     /// Nothing has been settled for a while although memory is in use: what comes in goes by the disk.
-    is_stalled: bool,
+    pub(super) is_stalled: bool,
+    /// Nothing is on disk, and nothing has to be before it is issued.
+    pub(super) rests: bool,
+    /// What is on disk from here on counts for nothing before all that was in memory is there.
+    pub(super) moving: Option<Range<StreamPosition>>,
+    /// Where records end in what is in flight, while it rests.
+    pub(super) flying: VecDeque<StreamPosition>,
 }
 
 /// So long whoever finds the memory full waits for OSS before the disk takes what comes. While OSS
@@ -80,9 +89,9 @@ pub(super) struct Overflow {
     /// The end of what is in the buffer.
     pub(super) loaded: StreamPosition,
     /// What has not been taken to the disk yet of what came behind it.
-    back: Buffer,
+    pub(super) back: Buffer,
     /// Where that begins.
-    start: StreamPosition,
+    pub(super) start: StreamPosition,
 }
 
 /// What goes on disk next.
@@ -124,20 +133,32 @@ impl SpoolState {
             settled: (StreamPosition::default(), Time::ZERO),
             let_go: None,
             is_stalled: false,
+            rests: open.spooled.is_resting(),
+            moving: None,
+            flying: VecDeque::new(),
         }
     }
 
     /// How far what is on disk may be issued.
-    fn ready(&self) -> StreamPosition {
+    fn ready(&self, window: &Window) -> StreamPosition {
         match self.syncs {
+            _ if self.rests => window.accepted(),
             true => self.synced,
-            false => self.spooled,
+            false => self.on_disk(),
         }
+    }
+
+    /// Everything before this is on disk, and counts.
+    pub(in crate::writer) fn on_disk(&self) -> StreamPosition {
+        (self.moving.as_ref()).map_or(self.spooled, |moving| moving.start)
     }
 
     /// How many of the bytes in `buffer`, which are the next to be issued, may be.
     pub(in crate::writer) fn available(&self, buffer: &Buffer, window: &Window) -> u64 {
-        let ready = self.ready().bytes().saturating_sub(window.issued().bytes());
+        let ready = self
+            .ready(window)
+            .bytes()
+            .saturating_sub(window.issued().bytes());
         ready.min(buffer.len())
     }
 
@@ -151,7 +172,7 @@ impl SpoolState {
 
     /// Bytes that are on disk and not durable.
     pub(in crate::writer) fn kept_bytes(&self, window: &Window) -> u64 {
-        self.spooled.max(window.durable()) - window.durable()
+        self.on_disk().max(window.durable()) - window.durable()
     }
 
     /// Whether more is going to be in the buffer without anything new coming in.
@@ -195,6 +216,9 @@ impl SpoolState {
         }
         if self.overflow.is_none() && overflows {
             self.overflow(window, shared.new_buffer());
+            if let Some(disk) = &shared.spool {
+                disk.is_needed();
+            }
         }
         self.last_inlet(buffer)
     }
@@ -379,6 +403,10 @@ impl SpoolState {
         window: &Window,
         most: u64,
     ) -> Option<Pending> {
+        if self.rests || self.spooled < window.settled() {
+            // Or it is not in memory any more.
+            return None;
+        }
         let cut = match self.cuts.front() {
             Some((at, _)) if *at <= self.spooled => self.cuts.pop_front(),
             _ => None,
@@ -389,7 +417,10 @@ impl SpoolState {
             Some(overflow) => overflow.loaded,
             None => window.accepted(),
         };
-        let pending = if self.spooled < front_end {
+        let pending = if self.spooled < window.issued() {
+            let end = limit.map_or(window.issued(), |limit| limit.min(window.issued()));
+            Some(self.look_in_flight(window, end.min(self.spooled + most)))
+        } else if self.spooled < front_end {
             let end = limit.map_or(front_end, |limit| limit.min(front_end));
             let end = end.min(self.spooled + most);
             let (from, to) = (self.spooled - window.issued(), end - window.issued());
@@ -437,6 +468,9 @@ impl SpoolState {
     /// `pending` is on disk.
     pub(super) fn wrote(&mut self, pending: &Pending) {
         self.spooled += pending.len;
+        if (self.moving.as_ref()).is_some_and(|moving| moving.end <= self.spooled) {
+            self.moving = None;
+        }
         self.in_hand = Vec::new();
     }
 
@@ -495,7 +529,7 @@ impl SpoolState {
         durable: StreamPosition,
         taken: &NotDurable,
     ) -> (StreamPosition, Vec<Bytes>) {
-        let spooled = self.spooled.max(durable);
+        let spooled = self.on_disk().max(durable);
         let mut skip = spooled.max(taken.start) - taken.start;
         let mut chunks = Vec::new();
         for chunk in &taken.chunks {

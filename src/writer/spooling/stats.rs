@@ -31,7 +31,7 @@ impl SpoolState {
         let oldest = self.oldest.filter(|_| bytes > 0);
         SpoolStats {
             bytes,
-            unspooled: window.accepted() - self.spooled.min(window.accepted()),
+            unspooled: window.accepted() - self.on_disk().max(window.durable()),
             size: self.size,
             oldest: oldest.and_then(|oldest| SystemTime::now().duration_since(oldest).ok()),
             lost: self.lost,

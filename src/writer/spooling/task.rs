@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::disk::Spooled;
 use super::options::SpoolSync;
+use super::rest::Wake;
 use crate::drive::thread::in_thread;
 use crate::error::{Error, ErrorKind, Result};
 use crate::writer::shared::Shared;
@@ -45,7 +46,7 @@ pub(in crate::writer) async fn end(shared: &Arc<Shared>, spool: &Arc<Spooled>, w
     let (shared, spool) = (Arc::clone(shared), Arc::clone(spool));
     let ended = in_thread(move || match well {
         true => spool.release(&shared, true),
-        false => spool.write(&shared),
+        false => spool.write(&shared, Wake::Anyway),
     });
     // What is not given back is at the next start, and what is not on disk by `into_unsent`.
     drop(ended.await);
@@ -54,11 +55,11 @@ pub(in crate::writer) async fn end(shared: &Arc<Shared>, spool: &Arc<Spooled>, w
 fn round(shared: &Shared, spool: &Spooled, sync: bool) -> Result<()> {
     // What is durable goes first: there may be no room for more.
     spool.release(shared, false)?;
-    let mut written = spool.write(shared);
+    let mut written = spool.write(shared, Wake::IfNeeded);
     if written.as_ref().is_err_and(is_out_of_space) {
         // The last file goes as well, if it can: its space may be all there is.
         spool.release(shared, true)?;
-        written = spool.write(shared);
+        written = spool.write(shared, Wake::IfNeeded);
     }
     if sync || shared.wants_sync() {
         spool.sync(shared)?;

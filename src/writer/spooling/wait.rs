@@ -37,7 +37,7 @@ impl OssAppendWriter {
         let state = self.shared.lock();
         let spool = state.spool.as_ref();
         let spooled = spool.map_or(state.window.durable(), |spool| {
-            spool.spooled.max(state.window.durable())
+            spool.on_disk().max(state.window.durable())
         });
         self.shared.shown(spooled)
     }
@@ -87,11 +87,15 @@ impl Shared {
         if spool.kept(disk.sync).max(durable) >= target {
             return Poll::Ready(Ok(()));
         }
+        // Once, or a disk that is full would be tried again each time that this is polled.
+        let is_new = spool.wanted < target;
         spool.wanted = spool.wanted.max(target);
         if matches!(state.phase, Phase::Closed) {
             return Poll::Ready(Ok(()));
         }
-        disk.work.notify_one();
+        if is_new {
+            disk.work.notify_one();
+        }
         self.wait(state, waiter, cx)
     }
 

@@ -4,6 +4,7 @@ mod failures;
 mod keys;
 mod kills;
 mod objects;
+mod overflow;
 mod sequences;
 
 use std::future::Future;

@@ -35,6 +35,10 @@ pub(super) struct Spooling {
     /// process, also by SIGKILL, loses none of it in any case [default: never]
     #[arg(long, value_name = "never|always|DURATION", requires = "spool")]
     spool_sync: Option<Sync>,
+    /// Write to DIR only what memory cannot hold: nothing while OSS keeps up, everything that is not
+    /// durable once it does not. A SIGKILL before that loses what is in memory, at most --buffer
+    #[arg(long, requires = "spool")]
+    spool_only_overflow: bool,
 }
 
 /// The value of `--spool-sync`.
@@ -83,6 +87,9 @@ impl Spooling {
         }
         if let Some(Sync(sync)) = self.spool_sync {
             spool = spool.sync(sync);
+        }
+        if self.spool_only_overflow {
+            spool = spool.only_overflow();
         }
         Some(spool)
     }
