@@ -41,7 +41,9 @@ impl Error {
             | ErrorKind::ReplayDiffers { .. }
             | ErrorKind::ReplayTooShort { .. }
             | ErrorKind::ReadDiffers { .. }
+            | ErrorKind::Decompression { cut: false, .. }
             | ErrorKind::BadAnswer { .. } => io::ErrorKind::InvalidData,
+            ErrorKind::Decompression { cut: true, .. } => io::ErrorKind::UnexpectedEof,
             ErrorKind::Credentials { .. } => io::ErrorKind::PermissionDenied,
             ErrorKind::InvalidInput { .. } => io::ErrorKind::InvalidInput,
             ErrorKind::Transport { cause, .. } => match cause {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::conflict::{Conflict, OrUnknown};
 use super::service::ServiceError;
+use crate::values::format::StoredFormat;
 
 /// The kinds of [`Error`](crate::Error) that a caller acts on differently.
 ///
@@ -87,6 +88,17 @@ pub enum ErrorKind {
         expected_crc64: u64,
         /// The CRC-64 up to the end, by the bytes that were read.
         found_crc64: u64,
+    },
+    /// What was read cannot be decompressed. The content before it was given out. The failure of the
+    /// decoder is the source.
+    #[non_exhaustive]
+    Decompression {
+        /// Where in the object the gzip member or zstd frame begins.
+        start: u64,
+        /// As what it begins; [`Other`](StoredFormat::Other): as neither of them.
+        format: StoredFormat,
+        /// It is not whole: what was read ends before it does.
+        cut: bool,
     },
     /// No credentials could be had.
     #[non_exhaustive]
@@ -181,6 +193,7 @@ impl ErrorKind {
             Self::ReplayDiffers { .. } => "replay_differs",
             Self::ReplayTooShort { .. } => "replay_too_short",
             Self::ReadDiffers { .. } => "read_differs",
+            Self::Decompression { .. } => "decompression",
             Self::Credentials { .. } => "credentials",
             Self::InvalidInput { .. } => "invalid_input",
             Self::Transport { .. } => "transport",
@@ -292,6 +305,18 @@ impl fmt::Display for ErrorKind {
                  CRC-64 should be {expected_crc64} and is {found_crc64}; they were damaged on the \
                  way, or the object was replaced"
             ),
+            Self::Decompression { start, format, cut } => match (format.member(), cut) {
+                (None, _) => write!(
+                    f,
+                    "what begins at {start} is neither a gzip member nor a zstd frame"
+                ),
+                (Some(member), true) => {
+                    write!(f, "the {member} that begins at {start} is cut")
+                }
+                (Some(member), false) => {
+                    write!(f, "the {member} that begins at {start} is damaged")
+                }
+            },
             Self::Credentials { reason, .. } => write!(f, "no credentials: {reason}"),
             Self::InvalidInput { reason } => f.write_str(reason),
             Self::Transport { reason, .. } => f.write_str(reason),

@@ -26,6 +26,7 @@ impl Error {
             | ErrorKind::Checksum { .. }
             | ErrorKind::ReplayDiffers { .. }
             | ErrorKind::ReplayTooShort { .. }
+            | ErrorKind::Decompression { .. }
             | ErrorKind::InvalidInput { .. }
             | ErrorKind::Closed
             | ErrorKind::WorkerLost

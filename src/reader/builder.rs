@@ -5,6 +5,9 @@ use std::ops::RangeBounds;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::content::Content;
+#[cfg(feature = "compression")]
+use super::decompressing::Decompressing;
 use super::object::ObjectReader;
 use super::parts::ReadAhead;
 use super::reading::Reading;
@@ -31,6 +34,8 @@ pub struct ObjectReaderBuilder {
     span: Span,
     checkpoint: Option<Checkpoint>,
     ahead: ReadAhead,
+    #[cfg(feature = "compression")]
+    decompress: bool,
     request: RequestOptions,
     rules: Rules,
     events: Arc<Events>,
@@ -47,6 +52,8 @@ impl ObjectReaderBuilder {
                 parts: defaults::READ_AHEAD,
                 part_size: defaults::PART_SIZE,
             },
+            #[cfg(feature = "compression")]
+            decompress: false,
             request: RequestOptions::default(),
             rules: Rules::default(),
             events: Arc::new(Events::of_reader()),
@@ -90,6 +97,26 @@ impl ObjectReaderBuilder {
     /// The bytes of a part, where [several are read at a time](Self::read_ahead). Default: 8 MiB.
     pub fn part_size(mut self, bytes: u64) -> Self {
         self.ahead.part_size = bytes;
+        self
+    }
+
+    /// Gives out what the object's gzip members and zstd frames hold, all of them one after another,
+    /// as `zcat` and `zstdcat` do. The format of each is told by its first bytes, whatever the key or
+    /// the headers say. Default: false, the bytes as they are stored.
+    ///
+    /// What is read has to begin where a member does, as each append of a writer with
+    /// [`Compression`](crate::Compression) does, and has to end where one ends. Else it ends with
+    /// [`Decompression`](crate::ErrorKind::Decompression), behind the content that there is, and so
+    /// does what is damaged. The ranges and positions of the reader are those of the stored bytes, and
+    /// those are what is compared.
+    ///
+    /// Each piece of up to 128 KiB is decompressed on a thread of the runtime for work that blocks,
+    /// when it is asked for. A zstd frame may take as much memory as its window, up to 128 MiB; one
+    /// with a larger window is refused.
+    #[cfg(feature = "compression")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "compression")))]
+    pub fn decompress(mut self, decompress: bool) -> Self {
+        self.decompress = decompress;
         self
     }
 
@@ -148,6 +175,8 @@ impl ObjectReaderBuilder {
             span,
             checkpoint,
             ahead,
+            #[cfg(feature = "compression")]
+            decompress,
             request,
             rules,
             events,
@@ -175,6 +204,13 @@ impl ObjectReaderBuilder {
         };
         let mut reading = Reading::new(source, manner, span, ahead);
         let (found, range) = poll_fn(|cx| reading.poll_open(cx)).await?;
-        Ok(ObjectReader::new(object, found, range, reading))
+        #[cfg(feature = "compression")]
+        if decompress {
+            let content = Decompressing::new(reading, object.clone(), range.start);
+            let content = Content::Decompressed(Box::new(content));
+            return Ok(ObjectReader::new(object, found, range, content));
+        }
+        let content = Content::Stored(Box::new(reading));
+        Ok(ObjectReader::new(object, found, range, content))
     }
 }

@@ -1,14 +1,20 @@
 //! The way back: an object's bytes, in order, whatever breaks while they come.
 //!
-//! `object.rs` has what a program sees. Below it `reading.rs` compares what has come with the
+//! `object.rs` has what a program sees: the bytes as they are stored, or what they hold, which
+//! `decompressing.rs` has read and `members.rs` finds out. Below that `reading.rs` compares what has come with the
 //! object's CRC-64, `parts.rs` reads several parts at a time if it is asked to, and `transfer.rs` makes
 //! the requests: it goes on where an answer has ended, as long as the time allows. What a later answer
 //! may say of the object is in `fixed.rs`. Where the answers come from is `source.rs`: OSS, or the
 //! simulation, which plays what can go wrong.
 
 mod builder;
+mod content;
+#[cfg(feature = "compression")]
+mod decompressing;
 mod fixed;
 mod idle;
+#[cfg(feature = "compression")]
+mod members;
 mod object;
 mod parts;
 mod reading;

@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use futures::Stream;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use super::builder::ObjectReaderBuilder;
+use super::content::{Content, Piece};
 use super::fixed::Fixed;
-use super::reading::Reading;
 use super::source::Stored;
 use crate::client::OssClient;
 use crate::error::Result;
@@ -52,6 +52,36 @@ use crate::values::path::ObjectPath;
 /// longer one between two requests is found by its type and by the mark of
 /// [its creator](crate::ObjectOptions::CREATOR) alone.
 ///
+/// # Decompression
+/// With [`decompress`](ObjectReaderBuilder::decompress) (feature `compression`) the reader gives out
+/// what the object's gzip members and zstd frames hold. Each append of a writer with
+/// `Compression` is one of these, and is where a receipt or a checkpoint says, so that a reader may
+/// begin there:
+///
+/// ```no_run
+/// # #[cfg(feature = "compression")] {
+/// use oss_append::{Checkpoint, ObjectReader, OssClient};
+/// use tokio::io::AsyncBufReadExt as _;
+///
+/// # async fn example(client: OssClient, done: Checkpoint) -> Result<(), Box<dyn std::error::Error>> {
+/// let object = "oss://my-bucket/logs/app.log.zst".parse()?;
+/// let reader = ObjectReader::builder(client, object)
+///     .checkpoint(done)
+///     .decompress(true)
+///     .open()
+///     .await?;
+/// let next = reader.checkpoint();
+/// let mut lines = reader.lines();
+/// while let Some(line) = lines.next_line().await? {
+///     println!("{line}");
+/// }
+/// // All of it was right: the next reader begins at `next`.
+/// # let _: Checkpoint = next;
+/// # Ok(())
+/// # }
+/// # }
+/// ```
+///
 /// # Errors
 /// What a program sees is an error, or the right bytes, and after those the end. As an
 /// [`AsyncRead`], the reader gives its error as an `io::Error`
@@ -63,6 +93,8 @@ use crate::values::path::ObjectPath;
 ///   read.
 /// - [`ReadDiffers`](crate::ErrorKind::ReadDiffers): the bytes do not have the object's CRC-64.
 ///   Those that were given out before are not to be trusted.
+/// - [`Decompression`](crate::ErrorKind::Decompression): what is to be decompressed is not compressed,
+///   damaged, or cut. The content before it was given out.
 /// - [`RetriesExhausted`](crate::ErrorKind::RetriesExhausted): not a byte came for as long as the
 ///   `delivery_timeout` says.
 /// - What OSS said, where trying again would not help.
@@ -76,10 +108,10 @@ pub struct ObjectReader {
     /// What the object was when reading began.
     found: Fixed,
     range: Range<u64>,
-    reading: Reading<Stored>,
+    content: Content<Stored>,
     /// What has come and is not given out.
-    rest: Bytes,
-    /// Where `rest` begins.
+    rest: Piece,
+    /// Where the object is to be read on from `rest` on.
     position: u64,
     /// Nothing more comes of the stream.
     ended: bool,
@@ -95,15 +127,15 @@ impl ObjectReader {
         object: ObjectPath,
         found: Fixed,
         range: Range<u64>,
-        reading: Reading<Stored>,
+        content: Content<Stored>,
     ) -> Self {
         Self {
             object,
             found,
             position: range.start,
             range,
-            reading,
-            rest: Bytes::new(),
+            content,
+            rest: Piece::default(),
             ended: false,
         }
     }
@@ -118,7 +150,8 @@ impl ObjectReader {
         self.range.clone()
     }
 
-    /// The position in the object of the next byte that is given out.
+    /// The position in the object of the next byte that is given out. Of what is
+    /// [decompressed](#decompression), where the member begins that it is in, or one before that.
     pub fn position(&self) -> u64 {
         self.position
     }
@@ -132,7 +165,7 @@ impl ObjectReader {
     /// that was appended after a checkpoint with its CRC-64, and OSS has named that of the object. If
     /// so, the end is given only where they are equal.
     pub fn is_compared(&self) -> bool {
-        self.reading.compares()
+        self.content.compares()
     }
 
     /// The end of what is read, to read on from there later. It has the object's CRC-64 if it is the
@@ -147,12 +180,25 @@ impl ObjectReader {
 
     /// Ready once there is something in `rest`, or nothing comes any more.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.rest.is_empty()
-            && let Some(chunk) = ready!(self.reading.poll_chunk(cx))?
-        {
-            self.rest = chunk;
+        if self.rest.bytes.is_empty() {
+            match ready!(self.content.poll_piece(cx))? {
+                Some(piece) => self.rest = piece,
+                // Also behind members that hold nothing.
+                None => self.position = self.range.end,
+            }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// So many bytes of `rest` are given out.
+    fn given(&mut self, amount: usize) -> Bytes {
+        let given = self.rest.bytes.split_to(amount);
+        self.position = match self.rest.position {
+            None => self.position + amount as u64,
+            Some(position) if self.rest.bytes.is_empty() => position,
+            Some(_) => self.position,
+        };
+        given
     }
 }
 
@@ -177,12 +223,11 @@ impl AsyncBufRead for ObjectReader {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let reader = self.get_mut();
         ready!(reader.poll_rest(cx))?;
-        Poll::Ready(Ok(&reader.rest))
+        Poll::Ready(Ok(&reader.rest.bytes))
     }
 
     fn consume(mut self: Pin<&mut Self>, amount: usize) {
-        self.rest.advance(amount);
-        self.position += amount as u64;
+        self.given(amount);
     }
 }
 
@@ -198,8 +243,8 @@ impl Stream for ObjectReader {
             self.ended = true;
             return Poll::Ready(Some(Err(error)));
         }
-        let chunk = std::mem::take(&mut self.rest);
-        self.position += chunk.len() as u64;
+        let length = self.rest.bytes.len();
+        let chunk = self.given(length);
         self.ended = chunk.is_empty();
         Poll::Ready((!chunk.is_empty()).then_some(Ok(chunk)))
     }

@@ -59,6 +59,15 @@ impl StoredFormat {
         }
     }
 
+    /// What an object of this form is made of.
+    pub(crate) fn member(self) -> Option<&'static str> {
+        match self {
+            Self::Gzip => Some("gzip member"),
+            Self::Zstd => Some("zstd frame"),
+            Self::Other => None,
+        }
+    }
+
     /// Its media type, where it has one of its own.
     pub(crate) fn media_type(self) -> Option<&'static str> {
         match self {

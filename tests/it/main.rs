@@ -20,6 +20,7 @@ mod conformance;
 mod copy;
 mod crash;
 mod credentials;
+mod decompress;
 mod defaults;
 mod drop;
 mod emulator;

@@ -5,17 +5,17 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use bytes::Bytes;
 use clap::Args;
-use futures::stream::{self, Stream};
-use futures::{StreamExt as _, TryStreamExt as _};
-use oss_append::{DeliveryEvent, Error, ObjectPath, ObjectReader, OssClient, StoredFormat};
+use futures::StreamExt as _;
+use oss_append::{
+    Error, ErrorKind, ObjectPath, ObjectReader, ObjectReaderBuilder, OssClient, StoredFormat,
+};
 
 use crate::connection::{self, ConnectionArguments};
-use crate::decompress::{decompress, stored_format};
 use crate::failure::{self, Failure};
 use crate::output::{self, Output};
 use crate::patience::Patience;
+use crate::stored;
 use crate::trouble::{Said, Trouble};
 
 /// Write an object, or a range of its bytes, to standard output.
@@ -98,19 +98,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 impl Arguments {
     async fn cat(&self, client: &OssClient) -> Result<(), Failure> {
-        let object = &self.target;
-        if !self.decompress && io::stdout().is_terminal() {
-            let format = stored_format(client, object).await.map_err(failed)?;
-            if format != StoredFormat::Other {
-                return Err(Failure::local(format!(
-                    "{object} is compressed by {format}, which is nothing for a terminal: add \
-                     --decompress, or let standard output go elsewhere"
-                )));
-            }
-        }
         let (mut trouble, on_event) = Trouble::reading();
+        let reader = ObjectReader::builder(client.clone(), self.target.clone())
+            .decompress(self.decompress)
+            .delivery_timeout(self.delivery_timeout.0)
+            .on_event(on_event);
         let reader = {
-            let mut open = pin!(self.open(client, on_event));
+            let mut open = pin!(self.open(reader));
             loop {
                 tokio::select! {
                     opened = &mut open => break opened?,
@@ -121,10 +115,10 @@ impl Arguments {
                 }
             }
         };
-        let mut write = pin!(self.write(reader));
+        let mut print = pin!(print(reader));
         loop {
             tokio::select! {
-                written = &mut write => return written,
+                printed = &mut print => return printed,
                 said = trouble.next(|| Some(0)) => {
                     if let Said::Line(line) = said {
                         output::note(line);
@@ -134,49 +128,46 @@ impl Arguments {
         }
     }
 
-    async fn open(
-        &self,
-        client: &OssClient,
-        on_event: impl Fn(DeliveryEvent) + Send + Sync + 'static,
-    ) -> Result<ObjectReader, Failure> {
-        let builder = ObjectReader::builder(client.clone(), self.target.clone())
-            .delivery_timeout(self.delivery_timeout.0)
-            .on_event(on_event);
-        let builder = match self.range {
-            None => builder,
-            Some(Range::FromTo(first, last)) => builder.range(first..=last),
-            Some(Range::From(first)) => builder.range(first..),
-            Some(Range::Last(count)) => builder.last(count),
+    async fn open(&self, reader: ObjectReaderBuilder) -> Result<ObjectReader, Failure> {
+        if !self.decompress && io::stdout().is_terminal() {
+            self.refuse_compressed(reader.clone()).await?;
+        }
+        let reader = match self.range {
+            None => reader,
+            Some(Range::FromTo(first, last)) => reader.range(first..=last),
+            Some(Range::From(first)) => reader.range(first..),
+            Some(Range::Last(count)) => reader.last(count),
         };
-        builder.open().await.map_err(failed)
+        reader.open().await.map_err(failed)
     }
 
-    async fn write(&self, reader: ObjectReader) -> Result<(), Failure> {
-        match self.decompress {
-            true => {
-                let pieces = decompress(&self.target, reader.position(), reader);
-                print(stream::unfold(pieces, async |mut pieces| {
-                    let piece = pieces.recv().await?;
-                    Some((piece, pieces))
-                }))
-                .await
-            }
-            false => print(reader.map_err(failed)).await,
+    /// Refuses what is nothing for a terminal.
+    async fn refuse_compressed(&self, reader: ObjectReaderBuilder) -> Result<(), Failure> {
+        match stored::format_of(reader).await.map_err(failed)? {
+            StoredFormat::Other => Ok(()),
+            format => Err(Failure::local(format!(
+                "{} is compressed by {format}, which is nothing for a terminal: add --decompress, or \
+                 let standard output go elsewhere",
+                self.target
+            ))),
         }
     }
 }
 
 fn failed(error: Error) -> Failure {
-    Failure::of_request(&error, "oss:GetObject")
+    let failure = Failure::of_request(&error, "oss:GetObject");
+    match error.kind() {
+        ErrorKind::Decompression { .. } => failure.and("what is before that was written"),
+        _ => failure,
+    }
 }
 
 /// Writes what comes, also what comes before a failure.
-async fn print(body: impl Stream<Item = Result<Bytes, Failure>>) -> Result<(), Failure> {
-    let mut body = pin!(body);
+async fn print(mut reader: ObjectReader) -> Result<(), Failure> {
     let mut stdout = Output::default();
     let copied = async {
-        while let Some(chunk) = body.next().await {
-            stdout.write(chunk?).await?;
+        while let Some(chunk) = reader.next().await {
+            stdout.write(chunk.map_err(failed)?).await?;
         }
         Ok(())
     };

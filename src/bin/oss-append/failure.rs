@@ -284,10 +284,14 @@ pub(crate) fn may_pass(error: &Error) -> bool {
             ..
         }
     );
-    let mended = error
+    is_mended(error) || (code(error) == NOT_REACHED && !refused_certificate)
+}
+
+/// Whether what OSS has refused it for is right now: the clock, or the credentials.
+pub(crate) fn is_mended(error: &Error) -> bool {
+    error
         .service_error()
-        .is_some_and(|answer| answer.clock_corrected || answer.credentials_renewed);
-    mended || (code(error) == NOT_REACHED && !refused_certificate)
+        .is_some_and(|answer| answer.clock_corrected || answer.credentials_renewed)
 }
 
 fn code_of_answer(answer: &ServiceError) -> u8 {
@@ -319,7 +323,7 @@ fn cause(error: &Error) -> Option<&Error> {
 }
 
 /// The error with its causes, in one line.
-fn describe(error: &Error) -> String {
+pub(crate) fn describe(error: &Error) -> String {
     with_causes(error.to_string(), error)
 }
 

@@ -1,9 +1,9 @@
 //! The `oss-append` command.
 
 mod append;
+mod ask;
 mod cat;
 mod connection;
-mod decompress;
 mod doctor;
 mod emulator;
 mod failure;
@@ -19,6 +19,7 @@ mod progress;
 mod signals;
 mod spool;
 mod stat;
+mod stored;
 mod stream;
 mod summary;
 mod tail;

@@ -11,10 +11,12 @@ use oss_append::client::ObjectMeta;
 use oss_append::{ObjectKind, ObjectPath};
 use serde::Serialize;
 
+use crate::ask::ask;
 use crate::connection::{self, ConnectionArguments};
 use crate::failure::{self, Failure};
 use crate::outcome::{self, Outcome};
 use crate::output;
+use crate::patience::Patience;
 use crate::signals::{self, Signals};
 
 /// Show what an object is: its length, type, CRC-64 and metadata.
@@ -32,6 +34,10 @@ pub(crate) struct Arguments {
     /// below
     #[arg(long)]
     json: bool,
+    /// Give up when there was no answer for this long, however often was retried until then; forever:
+    /// never, though what OSS refuses for good still ends the command
+    #[arg(long, value_name = "DURATION|forever", default_value = "120s")]
+    delivery_timeout: Patience,
     #[command(flatten)]
     connection: ConnectionArguments,
 }
@@ -135,7 +141,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let connection = arguments.connection.open(&arguments.target).await?;
     let client = connection.client();
     let asked = output::while_read(async {
-        let asked = client.head_object(&arguments.target).send().await;
+        let head = async || client.head_object(&arguments.target).send().await;
+        let asked = ask(arguments.delivery_timeout, head).await;
         asked.map_err(|error| Failure::of_request(&error, "oss:GetObject"))
     });
     let asked = signals.unless(asked).await;

@@ -14,7 +14,7 @@ use crate::failure;
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long a name that is not known is asked for before anything has come through.
-const UNKNOWN_HOST: Duration = Duration::from_secs(3);
+pub(crate) const UNKNOWN_HOST: Duration = Duration::from_secs(3);
 
 /// What the writer or the reader has told of it.
 pub(crate) struct Trouble {
@@ -218,7 +218,7 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-fn seconds(time: Duration) -> String {
+pub(crate) fn seconds(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds < 9.95 {
         true => format!("{seconds:.1} s"),

@@ -80,19 +80,21 @@ async fn what_is_cut_or_damaged_is_told_with_its_place_after_what_is_before_it()
         for cut in [start + 4, start + second.len() / 2, whole.len() - 1] {
             let ended = decompressed(&whole[..cut], &[]).await.expect(1);
             assert!(ended.stdout.starts_with(b"one\n"), "{ended:?}");
-            let at = format!("at position {start} ");
-            ended.says(&[TARGET, &at, &format!("it is cut at {cut}")]);
+            let said = format!("begins at {start} is cut");
+            ended.says(&[TARGET, &format!("at position {cut}: "), &said]);
         }
         let mut damaged = whole.clone();
         let checksum = damaged.len() - 5;
         damaged[checksum.min(whole.len() - 4)] ^= 1;
         let ended = decompressed(&damaged, &[]).await.expect(1);
         assert!(ended.stdout.starts_with(b"one\n"), "{ended:?}");
-        ended.says(&[TARGET, &format!("at position {start} "), "not whole"]);
+        let said = format!("begins at {start} is damaged");
+        ended.says(&[TARGET, &said, "what is before that was written"]);
         let more = [&first[..], b"text behind it\n"].concat();
         let ended = decompressed(&more, &[]).await.expect(1);
         assert_eq!(ended.stdout, b"one\n");
-        ended.says(&["not compressed", &format!("from position {start} on")]);
+        let said = format!("what begins at {start} is neither a gzip member nor a zstd frame");
+        ended.says(&[TARGET, &said]);
     }
 }
 
@@ -100,7 +102,10 @@ async fn what_is_cut_or_damaged_is_told_with_its_place_after_what_is_before_it()
 async fn an_object_that_is_not_compressed_is_told_and_an_empty_one_is_nothing() {
     let ended = decompressed(b"a line\n", &[]).await.expect(1);
     assert!(ended.stdout.is_empty());
-    ended.says(&[TARGET, "not compressed by gzip or zstd"]);
+    ended.says(&[
+        TARGET,
+        "what begins at 0 is neither a gzip member nor a zstd frame",
+    ]);
     let ended = decompressed(b"", &[]).await.expect(0);
     assert_eq!((ended.stdout, ended.stderr), (Vec::new(), String::new()));
 }
@@ -119,6 +124,28 @@ async fn an_answer_that_breaks_off_is_no_damage() {
     cat.arg("--delivery-timeout=300ms");
     let ended = run(cat, "").await.expect(6);
     ended.says_after_trying(&["read of", "gave up after"]);
+}
+
+#[tokio::test]
+async fn what_is_decompressed_is_right_or_3_says_that_it_is_not() {
+    let members = ["one\n", "two\n", "three\n"].map(gzip);
+    let emulator = with(members.concat()).await;
+    let cat = || command(&emulator, ["cat", "--decompress", TARGET]);
+    for fault in [
+        "get:drop",
+        "get:error=500",
+        "get:truncate=30",
+        "get:truncate=1",
+    ] {
+        emulator.inject(fault.parse().unwrap());
+        let ended = run(cat(), "").await.expect(0);
+        assert_eq!(ended.stdout, b"one\ntwo\nthree\n", "{fault}");
+        assert_eq!(emulator.faults().pending(), 0, "{fault}");
+    }
+    emulator.inject("get:wrong-crc".parse().unwrap());
+    let ended = run(cat(), "").await.expect(3);
+    assert!(b"one\ntwo\nthree\n".starts_with(&ended.stdout[..]) && ended.stdout.len() < 14);
+    ended.says(&[TARGET, "CRC-64 should be"]);
 }
 
 #[tokio::test]
@@ -210,6 +237,26 @@ async fn a_terminal_is_given_nothing_that_is_compressed() {
         let (code, shown, _) = on_a_terminal(cat).await;
         assert_eq!((code, &shown[..]), (0, &b"one\r\n"[..]));
     }
+    // The look at its first bytes is tried again too.
+    let emulator = with(gzip("one\n")).await;
+    for fault in ["get:drop", "get:truncate=2", "get:error=503"] {
+        emulator.inject(fault.parse().unwrap());
+        let (code, shown, said) = on_a_terminal(command(&emulator, ["cat", TARGET])).await;
+        assert_eq!((code, &shown[..]), (1, &b""[..]), "{fault}: {said}");
+        assert!(
+            said.contains("; trying again for up to "),
+            "{fault}: {said}"
+        );
+        assert!(said.contains("--decompress"), "{fault}: {said}");
+    }
+    emulator.inject("get:error=503,times=forever".parse().unwrap());
+    let cat = ["cat", "--delivery-timeout=300ms", TARGET];
+    let (code, _, said) = on_a_terminal(command(&emulator, cat)).await;
+    assert!(
+        code == 6 && said.contains("gave up after"),
+        "{code}: {said}"
+    );
+
     let emulator = with("one\n").await;
     for name in ["cat", "tail"] {
         let (code, shown, _) = on_a_terminal(command(&emulator, [name, TARGET])).await;

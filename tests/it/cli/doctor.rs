@@ -398,3 +398,37 @@ async fn an_endpoint_that_takes_one_append_at_a_time_is_no_problem_and_told() {
     let told = text(&emulator, &["--write"], 0).await;
     assert!(told.contains("one append at a time only: "), "{told}");
 }
+
+#[tokio::test]
+async fn a_look_or_list_that_fails_is_tried_again() {
+    let emulator = emulator().await;
+    let options = ["--compress=gzip", "--content-encoding=gzip"];
+    let mut append = command(&emulator, ["append", "oss://bucket/logs/a.gz"]);
+    append.args(options);
+    run(append, "x").await.expect(0);
+    for fault in [
+        "head:error=503",
+        "head:drop,times=2",
+        // That of the object which is listed.
+        "head:error=500,key=logs/a.gz",
+        "list-v2:error=500",
+        "list-v2:drop",
+    ] {
+        emulator.inject(fault.parse().unwrap());
+        let ended = doctor(&emulator, &["--json"]).await.expect(0);
+        let report = ended.json();
+        assert_eq!(report["problems"], json!([]), "{fault}");
+        assert_eq!(report["encoded"][0]["key"], "logs/a.gz", "{fault}");
+        assert!(report["round_trip_ms"]["median"].is_number(), "{fault}");
+        assert_eq!(emulator.faults().pending(), 0, "{fault}");
+        ended.says(&["; trying again for up to 10 s"]);
+    }
+    emulator.inject("list-v2:error=503,times=forever".parse().unwrap());
+    let ended = doctor(&emulator, &["--json", "--delivery-timeout=300ms"]).await;
+    let ended = ended.expect(6);
+    let report = ended.json();
+    assert_eq!(report["permissions"]["list"], "failed");
+    assert_eq!(report["permissions"]["head"], "allowed");
+    let problem = report["problems"][0].as_str().unwrap();
+    assert!(problem.contains("gave up after"), "{problem}");
+}

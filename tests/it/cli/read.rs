@@ -1,5 +1,6 @@
 //! `stat` and `cat`.
 
+use bytes::Bytes;
 use oss_append::crc64;
 use oss_append::emulator::{Action, Fault};
 use serde_json::json;
@@ -60,6 +61,37 @@ async fn stat_of_a_normal_object_has_no_next_position() {
     let stat = stat.expect(0).json();
     assert_eq!(stat["type"], "Normal");
     assert_eq!(stat["next_append_position"], Value::Null);
+}
+
+#[tokio::test]
+async fn stat_looks_again_where_there_was_no_answer() {
+    let emulator = emulator().await;
+    emulator.append_foreign("bucket", KEY, "hello").unwrap();
+    for fault in [
+        "head:error=503",
+        "head:error=500,times=3",
+        "head:drop",
+        "head:drop-answer",
+        "head:bad-gateway",
+    ] {
+        inject(&emulator, fault);
+        let stat = run(command(&emulator, ["stat", "--json", TARGET]), "").await;
+        let stat = stat.expect(0);
+        assert_eq!(stat.json()["length"], 5, "{fault}");
+        assert_eq!(emulator.faults().pending(), 0, "{fault}");
+        let said = [TARGET, "; trying again for up to 120 s"];
+        stat.says(&said);
+    }
+    inject(&emulator, "head:error=503,times=forever");
+    let stat = ["stat", "--json", "--delivery-timeout=300ms", TARGET];
+    let stat = run(command(&emulator, stat), "").await.expect(6);
+    let told = stat.json();
+    assert_eq!(told["kind"], "retries_exhausted");
+    assert_eq!(
+        (&told["status"], &told["object"]),
+        (&503.into(), &TARGET.into())
+    );
+    stat.says_after_trying(&[TARGET, "gave up after", "503"]);
 }
 
 #[tokio::test]
@@ -232,8 +264,9 @@ async fn an_object_that_is_replaced_while_it_is_read_is_3() {
 #[tokio::test]
 async fn a_long_object_comes_whole_through_a_bad_link() {
     let emulator = emulator().await;
-    let all = bytes(64 * MIB);
-    emulator.append_foreign("bucket", KEY, all.clone()).unwrap();
+    let all = Bytes::from(bytes(300 * MIB));
+    let digest = crc64::checksum(&all);
+    emulator.append_foreign("bucket", KEY, all).unwrap();
     let proxy = Proxy::start(&emulator).await;
     let mut random = fastrand::Rng::with_seed(1);
     proxy.always(move |_| match random.u32(..8) {
@@ -241,12 +274,24 @@ async fn a_long_object_comes_whole_through_a_bad_link() {
         1 => Fate::instead(page("502 Bad Gateway", ""), End::Keep),
         2 => Fate::lost(0, End::Reset),
         3 => Fate::cut(random.usize(..200), End::Close),
-        4 => Fate::cut(random.usize(..16 * MIB), End::Reset),
-        _ => Fate::cut(random.usize(..16 * MIB), End::Close),
+        4 => Fate::cut(random.usize(..64 * MIB), End::Reset),
+        _ => Fate::cut(random.usize(..64 * MIB), End::Close),
     });
     let mut command = command(&emulator, ["cat", "--path-style", TARGET]);
     command.env("OSS_ENDPOINT", proxy.url());
-    let ended = run(command, "").await.expect(0);
-    assert!(ended.stdout == all);
-    assert!(proxy.struck().len() > 2, "{:?}", proxy.struck());
+    let mut child = command.spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let (mut got, mut length, mut piece) = (0, 0, vec![0; MIB]);
+    loop {
+        let read = stdout.read(&mut piece).await.unwrap();
+        if read == 0 {
+            break;
+        }
+        got = crc64::combine(got, crc64::checksum(&piece[..read]), read as u64);
+        length += read;
+    }
+    let output = child.wait_with_output().await.unwrap();
+    let ended = Ended::new(output.status, Vec::new(), &output.stderr).expect(0);
+    assert_eq!((length, got), (300 * MIB, digest), "{ended:?}");
+    assert!(proxy.struck().len() > 5, "{:?}", proxy.struck());
 }

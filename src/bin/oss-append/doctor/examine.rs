@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use oss_append::client::ListedObject;
+use oss_append::client::{ListedObject, ObjectMeta};
 use oss_append::credentials::CredentialsProvider;
 use oss_append::{
     AppendRequest, AppendStore, Error, ErrorKind, ObjectKind, ObjectOptions, ObjectPath, OssClient,
@@ -14,8 +14,10 @@ use oss_append::{
 
 use super::Prefix;
 use super::report::{Appends, Clock, Encoded, Endpoint, Permission, Pipelining, Report, RoundTrip};
+use crate::ask::ask;
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::patience::Patience;
 
 /// The first bytes of the object that is written.
 const PROBE: Bytes = Bytes::from_static(b"doctor\n");
@@ -49,16 +51,22 @@ pub(super) struct Examination {
     target: Prefix,
     /// An object that does not exist, until it is written.
     probe: ObjectPath,
+    /// How long is tried to look and to list.
+    patience: Patience,
     /// Whether it may exist.
     made: bool,
     report: Report,
-    /// The exit code of the first problem.
-    /// The first one, whose exit code is that of the command.
+    /// The first problem, whose exit code is that of the command.
     first: Option<Failure>,
 }
 
 impl Examination {
-    pub(super) fn new(connection: &Connection, target: Prefix, probe: ObjectPath) -> Self {
+    pub(super) fn new(
+        connection: &Connection,
+        target: Prefix,
+        probe: ObjectPath,
+        patience: Patience,
+    ) -> Self {
         let client = connection.client();
         Self {
             report: Report::new(target.to_string(), connection.credentials_from()),
@@ -66,6 +74,7 @@ impl Examination {
             client,
             target,
             probe,
+            patience,
             made: false,
             first: None,
         }
@@ -108,13 +117,12 @@ impl Examination {
             Err(error) if is_fatal(&error) => return self.problem(Failure::from(error)),
             looked => self.report.permissions.head = self.judge(looked, "oss:GetObject"),
         }
-        let listed = self
+        let list = self
             .client
             .list_objects(&self.target.bucket)
             .prefix(&self.target.prefix)
-            .max_keys(MOST_LISTED)
-            .send()
-            .await;
+            .max_keys(MOST_LISTED);
+        let listed = ask(self.patience, async || list.clone().send().await).await;
         if let Ok(listing) = &listed {
             self.look_at_encodings(&listing.objects).await;
         }
@@ -128,15 +136,14 @@ impl Examination {
 
     /// Looks at the object that is not there.
     async fn look(&self) -> Result<(), Error> {
-        for again in [true, false] {
-            match self.client.head_object(&self.probe).send().await {
-                Err(error) if is_missing(&error) => return Ok(()),
-                // The clock is right now.
-                Err(error) if again && is_corrected(&error) => {}
-                other => return other.map(drop),
-            }
+        match ask(self.patience, async || self.head(&self.probe).await).await {
+            Err(error) if is_missing(&error) => Ok(()),
+            other => other.map(drop),
         }
-        Ok(())
+    }
+
+    async fn head(&self, object: &ObjectPath) -> Result<ObjectMeta, Error> {
+        self.client.head_object(object).send().await
     }
 
     /// Looks for objects of appends that clients are told to decode. What cannot be looked at is left
@@ -147,7 +154,7 @@ impl Examination {
             let Ok(object) = ObjectPath::new(&self.target.bucket, &listed.key) else {
                 continue;
             };
-            let looked = self.client.head_object(&object).send().await;
+            let looked = ask(self.patience, async || self.head(&object).await).await;
             let encoding = looked.ok().and_then(|meta| meta.content_encoding);
             if let Some(encoding) = encoding.filter(|encoding| encoding != "identity") {
                 self.report.encoded.push(Encoded {
@@ -161,8 +168,12 @@ impl Examination {
     async fn measure_round_trip(&mut self) {
         let mut times = Vec::new();
         for _ in 0..ROUND_TRIPS {
-            let start = Instant::now();
-            let looked = self.client.head_object(&self.probe).send().await;
+            let mut start = Instant::now();
+            let look = async || {
+                start = Instant::now();
+                self.head(&self.probe).await
+            };
+            let looked = ask(self.patience, look).await;
             // A refusal takes as long.
             if matches!(&looked, Err(error) if error.service_error().is_none()) {
                 return;
@@ -371,12 +382,6 @@ fn milliseconds(time: Duration) -> f64 {
 
 fn is_missing(error: &Error) -> bool {
     error.refusal() == Some(Refusal::NoSuchObject)
-}
-
-fn is_corrected(error: &Error) -> bool {
-    error
-        .service_error()
-        .is_some_and(|answer| answer.clock_corrected)
 }
 
 fn is_denied(error: &Error) -> bool {

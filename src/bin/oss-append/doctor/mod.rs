@@ -14,6 +14,7 @@ use crate::connection::{self, ConnectionArguments};
 use crate::failure::{self, Failure};
 use crate::outcome::{self, Outcome};
 use crate::output;
+use crate::patience::Patience;
 use crate::signals::{self, Signals};
 
 /// Examine the way to a bucket: credentials, endpoint, clock, permissions, latency and bandwidth.
@@ -37,6 +38,10 @@ pub(crate) struct Arguments {
     /// what was not found out; and what every command tells, of the first problem, see JSON below
     #[arg(long)]
     json: bool,
+    /// Give each look and list up when there was no answer for this long, however often was retried
+    /// until then. What is written is tried once
+    #[arg(long, value_name = "DURATION|forever", default_value = "10s")]
+    delivery_timeout: Patience,
     #[command(flatten)]
     connection: ConnectionArguments,
 }
@@ -104,7 +109,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let probe = format!("oss-append-doctor-{}", uuid::Uuid::new_v4().simple());
     let probe = arguments.target.object(&probe)?;
     let connection = arguments.connection.open(&probe).await?;
-    let mut examination = Examination::new(&connection, arguments.target.clone(), probe);
+    let (target, patience) = (arguments.target.clone(), arguments.delivery_timeout);
+    let mut examination = Examination::new(&connection, target, probe, patience);
     let examine = output::while_read(async {
         examination.examine(arguments.write).await;
         Ok(())

@@ -4,14 +4,15 @@ use std::io::{self, IsTerminal as _};
 
 use futures::StreamExt as _;
 use oss_append::{
-    AppendStore as _, Error, ObjectInfo, ObjectKind, ObjectPath, OssClient, StoredFormat, crc64,
+    AppendStore as _, Error, ObjectInfo, ObjectKind, ObjectPath, ObjectReader, OssClient,
+    StoredFormat, crc64,
 };
 
 use super::PERMISSION;
 use super::last_lines::LastLines;
-use crate::decompress::stored_format;
 use crate::failure::Failure;
 use crate::output::{self, Output};
+use crate::stored;
 
 /// The first and the largest piece that is searched backwards for the start of a line.
 const FIRST_PIECE: u64 = 64 * 1024;
@@ -164,7 +165,8 @@ impl Tail {
     /// Refuses an object whose lines cannot be told, and which is nothing for a terminal.
     async fn refuse_compressed(&self) -> Result<(), End> {
         let object = &self.object;
-        let (format, tool) = match stored_format(&self.client, object).await? {
+        let reader = ObjectReader::builder(self.client.clone(), object.clone());
+        let (format, tool) = match stored::format_of(reader).await? {
             format @ StoredFormat::Gzip => (format, "zcat"),
             format @ StoredFormat::Zstd => (format, "zstdcat"),
             _ => return Ok(()),
