@@ -2,13 +2,15 @@
 //! bytes answers each request: late, not at all, with errors, with other bytes than were asked for,
 //! with too few or too many, from an earlier state, while others append, seal, replace and remove.
 //!
-//! Whatever happens, the bytes are those of the object as the first answer has told it, or there is an
-//! error. Where nothing worse happens than failures that pass, the bytes come.
+//! Whatever happens, the bytes are those of the object as the first answer has told it, or what those
+//! hold, if it is compressed, or there is an error. Where nothing worse happens than failures that pass, the bytes come.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `OSS_APPEND_READER_SCHEDULES` | how many schedules are run; 1: each answer is told | 100,000 |
 //! | `OSS_APPEND_SEED` | the first seed | 1 |
+
+mod compressed;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -20,6 +22,9 @@ use bytes::Bytes;
 use futures::future::{self, BoxFuture, FutureExt as _};
 use futures::stream::{self, BoxStream, StreamExt as _};
 
+use self::compressed::Held;
+use super::content::Content;
+use super::decompressing::Decompressing;
 use super::fixed::Seen;
 use super::parts::ReadAhead;
 use super::reading::Reading;
@@ -29,8 +34,9 @@ use super::transfer::Manner;
 use crate::client::Wanted;
 use crate::drive::events::Events;
 use crate::drive::stats::Counters;
+use crate::drive::thread::Inline;
 use crate::engine::rules::Rules;
-use crate::error::{Error, Result, ServiceError, TransportCause};
+use crate::error::{Error, ErrorKind, Result, ServiceError, TransportCause};
 use crate::values::checkpoint::Checkpoint;
 use crate::values::crc64;
 use crate::values::info::ObjectKind;
@@ -86,6 +92,8 @@ struct World {
     /// All that it was, and at the end what it is; `None`: it was removed.
     states: Vec<Option<Object>>,
     lives: u32,
+    /// What is stored are gzip members and zstd frames, and what those hold is read.
+    compressed: bool,
     /// How many failures there are to come.
     failures: u32,
     /// From which request on all fail.
@@ -114,6 +122,9 @@ impl World {
     }
 
     fn bytes(&mut self, most: usize) -> Vec<u8> {
+        if self.compressed {
+            return compressed::draw(&mut self.rng);
+        }
         let length = self.rng.usize(..=most);
         (0..length).map(|_| self.rng.u8(..)).collect()
     }
@@ -208,6 +219,19 @@ impl World {
         shown
     }
 
+    /// What is stored there, as the first answer has told it.
+    fn stored(&self, range: Range<u64>) -> &[u8] {
+        let told = self.told.as_ref().expect("it was told what the object is");
+        &told.data[range.start as usize..range.end as usize]
+    }
+
+    /// Checks that what is before `position` was given out.
+    fn check_position(&self, start: u64, position: u64, given: &[u8]) {
+        let before = Held::by(self.stored(start..position));
+        assert!(before.whole || self.hidden, "{position} is in a member");
+        assert!(given.starts_with(&before.content) || self.hidden);
+    }
+
     /// Whether one more failure happens here.
     fn fails(&mut self, one_in: u32) -> bool {
         let fails = self.failures > 0 && self.chance(one_in);
@@ -261,9 +285,13 @@ impl World {
     /// What the headers of an answer tell; not all of them are always there.
     fn headers(&mut self, object: &Object) -> Seen {
         let mut seen = object.seen();
-        // What nothing else can tell is told.
-        let tells_all = self.told.is_some() && !self.has_checksum;
+        // What neither a checksum nor a request for one tag can tell is told.
+        let is_fixed = (self.told.as_ref().zip(self.headers.as_ref()))
+            .map(|(told, seen)| never_changes(told, seen));
+        let tells_all = is_fixed == Some(false) && !self.has_checksum;
         if !tells_all && self.fails(16) {
+            // What is left out may be all that tells of a replaced object.
+            self.hidden |= (self.told.as_ref()).is_some_and(|told| told.life != object.life);
             match self.rng.u32(..5) {
                 0 => seen.crc64 = None,
                 1 => seen.kind = ObjectKind::Other(String::new()),
@@ -381,13 +409,18 @@ impl World {
 /// Whether the headers tell that it is another object.
 fn can_be_told(told: &Object, seen: &Seen, shown: &Object) -> bool {
     let had_type = seen.kind != ObjectKind::Other(String::new());
-    let never_changes = had_type && (told.normal || told.sealed) && seen.etag.is_some();
     shown.life == told.life
         || shown.length() < told.length()
         || (shown.length() == told.length() && seen.crc64.is_some() && shown.data != told.data)
         || (shown.normal != told.normal && had_type)
         || shown.creator != told.creator
-        || never_changes
+        || never_changes(told, seen)
+}
+
+/// Whether it is asked for by its tag.
+fn never_changes(told: &Object, seen: &Seen) -> bool {
+    let had_type = seen.kind != ObjectKind::Other(String::new());
+    (told.sealed || (told.normal && had_type)) && seen.etag.is_some()
 }
 
 fn no_such_key() -> Error {
@@ -443,14 +476,18 @@ fn span(world: &mut World) -> Span {
         Some(object) => (object.length(), object.data.clone()),
         None => (0, Vec::new()),
     };
-    let start = world.rng.u64(..=length);
+    let starts = Held::by(&data).starts;
+    let start = match world.compressed && !world.chance(8) {
+        true => starts[world.rng.usize(..starts.len())] as u64,
+        false => world.rng.u64(..=length),
+    };
     match world.rng.u32(..8) {
         0 => {
             let end = world.rng.u64(start..=length + 3) + 1;
             Span::Between(Bound::Included(start), Bound::Excluded(end))
         }
         1 => Span::Between(Bound::Included(start), Bound::Unbounded),
-        2 => Span::Last(start),
+        2 => Span::Last(length - start),
         3 | 4 => {
             let object = ObjectPath::new("bucket", "object").unwrap();
             let mut from = Checkpoint::new(object, start);
@@ -471,6 +508,7 @@ async fn run(seed: u64, tells: bool) -> &'static str {
         rng: fastrand::Rng::with_seed(seed),
         states: Vec::new(),
         lives: 0,
+        compressed: false,
         failures: 0,
         hopeless: None,
         changes: false,
@@ -493,6 +531,7 @@ async fn run(seed: u64, tells: bool) -> &'static str {
         false => None,
     };
     world.changes = world.chance(2);
+    world.compressed = world.chance(3);
     let object = world.object();
     world.states.push(Some(object));
     let span = span(&mut world);
@@ -513,22 +552,35 @@ async fn run(seed: u64, tells: bool) -> &'static str {
         parts: pauses.usize(1..4),
         part_size: pauses.u64(1..20),
     };
+    let compressed = source.0.locked().compressed;
     let mut reading = Reading::new(source.clone(), manner, span, ahead);
-    let (mut given, mut start) = (Vec::new(), 0);
+    let (mut given, mut range) = (Vec::new(), None);
     let read = async {
-        let (_, range) = poll_fn(|cx| reading.poll_open(cx)).await?;
-        start = range.start as usize;
+        let (_, found) = poll_fn(|cx| reading.poll_open(cx)).await?;
+        let start = found.start;
+        range = Some(found);
         assert_eq!(reading.compares(), source.0.locked().has_checksum);
+        let mut content = match compressed {
+            true => {
+                let object = ObjectPath::new("bucket", "object").unwrap();
+                let content = Decompressing::new(reading, object, start);
+                Content::Decompressed(Box::new(content))
+            }
+            false => Content::Stored(Box::new(reading)),
+        };
         loop {
             if pauses.u32(..16) == 0 {
                 tokio::time::sleep(2 * DELIVERY_TIMEOUT).await;
             }
-            match poll_fn(|cx| reading.poll_chunk(cx)).await? {
-                Some(chunk) => {
-                    assert!(!chunk.is_empty());
-                    given.extend_from_slice(&chunk);
+            match poll_fn(|cx| content.poll_piece(cx)).await? {
+                Some(piece) => {
+                    assert!(!piece.bytes.is_empty());
+                    given.extend_from_slice(&piece.bytes);
+                    if let Some(position) = piece.position {
+                        source.0.locked().check_position(start, position, &given);
+                    }
                 }
-                None => return Ok::<Range<u64>, Error>(range),
+                None => return Ok::<(), Error>(()),
             }
         }
     };
@@ -537,24 +589,30 @@ async fn run(seed: u64, tells: bool) -> &'static str {
     if tells {
         println!("{read:?}, {given:?} of {:?}", world.told);
     }
-    let told = world.told.as_ref().map(|object| &object.data[..]);
+    let stored = range.map_or(&[][..], |range| world.stored(range));
+    let held = compressed.then(|| Held::by(stored));
     match read {
-        Ok(range) => {
-            let all = told.expect("it was told what the object is");
-            let right = &all[range.start as usize..range.end as usize];
+        Ok(()) => {
+            let right = match &held {
+                Some(held) => &held.content[..],
+                None => stored,
+            };
             assert!(given == right, "wrong and silent: {given:?}, not {right:?}");
+            assert!(held.is_none_or(|held| held.whole), "cut and silent");
             "read"
         }
         Err(error) => {
-            let begun = told.is_some_and(|all| all[start..].starts_with(&given));
-            assert!(
-                given.is_empty() || begun || world.hidden,
-                "wrong before: {error:?}"
-            );
-            assert!(
-                world.fatal || world.hopeless.is_some() || is_bad_range(&error),
-                "{error:?}"
-            );
+            let begun = match &held {
+                Some(held) => held.begins_with(&given),
+                None => stored.starts_with(&given),
+            };
+            assert!(begun || world.hidden, "wrong before: {error:?}");
+            let whole = held.is_none_or(|held| held.whole);
+            let is_right = match error.kind() {
+                ErrorKind::Decompression { .. } => !whole || world.hidden,
+                _ => world.fatal || world.hopeless.is_some() || is_bad_range(&error),
+            };
+            assert!(is_right, "{error:?}");
             error.kind().name()
         }
     }
@@ -595,6 +653,7 @@ fn the_bytes_are_right_or_there_is_an_error() {
         for (end, least) in [
             ("read", schedules / 2),
             ("conflict", schedules / 50),
+            ("decompression", schedules / 100),
             ("read_differs", schedules / 50),
             ("retries_exhausted", schedules / 100),
         ] {
@@ -605,6 +664,7 @@ fn the_bytes_are_right_or_there_is_an_error() {
 
 fn run_all(seeds: impl Iterator<Item = u64>, tells: bool) -> BTreeMap<&'static str, u64> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
+    let _inline = Inline::new();
     let runtime = builder.enable_time().start_paused(true).build().unwrap();
     let mut ended = BTreeMap::new();
     for seed in seeds {
