@@ -3,7 +3,7 @@
 use crate::contest::{Case, Link, Run};
 use crate::ours::{self, MIB, defaults, of_size};
 use crate::produce::Producer;
-use crate::{bare, many, records, spooled};
+use crate::{bare, many, reading, records, spooled};
 
 const GIB: u64 = 1 << 30;
 const PIECE: usize = 64 * 1024;
@@ -60,6 +60,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(with_a_spool());
     cases.extend(by_lane());
     cases.push(slow_and_far());
+    cases.extend(reads());
     cases.extend(latency());
     #[cfg(unix)]
     cases.extend(through_proxies());
@@ -115,6 +116,25 @@ fn with_a_spool() -> Vec<Case> {
         opening,
     ));
     cases
+}
+
+/// What is read is compared with the object's CRC-64. `cat` is to fill the link, but for 3 %.
+fn reads() -> [Case; 2] {
+    let get = || Run::new("a bare GET", |ground| reading::get(ground, GIB));
+    let reader = Run::new("ObjectReader", |ground| {
+        reading::object_reader(ground, |reader| reader, GIB)
+    });
+    let ahead = Run::new("ObjectReader, 4 parts at a time", |ground| {
+        reading::object_reader(ground, |reader| reader.read_ahead(4), GIB)
+    });
+    let cat = Run::new("oss-append cat", |ground| reading::cat(ground, GIB));
+    let far = Link::new(20, 1);
+    [
+        Case::new("reading", Link::LOOPBACK, reader)
+            .against(get().goal(1.15))
+            .against(ahead),
+        Case::new(format!("reading, {far}"), far, cat).against(get().goal(1.03)),
+    ]
 }
 
 fn copies() -> Case {

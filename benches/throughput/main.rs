@@ -1,5 +1,5 @@
 //! How fast bytes get from a producer to the server, beside a bare loop of POSTs of bodies that are
-//! ready: what no client can do without.
+//! ready, and back, beside a bare GET: what no client can do without.
 //!
 //! ```text
 //! cargo bench --bench throughput -- --help
@@ -17,6 +17,7 @@ mod ours;
 mod produce;
 #[cfg(unix)]
 mod proxies;
+mod reading;
 mod records;
 mod spooled;
 

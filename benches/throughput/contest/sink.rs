@@ -1,4 +1,5 @@
-//! The least that can be called an OSS server: it reads what is appended and throws it away.
+//! The least that can be called an OSS server: it reads what is appended and throws it away. An object
+//! whose name ends with `-of-N` has N bytes to be read.
 //!
 //! Every byte is taken for an `x`, so that the CRC-64 that an answer has to name costs nothing. Who
 //! sends others and checks the answer finds that out.
@@ -18,6 +19,9 @@ use tokio::time::{Instant, sleep_until};
 use super::link::{Link, Wire};
 
 const READ: usize = 256 * 1024;
+
+/// What an object is given out in.
+static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
 struct Sink {
     wire: Wire,
@@ -62,27 +66,39 @@ pub(super) fn serve(link: Link) {
             tokio::spawn(async move {
                 let (read, write) = stream.into_split();
                 let (answers, due) = mpsc::unbounded_channel();
-                tokio::spawn(answer_when_due(write, due));
+                tokio::spawn(answer_when_due(write, due, Arc::clone(&sink)));
                 Connection::new(read, &sink, answers).serve().await
             });
         }
     });
 }
 
-/// An answer, and when it is there.
-type Due = (Instant, String);
+/// An answer, the length of its body, and when it is there.
+struct Due {
+    time: Instant,
+    head: String,
+    body: u64,
+}
 
 /// Answers take their time on the way, and keep nothing behind them from being read.
 async fn answer_when_due(
     mut write: OwnedWriteHalf,
     mut due: mpsc::UnboundedReceiver<Due>,
+    sink: Arc<Sink>,
 ) -> io::Result<()> {
-    while let Some((time, answer)) = due.recv().await {
+    while let Some(Due { time, head, body }) = due.recv().await {
         // A timer would take up to a millisecond for what is due.
         if time > Instant::now() {
             sleep_until(time).await;
         }
-        write.write_all(answer.as_bytes()).await?;
+        write.write_all(head.as_bytes()).await?;
+        let mut left = body;
+        while left > 0 {
+            let piece = &PIECE[..left.min(PIECE.len() as u64) as usize];
+            sink.wire.carry(piece.len()).await;
+            write.write_all(piece).await?;
+            left -= piece.len() as u64;
+        }
     }
     Ok(())
 }
@@ -103,6 +119,8 @@ struct Head {
     query: String,
     /// `None` if the body is chunked.
     length: Option<u64>,
+    /// Which bytes are asked for, as the header says.
+    range: Option<String>,
 }
 
 impl<'a> Connection<'a> {
@@ -127,9 +145,9 @@ impl<'a> Connection<'a> {
                 }
                 None => self.discard_chunks().await?,
             };
-            let due = self.sink.wire.turn();
-            let answer = self.answer(&head, length);
-            let sent = self.answers.send((due, answer));
+            let time = self.sink.wire.turn();
+            let (head, body) = self.answer(&head, length);
+            let sent = self.answers.send(Due { time, head, body });
             sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
         }
     }
@@ -179,6 +197,7 @@ impl<'a> Connection<'a> {
                 path: path.to_owned(),
                 query: query.to_owned(),
                 length,
+                range: header("range").map(str::to_owned),
             };
             self.start += len;
             return Ok(head);
@@ -226,33 +245,63 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn answer(&self, head: &Head, body: u64) -> String {
+    /// The answer, and how long its body is.
+    fn answer(&self, head: &Head, body: u64) -> (String, u64) {
         let objects = &self.sink.objects;
         let mut objects = objects.lock().unwrap_or_else(PoisonError::into_inner);
         let parameter = |name: &str| {
             let mut pairs = head.query.split('&');
             pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
         };
-        match (&*head.method, objects.get(&head.path).copied()) {
+        let length = objects.get(&head.path).copied();
+        match (&*head.method, length.or_else(|| given(&head.path))) {
             ("POST", length) => {
                 let length = length.unwrap_or_default();
                 if parameter("position") != Some(&*length.to_string()) {
-                    return refusal(409, "PositionNotEqualToLength");
+                    return (refusal(409, "PositionNotEqualToLength"), 0);
                 }
                 objects.insert(head.path.clone(), length + body);
                 self.sink.appends.fetch_add(1, Ordering::Relaxed);
-                success(length + body, 0)
+                (success("200 OK", length + body, 0), 0)
             }
-            ("HEAD", Some(length)) => success(length, length),
-            _ => refusal(404, "NoSuchKey"),
+            ("HEAD", Some(length)) => (success("200 OK", length, length), 0),
+            ("GET", Some(length)) => match head.range.as_deref().map(|range| within(range, length))
+            {
+                None => (success("200 OK", length, length), length),
+                Some(Some((first, end))) => {
+                    let status = format!(
+                        "206 Partial Content\r\nContent-Range: bytes {first}-{}/{length}",
+                        end - 1
+                    );
+                    (success(&status, length, end - first), end - first)
+                }
+                Some(None) => (refusal(416, "InvalidRange"), 0),
+            },
+            _ => (refusal(404, "NoSuchKey"), 0),
         }
     }
 }
 
+/// How many bytes an object has that is only read.
+fn given(path: &str) -> Option<u64> {
+    path.rsplit_once("-of-")?.1.parse().ok()
+}
+
+/// The first byte and the end of such a range, of an object of `length` bytes.
+fn within(range: &str, length: u64) -> Option<(u64, u64)> {
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let first = first.parse().ok()?;
+    let end = match last {
+        "" => length,
+        last => length.min(last.parse::<u64>().ok()? + 1),
+    };
+    (first < end).then_some((first, end))
+}
+
 /// The answer about an object of `length` bytes.
-fn success(length: u64, content_length: u64) -> String {
+fn success(status: &str, length: u64, content_length: u64) -> String {
     format!(
-        "HTTP/1.1 200 OK\r\nServer: sink\r\nContent-Length: {content_length}\r\n\
+        "HTTP/1.1 {status}\r\nServer: sink\r\nContent-Length: {content_length}\r\n\
          ETag: \"00000000000000000000000000000000\"\r\n\
          x-oss-request-id: 000000000000000000000000\r\n\
          x-oss-object-type: Appendable\r\n\
