@@ -26,6 +26,7 @@
 //! | `RollingWriter` | *where* to append: a sequence of objects, with the feature `rolling` |
 //! | [`OssAppendWriter`] | batching: *when* to append; back-pressure, flush, receipts of what is durable |
 //! | [`ObjectReader`] | the way back: an object's bytes, resumed after failures and compared by CRC-64 |
+//! | [`ObjectFollower`] | the same as the object grows: pieces, lines or items with their positions |
 //! | [`ObjectAppender`] | exactness: *what happened* to an append; retries, reconciles, replay |
 //! | [`AppendStore`] | the small trait between exactness and the wire, for stores of your own |
 //! | [`OssClient`] | one signed HTTP request each |
@@ -154,7 +155,10 @@ pub use crate::log::{
     Dropped, LogEvent, LogGuard, LogOutage, LogReport, LogStats, LogTrouble, LogWriter,
     OssLogAppender, OssLogAppenderBuilder, WhenFull,
 };
-pub use crate::reader::{ObjectReader, ObjectReaderBuilder};
+pub use crate::reader::{
+    FollowHandle, Followed, FollowedItems, FollowedLines, ObjectFollower, ObjectFollowerBuilder,
+    ObjectReader, ObjectReaderBuilder,
+};
 #[cfg(feature = "rolling")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 pub use crate::rolling::{

@@ -45,6 +45,7 @@ pub use operations::list::{ListObjectsRequest, ListedObject, ObjectListing};
 pub use operations::put::{PutObjectRequest, PutObjectResult};
 pub use presign::PresignMethod;
 pub use response::ObjectBody;
+pub(crate) use store::is_missing_object;
 
 use crate::credentials::CredentialsProvider;
 use crate::error::Result;

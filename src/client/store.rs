@@ -144,7 +144,7 @@ const NO_SUCH_KEY_EC: &str = "0026-00000001";
 
 /// Whether OSS itself says that the bucket has no such object. A 404 of something between, or of a
 /// missing bucket, says nothing about the object.
-fn is_missing_object(error: &Error) -> bool {
+pub(crate) fn is_missing_object(error: &Error) -> bool {
     error.service_error().is_some_and(|answer| {
         // OSS names the code in a header; where that got lost on the way, its EC or at least its
         // request id must be there.

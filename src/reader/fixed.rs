@@ -60,6 +60,16 @@ impl Fixed {
         self.seen.crc64
     }
 
+    /// What type of object it is.
+    pub(super) fn kind(&self) -> &ObjectKind {
+        &self.seen.kind
+    }
+
+    /// Whether it was sealed.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.seen.sealed
+    }
+
     /// Whether it can have become longer.
     fn grows(&self) -> bool {
         // What is behind a link may be appendable.
@@ -95,6 +105,12 @@ impl Fixed {
             true => Ok(()),
             false => Err(self.replaced(Some(later.length))),
         }
+    }
+
+    /// Refuses `next`, what was found by a later look, if it is another object than this, or less of
+    /// it.
+    pub(super) fn check_next(&self, next: &Self) -> Result<(), Conflict> {
+        self.check(&next.seen)
     }
 
     /// The object is another one now.

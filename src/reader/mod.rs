@@ -6,12 +6,15 @@
 //! the requests: it goes on where an answer has ended, as long as the time allows. What a later answer
 //! may say of the object is in `fixed.rs`. Where the answers come from is `source.rs`: OSS, or the
 //! simulation, which plays what can go wrong.
+//!
+//! `follow` goes on as an object grows: it reads again and again from where it has got to.
 
 mod builder;
 mod content;
 #[cfg(feature = "compression")]
 mod decompressing;
 mod fixed;
+mod follow;
 mod idle;
 #[cfg(feature = "compression")]
 mod members;
@@ -25,4 +28,7 @@ mod span;
 mod transfer;
 
 pub use self::builder::ObjectReaderBuilder;
+pub use self::follow::{
+    FollowHandle, Followed, FollowedItems, FollowedLines, ObjectFollower, ObjectFollowerBuilder,
+};
 pub use self::object::ObjectReader;

@@ -47,6 +47,15 @@ pub const READ_AHEAD: usize = 1;
 /// [`part_size`](crate::ObjectReaderBuilder::part_size).
 pub const PART_SIZE: u64 = 8 * MIB;
 
+/// How soon a follower looks again after something has come,
+/// [`poll_interval`](crate::ObjectFollowerBuilder::poll_interval).
+pub const POLL_MIN: Duration = Duration::from_millis(200);
+/// How often a follower looks at least while nothing comes,
+/// [`poll_interval`](crate::ObjectFollowerBuilder::poll_interval).
+pub const POLL_MAX: Duration = Duration::from_secs(5);
+/// The most bytes of a line, [`ObjectFollower::lines`](crate::ObjectFollower::lines).
+pub const MAX_LINE: usize = 16 * 1024 * 1024;
+
 /// How long making a connection may take,
 /// [`connect_timeout`](crate::OssClientBuilder::connect_timeout).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

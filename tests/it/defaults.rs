@@ -17,6 +17,7 @@ const APPENDER: &str = include_str!("../../src/drive/options.rs");
 const CLIENT: &str = include_str!("../../src/client/builder.rs");
 const KEYED: &str = include_str!("../../src/keyed/builder.rs");
 const READER: &str = include_str!("../../src/reader/builder.rs");
+const FOLLOWER: &str = include_str!("../../src/reader/follow/builder.rs");
 const LOG: &str = include_str!("../../src/log/builder.rs");
 const COMMAND: &str = include_str!("../../src/bin/oss-append/append/batching.rs");
 
@@ -91,6 +92,13 @@ fn the_docs_of_each_option_tell_its_default() {
         (READER, "part_size", mib(PART_SIZE)),
         (READER, "attempt_timeout", s(ATTEMPT_TIMEOUT)),
         (READER, "delivery_timeout", s(DELIVERY_TIMEOUT)),
+        (
+            FOLLOWER,
+            "poll_interval",
+            format!("{} to {}", ms(POLL_MIN), s(POLL_MAX)),
+        ),
+        (FOLLOWER, "attempt_timeout", s(ATTEMPT_TIMEOUT)),
+        (FOLLOWER, "delivery_timeout", s(DELIVERY_TIMEOUT)),
         (LOG, "start_timeout", s(START_TIMEOUT)),
         (LOG, "shutdown_timeout", s(SHUTDOWN_TIMEOUT)),
         (LOG, "trouble_after", s(TROUBLE_AFTER)),

@@ -29,6 +29,7 @@ mod events;
 mod failure;
 mod fallback;
 mod flush;
+mod follow;
 mod holds;
 mod holes;
 mod in_order;
