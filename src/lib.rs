@@ -27,6 +27,7 @@
 //! | [`OssAppendWriter`] | batching: *when* to append; back-pressure, flush, receipts of what is durable |
 //! | [`ObjectReader`] | the way back: an object's bytes, resumed after failures and compared by CRC-64 |
 //! | [`ObjectFollower`] | the same as the object grows: pieces, lines or items with their positions |
+//! | `SequenceReader` | one object after the other, across rolls and restarts, with the feature `rolling` |
 //! | [`ObjectAppender`] | exactness: *what happened* to an append; retries, reconciles, replay |
 //! | [`AppendStore`] | the small trait between exactness and the wire, for stores of your own |
 //! | [`OssClient`] | one signed HTTP request each |
@@ -159,6 +160,9 @@ pub use crate::reader::{
     FollowHandle, Followed, FollowedItems, FollowedLines, ObjectFollower, ObjectFollowerBuilder,
     ObjectReader, ObjectReaderBuilder,
 };
+#[cfg(feature = "rolling")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
+pub use crate::reader::{SequenceReader, SequenceReaderBuilder};
 #[cfg(feature = "rolling")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rolling")))]
 pub use crate::rolling::{

@@ -8,6 +8,7 @@
 //! simulation, which plays what can go wrong.
 //!
 //! `follow` goes on as an object grows: it reads again and again from where it has got to.
+//! `sequence` does so with one object of a sequence after the other.
 
 mod builder;
 mod content;
@@ -21,6 +22,8 @@ mod members;
 mod object;
 mod parts;
 mod reading;
+#[cfg(feature = "rolling")]
+mod sequence;
 #[cfg(test)]
 mod simulation;
 mod source;
@@ -32,3 +35,5 @@ pub use self::follow::{
     FollowHandle, Followed, FollowedItems, FollowedLines, ObjectFollower, ObjectFollowerBuilder,
 };
 pub use self::object::ObjectReader;
+#[cfg(feature = "rolling")]
+pub use self::sequence::{SequenceReader, SequenceReaderBuilder};

@@ -1,10 +1,11 @@
 //! A sequence of objects, rolled by size and time.
 
 pub(crate) mod builder;
-mod find;
+pub(crate) mod find;
 mod finished;
 pub(crate) mod recover;
 mod roller;
+pub(crate) mod slots;
 pub(crate) mod standing;
 pub(crate) mod template;
 mod writer;

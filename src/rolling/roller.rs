@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::find::newest;
+use super::find::{Asking, newest};
 use super::finished::{FinishedObject, OnFinished};
 use super::recover::Recovery;
 use super::standing::Standing;
@@ -152,6 +152,19 @@ impl<S: AppendStore> Roller<S> {
         }
     }
 
+    /// What there is already: objects of any kind take a number, and each question is asked until
+    /// there is an answer.
+    fn directory(&self) -> Asking<'_, S> {
+        let appender = &self.plan.appender;
+        Asking {
+            store: &*self.plan.store,
+            object: appender.object(),
+            options: &appender.options,
+            counters: &self.counters,
+            any_kind: true,
+        }
+    }
+
     /// The candidate to begin with at `time`, and whether an object that is there may be continued.
     async fn first_candidate(&self, time: Timestamp) -> Result<(Candidate, bool)> {
         let names = self.plan.template.names(time, self.plan.utc_offset);
@@ -171,7 +184,7 @@ impl<S: AppendStore> Roller<S> {
         // Without `{seq}` only what went wrong in an earlier run has a number.
         let is_listed = names.is_numbered() || self.last.is_none();
         let newest = match is_listed && !self.plan.template.is_unique() {
-            true => newest(&self.plan, &self.counters, &names).await?,
+            true => newest(&self.directory(), &names).await?,
             false => None,
         };
         Ok(match newest {

@@ -205,6 +205,11 @@ pub struct FollowHandle {
 }
 
 impl FollowHandle {
+    #[cfg(feature = "rolling")]
+    pub(in crate::reader) fn new(bell: Arc<Notify>) -> Self {
+        Self { bell }
+    }
+
     /// Something was appended: the follower looks at once, or, if it is looking, once more after
     /// that. To say it too often costs a request each time at most.
     ///

@@ -14,4 +14,6 @@ pub(super) mod pace;
 pub use self::builder::ObjectFollowerBuilder;
 pub use self::followed::Followed;
 pub use self::follower::{FollowHandle, ObjectFollower};
+#[cfg(feature = "rolling")]
+pub(super) use self::items::{Event, Events};
 pub use self::items::{FollowedItems, FollowedLines};

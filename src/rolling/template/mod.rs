@@ -2,9 +2,10 @@
 //!
 //! A template is parsed once (`pieces.rs`) and tried at the times when its keys are longest and
 //! shortest, so that filling it in later (`fields.rs`) can't fail. What it becomes in one period is
-//! in `names.rs`, whether two periods could get the same key in `repeats.rs`.
+//! in `names.rs`, how finely its keys tell times in `grain.rs`, whether two periods could get the same key in `repeats.rs`.
 
 mod fields;
+mod grain;
 mod names;
 mod pieces;
 mod repeats;

@@ -76,6 +76,31 @@ impl KeyNames {
         (number > 1 && self.key(number) == key).then_some(number)
     }
 
+    /// The number of the object with this key, if it is one of these: also that of the first without
+    /// `{seq}`.
+    pub(in crate::rolling) fn place(&self, key: &str) -> Option<u64> {
+        match !self.is_numbered() && key == self.before {
+            true => Some(1),
+            false => self.any_number(key),
+        }
+    }
+
+    /// What all of the keys begin with.
+    pub(in crate::rolling) fn stem(&self) -> &str {
+        match self.is_numbered() {
+            true => &self.before,
+            false => &self.before[..extension(&self.before)],
+        }
+    }
+
+    /// What stands before the number and after it.
+    pub(in crate::rolling) fn before_and_after(self) -> (String, String) {
+        (
+            self.before,
+            self.number.map_or_else(String::new, |(_, after)| after),
+        )
+    }
+
     /// Whether the keys have a number, by `{seq}`.
     pub fn is_numbered(&self) -> bool {
         self.number.is_some()

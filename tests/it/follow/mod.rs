@@ -2,6 +2,7 @@
 
 mod items;
 mod object;
+mod sequence;
 
 use std::pin::pin;
 use std::time::Duration;
