@@ -12,7 +12,7 @@ use crate::drive::options::AppenderOptions;
 use crate::drive::stats::Counters;
 use crate::error::{Refusal, Result};
 use crate::store::AppendStore;
-use crate::store::listing::{KeyPage, ListedKey};
+use crate::store::listing::KeyPage;
 use crate::values::info::ObjectKind;
 use crate::values::path::ObjectPath;
 
@@ -23,7 +23,7 @@ use super::template::KeyNames;
 const MOST_PAGES: usize = 2;
 
 /// The most numbers that are told at once where they are not listed.
-const MOST_TRIED: u64 = 1000;
+const MOST_TRIED: u64 = 100;
 
 /// Who is asked, and how often.
 pub(crate) trait Directory: Send + Sync {
@@ -34,10 +34,16 @@ pub(crate) trait Directory: Send + Sync {
         after: Option<&str>,
     ) -> impl Future<Output = Result<Option<KeyPage>>> + Send;
 
-    fn exists(&self, key: String) -> impl Future<Output = Result<bool>> + Send;
+    /// What type of object has this key, if there is one.
+    fn kind(&self, key: String) -> impl Future<Output = Result<Option<ObjectKind>>> + Send;
 
-    /// Whether an object in a listing takes its number.
-    fn counts(&self, found: &ListedKey) -> bool;
+    /// Whether an object of this type is one of the sequence.
+    fn counts(&self, kind: &ObjectKind) -> bool;
+}
+
+/// Whether there is an object with this key, of any type.
+async fn exists(directory: &impl Directory, key: String) -> Result<bool> {
+    Ok(directory.kind(key).await?.is_some())
 }
 
 /// Asks until there is an answer, as patiently as for an append.
@@ -59,18 +65,18 @@ impl<S: AppendStore> Directory for Asking<'_, S> {
         .await
     }
 
-    async fn exists(&self, key: String) -> Result<bool> {
+    async fn kind(&self, key: String) -> Result<Option<ObjectKind>> {
         let object = ObjectPath::new(self.object.bucket(), key)?;
         let seen = ask(&object, self.options, self.counters, || {
             self.store.head(&object)
         })
         .await;
-        seen.map(|seen| seen.is_some())
+        seen.map(|seen| seen.map(|seen| seen.kind))
             .map_err(|error| error.with_operation("head").with_object(&object))
     }
 
-    fn counts(&self, found: &ListedKey) -> bool {
-        self.any_kind || found.kind == ObjectKind::Appendable
+    fn counts(&self, kind: &ObjectKind) -> bool {
+        self.any_kind || *kind == ObjectKind::Appendable
     }
 }
 
@@ -85,15 +91,15 @@ impl<S: AppendStore> Directory for Once<'_, S> {
         self.store.list(self.bucket, prefix, after).await
     }
 
-    async fn exists(&self, key: String) -> Result<bool> {
+    async fn kind(&self, key: String) -> Result<Option<ObjectKind>> {
         let object = ObjectPath::new(self.bucket, key)?;
         let seen = self.store.head(&object).await;
-        seen.map(|seen| seen.is_some())
+        seen.map(|seen| seen.map(|seen| seen.kind))
             .map_err(|error| error.with_operation("head").with_object(&object))
     }
 
-    fn counts(&self, found: &ListedKey) -> bool {
-        found.kind == ObjectKind::Appendable
+    fn counts(&self, kind: &ObjectKind) -> bool {
+        *kind == ObjectKind::Appendable
     }
 }
 
@@ -143,7 +149,7 @@ pub(crate) async fn newest(directory: &impl Directory, names: &KeyNames) -> Resu
     let listed = list(directory, &names.numbered_prefix(), usize::MAX, each).await?;
     match listed {
         Listed::Whole | Listed::Cut => Ok(newest),
-        Listed::Not if names.is_numbered() && !directory.exists(names.key(1)).await? => Ok(None),
+        Listed::Not if names.is_numbered() && !exists(directory, names.key(1)).await? => Ok(None),
         Listed::Not => tried(directory, names, 1).await.map(Some),
     }
 }
@@ -156,7 +162,7 @@ pub(crate) async fn newest_to_read(
     match newest(directory, names).await? {
         // The object without a number has not been looked for.
         None | Some(1) if !names.is_numbered() => {
-            Ok(directory.exists(names.key(1)).await?.then_some(1))
+            Ok(exists(directory, names.key(1)).await?.then_some(1))
         }
         newest => Ok(newest),
     }
@@ -209,12 +215,17 @@ pub(crate) async fn objects(
                 for (slot, period) in range.zip(group) {
                     let begin = after(slot).max(1);
                     let names = &period.names;
-                    if begin > after(slot) && !directory.exists(names.key(begin)).await? {
+                    if begin > after(slot) && !exists(directory, names.key(begin)).await? {
                         continue;
                     }
                     let newest = tried(directory, names, begin).await?;
-                    let numbers = after(slot)..newest.min(after(slot).saturating_add(MOST_TRIED));
-                    found.extend(numbers.map(|number| (slot, number + 1)));
+                    let most = after(slot).saturating_add(MOST_TRIED);
+                    for before in after(slot)..newest.min(most) {
+                        let kind = directory.kind(names.key(before + 1)).await?;
+                        if kind.is_some_and(|kind| directory.counts(&kind)) {
+                            found.push((slot, before + 1));
+                        }
+                    }
                 }
             }
         }
@@ -266,7 +277,10 @@ async fn list(
             Err(error) if error.refusal() == Some(Refusal::Denied) => return Ok(Listed::Not),
             Err(error) => return Err(error.with_operation("list")),
         };
-        let counted = page.objects.iter().filter(|found| directory.counts(found));
+        let counted = page
+            .objects
+            .iter()
+            .filter(|found| directory.counts(&found.kind));
         counted.for_each(|found| each(&found.key));
         after = page.next;
         if after.is_none() {
@@ -278,7 +292,7 @@ async fn list(
 
 /// The end of an unbroken sequence, of which `there` is known.
 async fn tried(directory: &impl Directory, names: &KeyNames, mut there: u64) -> Result<u64> {
-    let exists = |number| directory.exists(names.key(number));
+    let exists = |number| exists(directory, names.key(number));
     let (mut step, mut missing) = (1, there.saturating_add(1));
     while missing > there && exists(missing).await? {
         there = missing;
@@ -299,6 +313,7 @@ async fn tried(directory: &impl Directory, names: &KeyNames, mut there: u64) -> 
 mod tests {
     use super::*;
     use crate::rolling::slots::Slots;
+    use crate::store::listing::ListedKey;
 
     /// Keys in memory, in pages of three.
     struct Keys {
@@ -336,11 +351,12 @@ mod tests {
             Ok(Some(KeyPage::new(keys, next)))
         }
 
-        async fn exists(&self, key: String) -> Result<bool> {
-            Ok(self.keys.contains(&key))
+        async fn kind(&self, key: String) -> Result<Option<ObjectKind>> {
+            let is_there = self.keys.contains(&key);
+            Ok(is_there.then_some(ObjectKind::Appendable))
         }
 
-        fn counts(&self, _: &ListedKey) -> bool {
+        fn counts(&self, _: &ObjectKind) -> bool {
             true
         }
     }

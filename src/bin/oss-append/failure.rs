@@ -450,27 +450,6 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_not_a_refusal() {
-        let mut skewed = ServiceError::new(403, "RequestTimeTooSkewed");
-        skewed.clock_corrected = true;
-        let mut expired = ServiceError::new(403, "SecurityTokenExpired");
-        expired.credentials_renewed = true;
-        for (error, passes) in [
-            (Error::transport(TransportCause::Connect, "x"), true),
-            (Error::transport(TransportCause::Broken, "x"), true),
-            (Error::transport(TransportCause::Tls, "x"), false),
-            (answered(503, "ServiceUnavailable"), true),
-            (answered(403, "AccessDenied"), false),
-            (answered(404, "NoSuchBucket"), false),
-            (answered(403, "SecurityTokenExpired"), false),
-            (Error::service(skewed), true),
-            (Error::service(expired), true),
-        ] {
-            assert_eq!(may_pass(&error), passes, "{error}");
-        }
-    }
-
-    #[test]
     fn anything_else_is_1() {
         for error in [
             answered(404, "NoSuchKey"),

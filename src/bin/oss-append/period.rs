@@ -8,7 +8,6 @@ use std::time::Duration;
 pub(crate) struct Period(pub(crate) Duration);
 
 impl Period {
-    pub(crate) const SECOND: Self = Self(Duration::from_secs(1));
     const HOUR: Self = Self(Duration::from_secs(60 * 60));
     const DAY: Self = Self(Duration::from_secs(24 * 60 * 60));
 }

@@ -6,20 +6,18 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use super::bucket::Bucket;
 use super::finder::{Candidate, Finder};
 use super::reader::SequenceReader;
 use super::turns::Turns;
 use crate::client::OssClient;
-use crate::drive::options::AppenderOptions;
-use crate::drive::stats::Counters;
 use crate::engine::period::timestamp;
 use crate::error::{Error, Result};
 use crate::reader::follow::ObjectFollowerBuilder;
 use crate::reader::follow::following::Start;
 use crate::rolling::KeyTemplate;
-use crate::rolling::find::{Asking, Directory, newest_to_read};
+use crate::rolling::find::{Directory, newest_to_read};
 use crate::rolling::slots::{Slot, Slots};
-use crate::store::listing::{KeyPage, ListedKey};
 use crate::values::checkpoint::Checkpoint;
 use crate::values::path::ObjectPath;
 use crate::values::proven::Proven;
@@ -82,6 +80,10 @@ impl SequenceReaderBuilder {
     }
 
     /// Begins with the first object of the period that `time` falls in, or the first after that.
+    ///
+    /// The periods are those of [`roll_every`](Self::roll_every). Without it, they are what the keys
+    /// can tell: where the writer's are longer, such as `%H%M` with periods of ten minutes, give a
+    /// time at which one has begun.
     ///
     /// This and the other methods that say where to begin take the place of each other.
     pub fn from_time(mut self, time: SystemTime) -> Self {
@@ -171,7 +173,13 @@ impl SequenceReaderBuilder {
         ObjectPath::new(&self.bucket, "key")?;
         let pace = self.follower.check()?;
         let slots = Slots::new(self.template.clone(), self.every, self.utc_offset)?;
-        let directory = Bucket::new(&self.follower);
+        let follower = &self.follower;
+        let directory = Bucket::new(
+            follower.client.clone(),
+            follower.object.clone(),
+            follower.rules.clone(),
+            &follower.events,
+        );
         let now = self.clock.now();
         let begin = self.begin(&directory, &slots, now).await?;
         let (here, first) = match begin {
@@ -246,51 +254,5 @@ impl SequenceReaderBuilder {
     fn refused(&self, reason: String) -> Error {
         let error = Error::invalid_input(reason).with_operation("read");
         error.with_object(&self.follower.object)
-    }
-}
-
-/// The objects of a bucket, as patiently asked for as they are read.
-struct Bucket {
-    client: OssClient,
-    sequence: ObjectPath,
-    options: AppenderOptions,
-    counters: Counters,
-}
-
-impl Bucket {
-    fn new(follower: &ObjectFollowerBuilder) -> Self {
-        Self {
-            client: follower.client.clone(),
-            sequence: follower.object.clone(),
-            options: AppenderOptions {
-                rules: follower.rules.clone(),
-                ..AppenderOptions::default()
-            },
-            counters: Counters::new(&follower.object, &follower.events),
-        }
-    }
-
-    fn asking(&self) -> Asking<'_, OssClient> {
-        Asking {
-            store: &self.client,
-            object: &self.sequence,
-            options: &self.options,
-            counters: &self.counters,
-            any_kind: false,
-        }
-    }
-}
-
-impl Directory for Bucket {
-    async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Option<KeyPage>> {
-        self.asking().page(prefix, after).await
-    }
-
-    async fn exists(&self, key: String) -> Result<bool> {
-        self.asking().exists(key).await
-    }
-
-    fn counts(&self, found: &ListedKey) -> bool {
-        self.asking().counts(found)
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct Finder<D> {
     /// The last object that was taken up, or what comes before the first: then its number is less by
     /// one.
     here: Candidate,
+    /// An object has been taken up.
+    begun: bool,
     /// What comes after it, as far as it is known, in order.
     queue: VecDeque<Candidate>,
     /// The period after `here` that was looked at last.
@@ -61,6 +63,7 @@ impl<D: Directory> Finder<D> {
             slots,
             clock,
             here,
+            begun: false,
             queue: VecDeque::new(),
             turn: None,
             listed: None,
@@ -72,19 +75,35 @@ impl<D: Directory> Finder<D> {
         if let Some(next) = self.queue.pop_front() {
             return Ok(Some(next));
         }
-        if let Some(number) = self.here.number.checked_add(1) {
-            let next = Candidate {
-                slot: self.here.slot.clone(),
-                number,
-            };
-            if self.directory.exists(next.key()).await? {
-                return Ok(Some(next));
-            }
+        if self.begun
+            && let Some(next) = self.next_number().await?
+        {
+            return Ok(Some(next));
         }
         if self.is_more_listed().await? || self.is_later().await? {
             self.fill().await?;
         }
         Ok(self.queue.pop_front())
+    }
+
+    /// The object with the next number. What is not appendable has a number, and is not of the
+    /// sequence: it tells nothing of the object before it.
+    async fn next_number(&self) -> Result<Option<Candidate>> {
+        let slot = &self.here.slot;
+        for before in self.here.number..u64::MAX {
+            let key = slot.names.key(before + 1);
+            match self.directory.kind(key).await? {
+                None => break,
+                Some(kind) if !self.directory.counts(&kind) => {}
+                Some(_) => {
+                    return Ok(Some(Candidate {
+                        slot: slot.clone(),
+                        number: before + 1,
+                    }));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// `object` has been taken up.
@@ -94,11 +113,13 @@ impl<D: Directory> Finder<D> {
             self.listed = None;
         }
         self.here = object;
+        self.begun = true;
     }
 
-    /// Whether the present period has a higher number, where that has not been asked for a while.
+    /// Whether the present period has a higher number, where that has not been asked for a while. As
+    /// long as it has no object, the first may have any number.
     async fn is_more_listed(&mut self) -> Result<bool> {
-        if self.listed.is_some_and(|at| at.elapsed() < LIST_EVERY) {
+        if self.begun && self.listed.is_some_and(|at| at.elapsed() < LIST_EVERY) {
             return Ok(false);
         }
         let found = self.objects(std::slice::from_ref(&self.here.slot)).await?;

@@ -4,9 +4,12 @@
 //! begins, `finder.rs` which that is: by the same search by which a rolling writer finds the newest
 //! (`rolling/find.rs`).
 
+mod bucket;
 mod builder;
 mod finder;
 mod reader;
+#[cfg(all(test, feature = "testing"))]
+mod simulation;
 mod turns;
 
 pub use self::builder::SequenceReaderBuilder;

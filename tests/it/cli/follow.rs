@@ -74,7 +74,9 @@ async fn the_first_object_is_waited_for() {
     for first in ["log-1", "log-2"] {
         let emulator = emulator().await;
         let mut running = follow(&emulator, &[SEQUENCE, "-n1"]);
-        running.hear("log-1 does not exist yet").await;
+        running
+            .hear("no object of oss://bucket/log-{seq} exists yet")
+            .await;
         looked(&emulator, 5).await;
         grow(&emulator, first, "all of\nit\n");
         running.prints("all of\nit\n").await;
@@ -106,7 +108,7 @@ async fn an_outage_at_the_start_is_waited_out_and_a_refusal_is_not() {
     let mut running = follow(&emulator, &[SEQUENCE]);
     running.hear("trying again").await;
     running.prints("hello").await;
-    running.interrupted(2).await;
+    running.interrupted(3).await;
 
     let nowhere = follow(&emulator, &["oss://nowhere/log-{seq}"]);
     nowhere.ends(1).await.says(&["NoSuchBucket"]);
@@ -121,7 +123,7 @@ async fn what_is_appended_in_periods_is_read_in_periods() {
         let arguments = ["append", "--linger=1ms", target, "--roll=1s"];
         let mut writer = Running::start(command(&emulator, arguments));
         let mut reader = follow(&emulator, &[&[target], options].concat());
-        reader.hear("does not exist yet").await;
+        reader.hear("exists yet: waiting").await;
         for text in ["one\n", "two\n", "three\n"] {
             writer.write(text).await;
             reader.prints(text).await;
@@ -139,7 +141,7 @@ async fn what_is_rolled_by_size_is_read_as_it_was_written() {
     let emulator = emulator().await;
     let lines: String = (0..2000).map(|n| format!("line {n}\n")).collect();
     let mut reader = follow(&emulator, &[SEQUENCE]);
-    reader.hear("does not exist yet").await;
+    reader.hear("exists yet: waiting").await;
     let append = ["append", SEQUENCE, "--roll-size=1000", "--align-lines"];
     let appending = run(command(&emulator, append), &lines);
     let (appended, ()) = tokio::join!(appending, reader.prints(&lines));
@@ -156,7 +158,7 @@ async fn without_f_the_newest_is_printed() {
     tail(SEQUENCE)
         .await
         .expect(1)
-        .says(&["log-1 does not exist"]);
+        .says(&["no object of oss://bucket/log-{seq} exists"]);
     grow(&emulator, "log-1", "old");
     grow(&emulator, "log-2", "a\nb\n");
     let ended = tail(SEQUENCE).await.expect(0);
@@ -171,6 +173,8 @@ async fn what_cannot_be_followed_is_refused_before_anything_is_sent() {
         &["--template", "oss://bucket/{pid}-{seq}"],
         &["--template", "oss://bucket/{sequence}"],
         &["--template", SEQUENCE, "--from=0"],
+        &["--template", SEQUENCE, "--from=yesterday"],
+        &[SEQUENCE, "--from=2026-11-28"],
         &["--template", SEQUENCE, "--roll=0s"],
         &["--template", SEQUENCE, "--roll=weekly"],
         &["--template", SEQUENCE, "--utc-offset=8"],
@@ -182,4 +186,35 @@ async fn what_cannot_be_followed_is_refused_before_anything_is_sent() {
         assert_eq!(ended.code, 2, "{options:?} {ended:?}");
     }
     assert!(emulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn it_begins_at_a_time() {
+    let emulator = emulator().await;
+    for key in [
+        "2020-02-28T09-1",
+        "2020-02-28T10-1",
+        "2020-02-28T10-2",
+        "2020-03-01T00-1",
+    ] {
+        grow(&emulator, key, "x\n");
+        emulator
+            .append_foreign("bucket", key, format!("{key}\n"))
+            .unwrap();
+    }
+    let target = "oss://bucket/%Y-%m-%dT%H-{seq}";
+    let all = "x\n2020-02-28T10-1\nx\n2020-02-28T10-2\nx\n2020-03-01T00-1\n";
+    for from in [
+        &["--from=2020-02-28T10:00"][..],
+        &["--from=2020-02-28T10:30Z"],
+        &["--from=2020-02-28T02:30Z", "--utc-offset=+08:00"],
+        &["--from=2020-02-28 10:59:59", "--utc-offset=+08:00"],
+    ] {
+        let mut running = follow(&emulator, &[&[target], from].concat());
+        running.prints(all).await;
+        running.interrupted(3).await;
+    }
+    let without_f = ["tail", "--template", target, "--from=2020-02-28T10:00"];
+    let ended = run(command(&emulator, without_f), "").await.expect(2);
+    ended.says(&["--from TIME needs -f"]);
 }

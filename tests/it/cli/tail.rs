@@ -88,7 +88,7 @@ async fn what_is_not_there_is_1_and_a_position_that_is_not_there_is_3() {
     grow(&emulator, "12345");
     for options in [&["--from=6"][..], &["--from=6", "-f"]] {
         let ended = tail(&emulator, options).await.expect(3);
-        ended.says(&[TARGET, "only 5 bytes", "position 6"]);
+        ended.says(&[TARGET, "first 6 bytes", "length is 5"]);
     }
     let nowhere = ["tail", "-f", "oss://nowhere/key"];
     let ended = run(command(&emulator, nowhere), "").await;
@@ -171,7 +171,8 @@ async fn an_outage_is_waited_out_with_one_note() {
     running.prints("meanwhile\n").await;
     grow(&emulator, "after\n");
     running.prints("after\n").await;
-    running.interrupted(1).await;
+    // And one that it is over.
+    running.interrupted(2).await;
 }
 
 #[tokio::test]
@@ -183,7 +184,7 @@ async fn an_outage_at_the_start_is_waited_out() {
     emulator.inject(fault.times(3));
     let mut running = follow(&emulator, &["-n", "1"]);
     running.prints("b\n").await;
-    running.interrupted(1).await;
+    running.interrupted(2).await;
 }
 
 #[tokio::test]
@@ -213,7 +214,8 @@ async fn a_refusal_ends_it() {
     grow(&emulator, "hello");
     let denied = ErrorAnswer::new(403);
     let fault = Fault::new(Operation::HeadObject, Action::Error(denied));
-    emulator.inject(fault.skip(1));
+    // Two to find the last lines and to begin there.
+    emulator.inject(fault.skip(2));
     let mut running = follow(&emulator, &[]);
     running.prints("hello").await;
     let ended = running.ends(5).await;
@@ -224,9 +226,9 @@ async fn a_refusal_ends_it() {
 async fn an_object_that_is_not_the_same_any_more_ends_it() {
     for (change, says) in [
         ("put", "has been replaced"),
-        ("shorten", "has been shortened or replaced"),
+        ("shorten", "its length is 5"),
         ("same length", "has been replaced"),
-        ("longer", "has been replaced"),
+        ("longer", "the object was replaced"),
         ("remove", "has been removed"),
     ] {
         let emulator = emulator().await;
@@ -326,5 +328,39 @@ async fn a_directory_can_be_read_without_oss() {
     for options in [&["tail", TARGET, "-n1"][..], &["tail", TARGET, "-fn1"]] {
         let ended = run(command(options), "").await.expect(0);
         assert_eq!(ended.stdout, b"b\n");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn it_ends_when_nobody_reads_although_nothing_is_appended() {
+    let emulator = emulator().await;
+    grow(&emulator, "a\nb\nc\n");
+    let rarely = ["tail", "-f", TARGET, "--poll-min=1h", "--poll-max=1h"];
+    let mut running = Running::start(command(&emulator, rarely));
+    running.prints("a\n").await;
+    drop(running.child.stdout.take());
+    let status = running.child.wait().await.unwrap();
+    let mut stderr = String::new();
+    running.stderr.read_to_string(&mut stderr).await.unwrap();
+    assert_eq!((status.code(), &*stderr), (Some(141), ""));
+}
+
+#[tokio::test]
+async fn what_breaks_is_asked_for_again_without_f_too() {
+    let emulator = emulator().await;
+    let all = bytes(MIB);
+    emulator.append_foreign("bucket", KEY, all.clone()).unwrap();
+    for options in [&["--from=0"][..], &["--bytes=1MiB"], &["--lines=99999999"]] {
+        for fault in [
+            "head:error=503,times=2",
+            "get:truncate=100000,times=2",
+            "get:drop,skip=2",
+        ] {
+            emulator.inject(fault.parse().unwrap());
+        }
+        let ended = tail(&emulator, options).await.expect(0);
+        assert!(ended.stdout == all, "{options:?}");
+        ended.says(&["trying again"]);
     }
 }

@@ -1,30 +1,34 @@
 //! `oss-append tail`: the last part of an object on standard output, and what is appended to it.
 //!
-//! How one object is read is in `object.rs`, which object comes next in `sequence.rs` and, for a
-//! sequence that is named by a template, in `template.rs`.
+//! Where it begins is in `start.rs`. With -f it stands on the followers of the library, in
+//! `follow.rs`.
 
+mod follow;
 mod last_lines;
-mod object;
-mod pause;
-mod sequence;
-mod template;
+mod start;
 
+use std::io::{self, IsTerminal as _};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::Args;
-use oss_append::{KeyTemplate, ObjectPath, Periods};
+use futures::StreamExt as _;
+use oss_append::{
+    Checkpoint, DeliveryEvent, KeyTemplate, ObjectPath, ObjectReader, OssClient, SequenceReader,
+    SequenceReaderBuilder,
+};
 
-use self::object::{End, Start, Tail};
-use self::pause::Pause;
-use self::sequence::{Sequence, Single, Step};
-use self::template::Template;
+use self::follow::{Follow, hearing};
+use self::start::{Failed, From, Start, refuse_compressed, start_of_lines};
 use crate::connection::{self, ConnectionArguments};
 use crate::failure::{self, Failure};
-use crate::output;
+use crate::output::{self, Output};
 use crate::period::{Period, UtcOffset};
 use crate::signals::{self, Signals};
+use crate::trouble::Trouble;
 
 /// Write the last part of an object to standard output, and with -f what is appended to it.
 ///
@@ -40,10 +44,11 @@ use crate::signals::{self, Signals};
 /// as they are, to a pipe or a file.
 ///
 /// With --template it follows a sequence of objects as append --roll and --roll-size write it. It
-/// begins with the newest object of the present period. When that has ended, it goes on with the
-/// next one: the next number, or the first of a later period. One has ended when it is sealed, or
-/// when there is a next and it does not grow any more. The end of the sequence is never known, so
-/// only a signal or a failure ends it.
+/// begins with the newest object of the present period, or with --from TIME at the start of the first
+/// object of the period that TIME falls in. When that has ended, it goes on with the next one: the
+/// next number, or the first of a later period. One has ended when it is sealed, or when there is a
+/// next and it does not grow any more. The end of the sequence is never known, so only a signal or a
+/// failure ends it.
 #[derive(Args)]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", connection::HELP, failure::HELP))]
 pub(crate) struct Arguments {
@@ -56,8 +61,9 @@ pub(crate) struct Arguments {
     /// {pid}. {uuid} cannot be followed
     #[arg(long)]
     template: bool,
-    /// With --template: the --roll of append. Needed where KEY tells times more finely than in
-    /// periods, such as %H%M with --roll 10m; hourly with %H and daily with %d do without
+    /// With --template: the --roll of append. Of use where KEY tells times more finely than in
+    /// periods, such as %H%M with --roll 1d, since fewer periods are looked for; needed where it tells
+    /// them more finely than in seconds
     #[arg(long, value_name = "PERIOD", requires = "template")]
     roll: Option<Period>,
     /// With --template: the --utc-offset of append
@@ -78,9 +84,10 @@ pub(crate) struct Arguments {
     #[arg(short = 'c', long, value_name = "SIZE", conflicts_with = "lines")]
     bytes: Option<ByteSize>,
     /// Begin with the byte at POSITION, from 0, such as the length that was read the last time;
-    /// a shorter object is one that was replaced
-    #[arg(long, value_name = "POSITION", conflicts_with_all = ["lines", "bytes", "template"])]
-    from: Option<u64>,
+    /// a shorter object is one that was replaced. With -f --template: begin with the period of TIME,
+    /// such as 2026-11-28, 2026-11-28T10:00 (at --utc-offset) or 2026-11-28T10:00Z
+    #[arg(long, value_name = "POSITION|TIME", conflicts_with_all = ["lines", "bytes"])]
+    from: Option<From>,
     /// With -f: look again after this long when something has come; while nothing comes twice as
     /// long each time
     #[arg(
@@ -109,6 +116,7 @@ Examples:
   oss-append tail -f --from 1048576 --poll-max 1m oss://logs/2026/app.log
   oss-append tail -f --from 0 oss://logs/2026/app.log.gz | zcat
   oss-append tail -f --template 'oss://logs/%Y/%m/%d/%H-{host}-{seq}.log'
+  oss-append tail -f --template --from 2026-11-28T10:00 'oss://logs/%Y/%m/%d/%H-{seq}.log'
 
 SIZE is a number of bytes, with a unit if need be: 64KiB, 8MiB, 1MB (1000000). DURATION is like
 200ms, 5s or 2m. The fields of templates are told by oss-append append --help. The newest object is
@@ -117,26 +125,19 @@ found by listing (oss:ListObjects), or where that is not allowed by trying the n
 const PERMISSION: &str = "oss:GetObject";
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let pause = Pause::new(*arguments.poll_min, *arguments.poll_max)?;
-    let start = match (arguments.bytes, arguments.from) {
-        (Some(size), _) => Start::LastBytes(size.as_u64()),
-        (None, Some(position)) => Start::At(position),
-        (None, None) => Start::LastLines(arguments.lines),
-    };
-    let template = arguments.template()?;
+    let plan = arguments.plan()?;
     let connection = arguments.connection.open(&arguments.target).await?;
-    let pause = arguments.follow.then_some(pause);
-    let tail = Tail::new(connection.client(), arguments.target, start);
+    let client = connection.client();
     let result = output::while_read(async {
-        match template {
-            Some((template, periods)) => {
-                let (client, bucket) = (connection.client(), tail.object.bucket());
-                let sequence = Template::new(client, bucket, template, periods);
-                go(tail, sequence, pause).await
+        match arguments.follow {
+            true => {
+                let mut signals = Signals::new(signals::BOUND)?;
+                let follow = arguments.follow(client, plan);
+                signals.unless(follow).await.unwrap_or(Ok(()))
             }
-            None => {
-                let single = Single(tail.object.clone());
-                go(tail, single, pause).await
+            false => {
+                let (trouble, on_event) = Trouble::reading();
+                hearing(trouble, arguments.print(client, plan, on_event)).await
             }
         }
     });
@@ -145,121 +146,162 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     result.map(|()| ExitCode::SUCCESS)
 }
 
-impl Arguments {
+/// What the arguments say.
+struct Plan {
+    start: Start,
+    /// What is compressed is of no use.
+    only_plain: bool,
     /// How the objects of the sequence are named, if it is to be one.
-    fn template(&self) -> Result<Option<(KeyTemplate, Periods)>, Failure> {
-        if !self.template {
-            return Ok(None);
-        }
-        let template = KeyTemplate::new(self.target.key())?;
-        if !template.is_repeatable() {
+    template: Option<KeyTemplate>,
+    /// The time at which the sequence is begun.
+    from: Option<jiff::Timestamp>,
+}
+
+impl Arguments {
+    fn plan(&self) -> Result<Plan, Failure> {
+        let (min, max) = (*self.poll_min, *self.poll_max);
+        if min.is_zero() || min > max {
             return Err(Failure::usage(
-                "nobody but the writer knows what {uuid} and {pid} became, so such objects cannot \
-                 be followed; write the number of its process instead of {pid}",
+                "--poll-min must be more than 0 and at most --poll-max",
             ));
         }
-        // Each second may begin a period: those of longer ones are found among them if their keys
-        // tell times no more finely than that.
-        let Period(every) = self.roll.unwrap_or(Period::SECOND);
-        let offset = self.utc_offset.unwrap_or_default();
-        let periods = Periods::new(every, offset.seconds)?;
-        Ok(Some((template, periods)))
-    }
-}
-
-async fn go(tail: Tail, sequence: impl Sequence, pause: Option<Pause>) -> Result<(), Failure> {
-    let Some(pause) = pause else {
-        return print(tail, sequence).await;
-    };
-    let mut signals = Signals::new(signals::BOUND)?;
-    let follow = follow(tail, sequence, pause);
-    signals.unless(follow).await.unwrap_or(Ok(()))
-}
-
-/// Writes what is there.
-async fn print(mut tail: Tail, mut sequence: impl Sequence) -> Result<(), Failure> {
-    let first = sequence.first().await;
-    tail.object = first.map_err(|error| Failure::of_request(&error, PERMISSION))?;
-    match tail.look().await {
-        Ok(Some(_)) => Ok(()),
-        Ok(None) => Err(Failure::local(format!("{} does not exist", tail.object))),
-        Err(end) => Err(end.into()),
-    }
-}
-
-/// Writes what is there and what comes, until a failure that does not pass, or until the sequence
-/// of objects ends.
-async fn follow(
-    mut tail: Tail,
-    mut sequence: impl Sequence,
-    mut pause: Pause,
-) -> Result<(), Failure> {
-    tail.only_appendable = true;
-    tail.names_objects = sequence.has_many();
-    let (mut begun, mut waits, mut troubled) = (false, false, false);
-    loop {
-        let mut least = Duration::ZERO;
-        match turn(&mut tail, &mut sequence, &mut begun).await {
-            Ok(Turn::Ended) => return Ok(()),
-            Ok(Turn::Missing) => {
-                troubled = false;
-                if !std::mem::replace(&mut waits, true) {
-                    output::note(format_args!("{} does not exist yet: waiting", tail.object));
-                }
-            }
-            Ok(Turn::Looked { grown }) => {
-                troubled = false;
-                if grown {
-                    pause.reset();
-                }
-            }
-            Err(End::Request(error)) if failure::may_pass(&error) => {
-                if !std::mem::replace(&mut troubled, true) {
-                    let failure = Failure::of_request(&error, PERMISSION);
-                    output::note(failure.and("trying again").message());
-                }
-                let wanted = error.service_error().and_then(|answer| answer.retry_after);
-                least = wanted.unwrap_or_default();
-            }
-            Err(end) => return Err(end.into()),
+        let template = match self.template {
+            true => Some(KeyTemplate::new(self.target.key())?),
+            false => None,
+        };
+        let utc_offset = self.utc_offset.unwrap_or_default();
+        let from = self
+            .from
+            .map(|from| from.time(utc_offset))
+            .transpose()?
+            .flatten();
+        if from.is_some() && !(self.template && self.follow) {
+            return Err(Failure::usage("--from TIME needs -f and --template"));
         }
-        tokio::time::sleep(pause.next().max(least)).await;
-    }
-}
-
-enum Turn {
-    /// There is no object yet.
-    Missing,
-    Looked {
-        grown: bool,
-    },
-    /// No object has more to come.
-    Ended,
-}
-
-/// Looks, and does what the sequence says, until there is nothing to do for the moment.
-async fn turn(
-    tail: &mut Tail,
-    sequence: &mut impl Sequence,
-    begun: &mut bool,
-) -> Result<Turn, End> {
-    if !*begun {
-        tail.object = sequence.first().await?;
-        *begun = true;
-    }
-    let mut grown = false;
-    loop {
-        let found = tail.look().await?;
-        grown |= found.as_ref().is_some_and(|found| found.grown);
-        match sequence.step(&tail.object, found.as_ref()).await? {
-            Step::Stay if found.is_none() => return Ok(Turn::Missing),
-            Step::Stay => return Ok(Turn::Looked { grown }),
-            Step::LookAgain => {}
-            Step::GoOn(object) => {
-                tail.go_on(object);
-                grown = true;
+        let start = match (self.bytes, self.from) {
+            (_, Some(From::Position(_))) if self.template => {
+                return Err(Failure::usage(
+                    "--from POSITION is one in an object, and --template names many: give a TIME",
+                ));
             }
-            Step::End => return Ok(Turn::Ended),
+            (_, Some(From::Position(position))) => Start::At(position),
+            (_, Some(_)) => Start::At(0),
+            (Some(size), None) => Start::LastBytes(size.as_u64()),
+            (None, None) => Start::LastLines(self.lines),
+        };
+        Ok(Plan {
+            start,
+            only_plain: start.wants_lines() || io::stdout().is_terminal(),
+            template,
+            from,
+        })
+    }
+
+    fn sequence(&self, client: OssClient, template: KeyTemplate) -> SequenceReaderBuilder {
+        let offset = self.utc_offset.unwrap_or_default();
+        let builder = SequenceReader::builder(client, self.target.bucket(), template);
+        let builder = builder.utc_offset(offset.seconds);
+        match self.roll {
+            Some(Period(every)) => builder.roll_every(every),
+            None => builder,
+        }
+    }
+
+    /// Writes what is there and what comes, until a failure that does not pass, or until an object
+    /// has ended.
+    async fn follow(&self, client: OssClient, plan: Plan) -> Result<(), Failure> {
+        let (trouble, on_event) = Trouble::reading();
+        let tell: Arc<dyn Fn(DeliveryEvent) + Send + Sync> = Arc::new(on_event);
+        let told = Arc::clone(&tell);
+        let poll_interval = *self.poll_min..=*self.poll_max;
+        let follow = Follow {
+            client: client.clone(),
+            start: plan.start,
+            only_plain: plan.only_plain,
+            set: Box::new(move |builder| {
+                let tell = Arc::clone(&tell);
+                builder
+                    .poll_interval(poll_interval.clone())
+                    .delivery_timeout(Duration::MAX)
+                    .on_event(move |event| tell(event))
+            }),
+            read: Box::new(move |builder| {
+                let tell = Arc::clone(&told);
+                builder
+                    .delivery_timeout(Duration::MAX)
+                    .on_event(move |event| tell(event))
+            }),
+        };
+        let object = self.target.clone();
+        match plan.template {
+            None => hearing(trouble, follow.object(object)).await,
+            Some(template) => {
+                let builder = self.sequence(client, template);
+                let builder = match plan.from {
+                    Some(time) => builder.from_time(time.into()),
+                    None => builder,
+                };
+                let begins = plan.from.is_some();
+                hearing(trouble, follow.sequence(builder, begins, &object)).await
+            }
+        }
+    }
+
+    /// Writes what is there.
+    async fn print(
+        &self,
+        client: OssClient,
+        plan: Plan,
+        on_event: impl Fn(DeliveryEvent) + Send + Sync + 'static,
+    ) -> Result<(), Failed> {
+        let tell: Arc<dyn Fn(DeliveryEvent) + Send + Sync> = Arc::new(on_event);
+        let object = match plan.template {
+            None => self.target.clone(),
+            Some(template) => {
+                let sequence = self.sequence(client.clone(), template).from_end();
+                let tell = Arc::clone(&tell);
+                let sequence = sequence.follower(|set| set.on_event(move |event| tell(event)));
+                let at_end = sequence.open().await?;
+                match at_end.checkpoint() {
+                    Some(end) => end.object.clone(),
+                    None => {
+                        let none = format!("no object of {} exists in this period", self.target);
+                        return Err(Failure::local(none).into());
+                    }
+                }
+            }
+        };
+        let reader =
+            ObjectReader::builder(client, object.clone()).on_event(move |event| tell(event));
+        let printed = async {
+            if plan.only_plain {
+                refuse_compressed(&reader, &object).await?;
+            }
+            let reader = match plan.start {
+                Start::LastBytes(bytes) => reader.last(bytes),
+                Start::At(position) => reader.checkpoint(Checkpoint::new(object.clone(), position)),
+                Start::LastLines(count) => {
+                    let position = start_of_lines(&reader, &object, count).await?;
+                    reader.checkpoint(Checkpoint::new(object.clone(), position))
+                }
+            };
+            let mut pieces = pin!(reader.open().await?);
+            let mut stdout = Output::default();
+            let written = async {
+                while let Some(piece) = pieces.next().await {
+                    stdout.write(piece?).await?;
+                }
+                Ok(())
+            };
+            let written = written.await;
+            stdout.flush().await?;
+            written
+        };
+        match printed.await {
+            Err(failed @ Failed::Request(_)) if failed.is_missing() => {
+                Err(Failure::local(format!("{object} does not exist")).into())
+            }
+            printed => printed,
         }
     }
 }
