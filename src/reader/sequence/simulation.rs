@@ -4,7 +4,7 @@
 //! Lives of a writer follow each other: each writes numbered lines to a sequence that rolls by size, by
 //! time, by both or when it is told to, and ends in order or is killed. Its requests and those of the
 //! readers fail, come late or are not answered. Objects that are not appendable take numbers, and
-//! objects that have been read are removed.
+//! objects that have been read are removed, unless listing is not allowed: then numbers are tried.
 //!
 //! What the readers give out together, each from the checkpoint of the one before, has to be what the
 //! objects hold, one after the other, once; and all that a writer was told to be durable has to be in
@@ -12,7 +12,7 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `OSS_APPEND_SEQUENCE_SCHEDULES` | how many schedules are run; 1: what happens is told | 2000 |
+//! | `OSS_APPEND_SEQUENCE_SCHEDULES` | how many schedules are run; 1: what happens is told | 500 |
 //! | `OSS_APPEND_SEED` | the first seed | 1 |
 
 use std::collections::BTreeMap;
@@ -380,7 +380,8 @@ async fn write(world: &Arc<World>, rng: &mut Rng) {
                 1 if settings.template != "%H%M%S.log" => drop(writer.roll().await),
                 2 | 3 => sleep(MS * rng.u32(..10_000)).await,
                 4 => drop(writer.flush().await),
-                5 => world.remove_read().await,
+                // Without listings a writer begins anew then.
+                5 if settings.lists => world.remove_read().await,
                 6 if rng.u32(..3) == 0 => {
                     // Takes a number that the writer has not come to.
                     let open = writer.stats().open.map(|open| open.object);
@@ -532,7 +533,7 @@ async fn run(seed: u64, tells: bool) -> (usize, usize) {
         };
         let caught = timeout(STUCK, caught_up).await;
         // More must not come.
-        sleep(Duration::from_secs(100)).await;
+        sleep(Duration::from_secs(30)).await;
         assert!(
             *world.read.locked() == expected && caught.is_ok(),
             "read:\n{}\nin the objects:\n{}",
@@ -564,7 +565,7 @@ fn from_env(name: &str, default: u64) -> u64 {
 
 #[test]
 fn what_comes_out_is_what_went_in_once_and_in_order() {
-    let schedules = from_env("OSS_APPEND_SEQUENCE_SCHEDULES", 2000);
+    let schedules = from_env("OSS_APPEND_SEQUENCE_SCHEDULES", 500);
     let first = from_env("OSS_APPEND_SEED", 1);
     let sums: Vec<_> = std::thread::scope(|scope| {
         let threads = [0, 1].map(|thread| {
@@ -580,7 +581,7 @@ fn what_comes_out_is_what_went_in_once_and_in_order() {
         bytes += its_bytes;
     }
     println!("{schedules} schedules, {objects} objects, {bytes} bytes");
-    if schedules >= 1000 {
+    if schedules >= 500 {
         assert!(objects as u64 > 3 * schedules, "{objects}");
     }
 }
