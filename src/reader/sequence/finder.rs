@@ -195,3 +195,76 @@ impl<D: Directory> Finder<D> {
         objects(&self.directory, periods, after, together).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::store::listing::{KeyPage, ListedKey};
+    use crate::values::info::ObjectKind;
+    use crate::values::locks::MutexExt as _;
+
+    /// Keys in memory. While a listing goes on, a writer creates two objects: one among the keys that
+    /// have been given already, and one behind them.
+    struct Busy {
+        keys: Mutex<BTreeSet<String>>,
+        pages: Mutex<u32>,
+        /// During which page.
+        at: u32,
+    }
+
+    impl Directory for Busy {
+        async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Option<KeyPage>> {
+            let mut keys = self.keys.locked();
+            let listed = keys.iter().filter(|key| key.starts_with(prefix));
+            let listed = listed.filter(|key| after.is_none_or(|after| key.as_str() > after));
+            let listed = listed.map(|key| ListedKey::new(key, 1, ObjectKind::Appendable));
+            let listed = listed.collect();
+            let mut pages = self.pages.locked();
+            *pages += 1;
+            let goes_on = *pages == self.at;
+            if goes_on {
+                keys.extend(["log-006".into(), "log-007".into()]);
+            }
+            Ok(Some(KeyPage::new(
+                listed,
+                goes_on.then(|| "log-006".into()),
+            )))
+        }
+
+        async fn kind(&self, key: String) -> Result<Option<ObjectKind>> {
+            let is_there = self.keys.locked().contains(&key);
+            Ok(is_there.then_some(ObjectKind::Appendable))
+        }
+
+        fn counts(&self, _: &ObjectKind) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_created_during_a_listing_is_told_in_order() {
+        for at in 1..6 {
+            let busy = Busy {
+                keys: Mutex::new(["log-005".into()].into()),
+                pages: Mutex::new(0),
+                at,
+            };
+            let slots = Slots::new("log-{seq:3}".parse().unwrap(), None, 0).unwrap();
+            let clock = WallClock::default();
+            let slot = slots.at(clock.now());
+            let here = Candidate { slot, number: 0 };
+            let mut finder = Finder::new(busy, slots, clock, here);
+            let mut found = Vec::new();
+            while let Some(next) = finder.next().await.unwrap() {
+                found.push(next.key());
+                finder.went_on(next);
+            }
+            let all = ["log-005", "log-006", "log-007"];
+            assert_eq!(found, all[..found.len()], "{at}");
+            assert!(at > 3 || found.len() == 3, "{at}: {found:?}");
+        }
+    }
+}
