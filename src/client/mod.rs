@@ -42,6 +42,21 @@ pub(crate) use operations::get::Wanted;
 pub use operations::get::{GetObjectRequest, GetObjectResult};
 pub use operations::head::{HeadObjectRequest, ObjectMeta};
 pub use operations::list::{ListObjectsRequest, ListedObject, ObjectListing};
+pub use operations::multipart::UploadedPart;
+pub use operations::multipart::abort::AbortMultipartUploadRequest;
+pub use operations::multipart::complete::{
+    CompleteMultipartUploadRequest, CompleteMultipartUploadResult,
+};
+pub use operations::multipart::initiate::{
+    InitiateMultipartUploadRequest, InitiateMultipartUploadResult,
+};
+pub use operations::multipart::list::{
+    ListMultipartUploadsRequest, ListedUpload, UploadListing, UploadMarker,
+};
+pub use operations::multipart::part::{
+    UploadPartCopyRequest, UploadPartCopyResult, UploadPartRequest, UploadPartResult,
+};
+pub(crate) use operations::multipart::{MAX_PARTS, MIN_PART_SIZE};
 pub use operations::put::{PutObjectRequest, PutObjectResult};
 pub use presign::PresignMethod;
 pub use response::ObjectBody;
@@ -165,6 +180,60 @@ impl OssClient {
     /// Lists a bucket's keys in the order of their bytes, one page.
     pub fn list_objects(&self, bucket: impl Into<String>) -> ListObjectsRequest {
         ListObjectsRequest::new(self.clone(), bucket.into())
+    }
+
+    /// Begins a multipart upload, by which an object is made of parts.
+    pub fn initiate_multipart_upload(&self, object: &ObjectPath) -> InitiateMultipartUploadRequest {
+        InitiateMultipartUploadRequest::new(self.clone(), object.clone())
+    }
+
+    /// Uploads a part of a multipart upload. `number` says where it stands, from 1 on.
+    pub fn upload_part(
+        &self,
+        object: &ObjectPath,
+        upload_id: impl Into<String>,
+        number: u16,
+        body: impl Into<Batch>,
+    ) -> UploadPartRequest {
+        let (client, object) = (self.clone(), object.clone());
+        UploadPartRequest::new(client, object, upload_id.into(), number, body.into())
+    }
+
+    /// Copies `source`, or a range of it, to a part of a multipart upload, without a download.
+    pub fn upload_part_copy(
+        &self,
+        object: &ObjectPath,
+        upload_id: impl Into<String>,
+        number: u16,
+        source: &ObjectPath,
+    ) -> UploadPartCopyRequest {
+        let (client, object) = (self.clone(), object.clone());
+        UploadPartCopyRequest::new(client, object, upload_id.into(), number, source.clone())
+    }
+
+    /// Makes the object of its parts, in the order of their numbers.
+    pub fn complete_multipart_upload(
+        &self,
+        object: &ObjectPath,
+        upload_id: impl Into<String>,
+        parts: impl IntoIterator<Item = UploadedPart>,
+    ) -> CompleteMultipartUploadRequest {
+        let parts = parts.into_iter().collect();
+        CompleteMultipartUploadRequest::new(self.clone(), object.clone(), upload_id.into(), parts)
+    }
+
+    /// Removes an unfinished upload with its parts.
+    pub fn abort_multipart_upload(
+        &self,
+        object: &ObjectPath,
+        upload_id: impl Into<String>,
+    ) -> AbortMultipartUploadRequest {
+        AbortMultipartUploadRequest::new(self.clone(), object.clone(), upload_id.into())
+    }
+
+    /// Lists a bucket's unfinished uploads, one page.
+    pub fn list_multipart_uploads(&self, bucket: impl Into<String>) -> ListMultipartUploadsRequest {
+        ListMultipartUploadsRequest::new(self.clone(), bucket.into())
     }
 
     /// Creates a bucket. One that the caller owns already is no error.

@@ -45,6 +45,12 @@ pub(super) struct SpoolFile {
 }
 
 impl SpoolFile {
+    fn new_in(directory: &Path) -> Self {
+        Self {
+            path: directory.join(format!("{:032x}", fastrand::u128(..))),
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -124,6 +130,40 @@ impl Received {
         })
     }
 
+    /// All bodies as one, in a new file in `spool` if there is such a directory.
+    pub(super) fn join(bodies: Vec<Self>, spool: Option<&Path>) -> io::Result<Self> {
+        let mut joined = Self::default();
+        let mut pieces = Vec::new();
+        let mut file = match spool {
+            Some(directory) => {
+                let spooled = SpoolFile::new_in(directory);
+                let file = fs::File::create_new(spooled.path())?;
+                Some((spooled, file))
+            }
+            None => None,
+        };
+        for body in bodies {
+            joined.length += body.length;
+            joined.crc64 = crate::values::crc64::combine(joined.crc64, body.crc64, body.length);
+            match (&mut file, body.content) {
+                (Some((_, file)), Content::File(spooled)) => {
+                    io::copy(&mut fs::File::open(spooled.path())?, file)?;
+                }
+                (Some((_, file)), Content::Memory(pieces)) => {
+                    use std::io::Write as _;
+                    pieces.iter().try_for_each(|piece| file.write_all(piece))?;
+                }
+                (None, Content::Memory(more)) => pieces.extend(more),
+                (None, Content::File(spooled)) => pieces.push(fs::read(spooled.path())?.into()),
+            }
+        }
+        joined.content = match file {
+            Some((spooled, _)) => Content::File(spooled),
+            None => Content::Memory(pieces),
+        };
+        Ok(joined)
+    }
+
     /// Leaves only the first `length` bytes, for a torn append.
     pub(super) fn cut(self, length: u64) -> io::Result<Self> {
         let mut bytes = match &self.content {
@@ -144,9 +184,7 @@ impl Received {
 }
 
 async fn create_spool(directory: &Path) -> io::Result<(SpoolFile, tokio::fs::File)> {
-    let spooled = SpoolFile {
-        path: directory.join(format!("{:032x}", fastrand::u128(..))),
-    };
+    let spooled = SpoolFile::new_in(directory);
     let file = tokio::fs::File::create_new(spooled.path()).await?;
     Ok((spooled, file))
 }

@@ -157,7 +157,7 @@ fn read_call(
         }
         .sender()
     }?;
-    let operation = Operation::of(&parts.method, &target, &query)?;
+    let operation = Operation::of(&parts.method, &target, &query, &parts.headers)?;
     record.operation = operation;
     if let (Some(bucket), true) = (&target.bucket, operation != Operation::PutBucket)
         && shared.storage.bucket(bucket).is_none()
@@ -172,7 +172,10 @@ fn read_call(
     }
     let arguments = Arguments::read(operation, &target, &query, &parts)?;
     record.position = arguments.position();
-    let needs_length = matches!(operation, Operation::AppendObject | Operation::PutObject);
+    let needs_length = matches!(
+        operation,
+        Operation::AppendObject | Operation::PutObject | Operation::UploadPart
+    );
     let has = |name| parts.headers.contains_key(name);
     if needs_length && !has("content-length") && !has("transfer-encoding") {
         return Err(Refusal::missing_content_length());
@@ -364,7 +367,7 @@ async fn reset_body(link: &Link, body: &mut Incoming, bytes: u64) -> Fate {
 
 async fn receive(shared: &Shared, call: &Call, body: &mut Incoming) -> Result<Received, Refusal> {
     let wanted = call.parts.headers.get("content-md5");
-    let is_put = call.operation == Operation::PutObject;
+    let is_put = matches!(call.operation, Operation::PutObject | Operation::UploadPart);
     let spool = shared.storage.spool();
     let received = Received::receive(body, wanted.is_some() || is_put, spool.as_deref())
         .await

@@ -4,8 +4,10 @@
 //! signatures V4 and V1 in headers and URLs are verified, with static and temporary keys; buckets
 //! are addressed by path or by host name; AppendObject, SealAppendObject, HeadObject, GetObject,
 //! GetObjectMeta, PutObject, DeleteObject, DeleteMultipleObjects, ListObjects (both versions),
-//! PutBucket, DeleteBucket, GetBucketInfo and ListBuckets answer as OSS does, errors included.
-//! Objects live in memory, or in a directory and then survive restarts.
+//! PutBucket, DeleteBucket, GetBucketInfo and ListBuckets answer as OSS does, errors included, and so
+//! do multipart uploads: InitiateMultipartUpload, UploadPart, UploadPartCopy, CompleteMultipartUpload,
+//! AbortMultipartUpload, ListParts and ListMultipartUploads. Objects live in memory, or in a directory
+//! and then survive restarts; uploads that are not completed end with the server.
 //!
 //! It fails where a [`Fault`] says so, and as other servers and proxies do when requests are
 //! pipelined, see [`Pipelining`].
@@ -40,6 +42,8 @@
 //! | sealing a missing object | 404 `NoSuchKey` |
 //! | an append to an object under retention, whatever the position; sealing it | 409 `FileImmutable` |
 //! | an object under retention in a DeleteMultipleObjects | kept, and not named as deleted |
+//! | a part that is copied from an appendable object | copied (earlier pages of OSS forbade it, those of 2026 do not) |
+//! | a part that is copied from a range beyond the source's end | the whole source, as for a GET |
 //! | a temporary key without its token | 403 `InvalidAccessKeyId` |
 //! | a payload hash other than `UNSIGNED-PAYLOAD` | 400 `InvalidArgument` |
 //! | a body that stalls | waits for as long as the connection lives |
@@ -456,6 +460,7 @@ impl StoredObject {
                 kind: match properties.kind {
                     Kind::Appendable => ObjectKind::Appendable,
                     Kind::Normal => ObjectKind::Other("Normal".into()),
+                    Kind::Multipart => ObjectKind::Other("Multipart".into()),
                 },
                 sealed: properties.sealed.is_some(),
                 creator: attributes.metadata.get(ObjectOptions::CREATOR).cloned(),

@@ -25,6 +25,7 @@ const KEPT: [&str; 4] = [
 pub(super) enum Kind {
     Appendable,
     Normal,
+    Multipart,
 }
 
 impl Kind {
@@ -32,6 +33,7 @@ impl Kind {
         match self {
             Self::Appendable => "Appendable",
             Self::Normal => "Normal",
+            Self::Multipart => "Multipart",
         }
     }
 }

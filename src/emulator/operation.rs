@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::Method;
+use http::{HeaderMap, Method};
 
 use super::refusal::Refusal;
 use super::target::{Query, Target};
@@ -25,6 +25,20 @@ pub enum Operation {
     PutObject,
     /// `DELETE /key`
     DeleteObject,
+    /// `POST /key?uploads`
+    InitiateMultipartUpload,
+    /// `PUT /key?partNumber=N&uploadId=ID`
+    UploadPart,
+    /// `PUT /key?partNumber=N&uploadId=ID`, with `x-oss-copy-source`
+    UploadPartCopy,
+    /// `POST /key?uploadId=ID`
+    CompleteMultipartUpload,
+    /// `DELETE /key?uploadId=ID`
+    AbortMultipartUpload,
+    /// `GET /key?uploadId=ID`
+    ListParts,
+    /// `GET /?uploads`
+    ListMultipartUploads,
     /// `POST /?delete`
     DeleteMultipleObjects,
     /// `GET /`
@@ -44,7 +58,7 @@ pub enum Operation {
 }
 
 /// The short names, for the command line.
-const NAMES: [(&str, Operation); 14] = [
+const NAMES: [(&str, Operation); 21] = [
     ("append", Operation::AppendObject),
     ("seal", Operation::SealAppendObject),
     ("head", Operation::HeadObject),
@@ -52,6 +66,13 @@ const NAMES: [(&str, Operation); 14] = [
     ("get", Operation::GetObject),
     ("put", Operation::PutObject),
     ("delete", Operation::DeleteObject),
+    ("initiate-upload", Operation::InitiateMultipartUpload),
+    ("upload-part", Operation::UploadPart),
+    ("copy-part", Operation::UploadPartCopy),
+    ("complete-upload", Operation::CompleteMultipartUpload),
+    ("abort-upload", Operation::AbortMultipartUpload),
+    ("list-parts", Operation::ListParts),
+    ("list-uploads", Operation::ListMultipartUploads),
     ("delete-multiple", Operation::DeleteMultipleObjects),
     ("list", Operation::ListObjects),
     ("list-v2", Operation::ListObjectsV2),
@@ -62,7 +83,7 @@ const NAMES: [(&str, Operation); 14] = [
 ];
 
 /// Parameters that ask for something else than the plain operation, and are not supported.
-const OTHER_RESOURCES: [&str; 44] = [
+const OTHER_RESOURCES: [&str; 41] = [
     "accessmonitor",
     "acl",
     "asyncFetch",
@@ -81,7 +102,6 @@ const OTHER_RESOURCES: [&str; 44] = [
     "logging",
     "metaQuery",
     "objectWorm",
-    "partNumber",
     "policy",
     "publicAccessBlock",
     "qos",
@@ -99,8 +119,6 @@ const OTHER_RESOURCES: [&str; 44] = [
     "symlink",
     "tagging",
     "transferAcceleration",
-    "uploadId",
-    "uploads",
     "versioning",
     "versions",
     "vod",
@@ -111,12 +129,27 @@ const OTHER_RESOURCES: [&str; 44] = [
 
 impl Operation {
     /// Which operation a request asks for.
-    pub(super) fn of(method: &Method, target: &Target, query: &Query) -> Result<Self, Refusal> {
+    pub(super) fn of(
+        method: &Method,
+        target: &Target,
+        query: &Query,
+        headers: &HeaderMap,
+    ) -> Result<Self, Refusal> {
         if let Some(name) = OTHER_RESOURCES.iter().find(|name| query.has(name)) {
             return Err(
                 Refusal::not_implemented(&format!("the sub-resource {name}"))
                     .element("ResourceType", *name),
             );
+        }
+        if let Some(name) = ["partNumber", "uploadId", "uploads"]
+            .into_iter()
+            .find(|name| query.has(name))
+        {
+            let copies = headers.contains_key("x-oss-copy-source");
+            return Self::of_upload(method, target, query, copies).ok_or_else(|| {
+                Refusal::not_implemented(&format!("the sub-resource {name} of this"))
+                    .element("ResourceType", name)
+            });
         }
         let operation = match (method.as_str(), &target.bucket, &target.key) {
             ("POST", Some(_), Some(_)) if query.has("append") => Self::AppendObject,
@@ -138,6 +171,23 @@ impl Operation {
             _ => return Err(Refusal::method_not_allowed(method)),
         };
         Ok(operation)
+    }
+
+    /// Which operation of multipart uploads a request asks for.
+    fn of_upload(method: &Method, target: &Target, query: &Query, copies: bool) -> Option<Self> {
+        let has = |name| query.has(name);
+        Some(match (method.as_str(), &target.key) {
+            ("GET", None) if has("uploads") => Self::ListMultipartUploads,
+            ("POST", Some(_)) if has("uploads") => Self::InitiateMultipartUpload,
+            ("PUT", Some(_)) if has("partNumber") && has("uploadId") => match copies {
+                true => Self::UploadPartCopy,
+                false => Self::UploadPart,
+            },
+            ("POST", Some(_)) if has("uploadId") => Self::CompleteMultipartUpload,
+            ("DELETE", Some(_)) if has("uploadId") => Self::AbortMultipartUpload,
+            ("GET", Some(_)) if has("uploadId") => Self::ListParts,
+            _ => return None,
+        })
     }
 
     /// Whether a public bucket or object allows it to those who may only read.

@@ -6,4 +6,5 @@ pub(super) mod delete;
 pub(super) mod get;
 pub(super) mod head;
 pub(super) mod list;
+pub(crate) mod multipart;
 pub(super) mod put;

@@ -15,7 +15,8 @@ impl Fault {
     pub const GRAMMAR: &'static str = "\
 A fault is OPERATION:ACTION[=VALUE][,SETTING=VALUE]...
 
-OPERATION is one of append, seal, head, meta, get, put, delete, delete-multiple, list, list-v2,
+OPERATION is one of append, seal, head, meta, get, put, delete, initiate-upload, upload-part,
+copy-part, complete-upload, abort-upload, list-parts, list-uploads, delete-multiple, list, list-v2,
 put-bucket, delete-bucket, bucket-info, list-buckets, or any.
 
 ACTION is one of

@@ -4,6 +4,7 @@
 pub(super) mod append;
 mod buckets;
 mod listing;
+mod multipart;
 mod objects;
 
 use std::sync::Arc;
@@ -43,6 +44,9 @@ pub(super) enum Arguments {
     Put {
         attributes: Attributes,
     },
+    Part {
+        number: u16,
+    },
 }
 
 impl Arguments {
@@ -57,6 +61,10 @@ impl Arguments {
             Operation::AppendObject => append::arguments(target, query, parts),
             Operation::SealAppendObject => append::seal_arguments(target, query),
             Operation::PutObject => objects::put_arguments(target, parts),
+            Operation::InitiateMultipartUpload => multipart::initiate_arguments(target, parts),
+            Operation::UploadPart | Operation::UploadPartCopy => {
+                multipart::part_arguments(target, query)
+            }
             _ => Ok(Self::None),
         }
     }
@@ -65,7 +73,7 @@ impl Arguments {
     pub(super) fn position(&self) -> Option<u64> {
         match self {
             Self::Append { position, .. } | Self::Seal { position } => Some(*position),
-            Self::None | Self::Put { .. } => None,
+            Self::None | Self::Put { .. } | Self::Part { .. } => None,
         }
     }
 }
@@ -83,6 +91,13 @@ impl Call {
             Operation::DeleteMultipleObjects => objects::delete_multiple(shared, &self, body),
             Operation::ListObjects => listing::objects(shared, &self),
             Operation::ListObjectsV2 => listing::objects_v2(shared, &self),
+            Operation::InitiateMultipartUpload => multipart::initiate(shared, self),
+            Operation::UploadPart => multipart::part(shared, &self, body),
+            Operation::UploadPartCopy => multipart::part_copy(shared, &self),
+            Operation::CompleteMultipartUpload => multipart::complete(shared, &self, body),
+            Operation::AbortMultipartUpload => multipart::abort(shared, &self),
+            Operation::ListParts => multipart::list_parts(shared, &self),
+            Operation::ListMultipartUploads => multipart::list_uploads(shared, &self),
             Operation::PutBucket => buckets::put(shared, &self),
             Operation::DeleteBucket => buckets::delete(shared, &self),
             Operation::GetBucketInfo => buckets::info(shared, &self),

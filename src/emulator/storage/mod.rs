@@ -2,6 +2,7 @@
 
 mod directory;
 mod rope;
+pub(in crate::emulator) mod uploads;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use self::directory::{Directory, Sidecar};
 use self::rope::Rope;
+use self::uploads::Uploads;
 use super::body::{Content, Received};
 use super::object::Properties;
 
@@ -27,6 +29,8 @@ pub(super) struct Storage {
     /// `None` keeps everything in memory.
     directory: Option<Directory>,
     buckets: Mutex<BTreeMap<String, Arc<Bucket>>>,
+    /// What is uploaded in parts and not completed.
+    pub(super) uploads: Uploads,
 }
 
 /// What is known of a bucket.
@@ -70,6 +74,7 @@ impl Storage {
         Self {
             directory: None,
             buckets: Mutex::default(),
+            uploads: Uploads::default(),
         }
     }
 
@@ -95,6 +100,7 @@ impl Storage {
         Ok(Self {
             directory: Some(directory),
             buckets: Mutex::new(buckets),
+            uploads: Uploads::default(),
         })
     }
 

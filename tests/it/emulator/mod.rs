@@ -7,6 +7,7 @@ mod callbacks;
 mod command;
 mod faults;
 mod limits;
+mod multipart;
 mod objects;
 mod pipelining;
 mod storage;
