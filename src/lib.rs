@@ -50,6 +50,8 @@
 //!
 //! | module | what is decided or done there |
 //! |---|---|
+//! | `verify` | whether files are in objects, by lengths and checksums |
+//! | `compact` | what appends have made becomes one Normal object |
 //! | `reader` | reading: where to go on after a failure, whether it is the same object, whether the bytes are right |
 //! | `keyed`, `log`, `rolling` | which writer a record goes to; sequences of objects (`rolling/roller.rs`) |
 //! | `writer` | the buffer, its watermarks, who waits for what (`shared.rs`), and the worker that takes batches out |
@@ -92,6 +94,7 @@
 
 mod callback;
 pub mod client;
+mod compact;
 pub mod credentials;
 mod drive;
 #[cfg(feature = "emulator")]
@@ -129,10 +132,12 @@ mod store;
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 mod values;
+mod verify;
 mod wire;
 mod writer;
 
 pub use crate::client::{OssClient, OssClientBuilder};
+pub use crate::compact::{Compacted, CompactedBy, Compaction};
 pub use crate::drive::events::DeliveryEvent;
 pub use crate::drive::rate::AppendLimit;
 pub use crate::drive::stats::AppendStats;
@@ -192,6 +197,7 @@ pub use crate::values::format::StoredFormat;
 pub use crate::values::info::{ObjectInfo, ObjectKind, ObjectProperties};
 pub use crate::values::path::{ObjectPath, ObjectPathError};
 pub use crate::values::progress::Progress;
+pub use crate::verify::{Verdict, Verification, Verified, VerifiedFile, VerifiedObject};
 pub use crate::writer::{
     CopyProgress, DurablePositions, ManyObjects, OneObject, OssAppendWriter,
     OssAppendWriterBuilder, Receipt, RecordSink, SpoolStats, Unsent, WriterStats, Written,

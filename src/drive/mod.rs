@@ -1,6 +1,7 @@
 //! `ObjectAppender`: one object, unbuffered. It retries, and after every failure finds out what
 //! really happened.
 
+pub(crate) mod again;
 pub(crate) mod ask;
 mod attempt;
 mod beginning;

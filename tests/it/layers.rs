@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All modules of the crate's root, from the lowest layer up.
-const LAYERS: [&str; 20] = [
+const LAYERS: [&str; 22] = [
     // Calls of what the program has given to us.
     "callback",
     // What everything is about: paths, batches, checksums, positions.
@@ -32,6 +32,10 @@ const LAYERS: [&str; 20] = [
     "log",
     // The way back.
     "reader",
+    // Finished objects.
+    "compact",
+    // Files and objects beside each other.
+    "verify",
     // Beside all that: a server and a store for tests, and what benchmarks measure.
     "emulator",
     "testing",

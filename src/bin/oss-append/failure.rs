@@ -25,6 +25,7 @@ Exit codes:
   6    OSS was not reached, or retrying did not help in time
   7    interrupted as with 130, but all that was read and is not durable is in the spool (--spool
        DIR): the next start, or spool DIR --send, delivers it
+  8    verify: not all of a FILE is in its object, which is missing or shorter; what is there is equal
   130  interrupted by SIGINT (^C), SIGTERM or SIGHUP before all was done: a FILE is not at its end,
        or what was read is not durable
   141  nobody reads standard output any more";
@@ -36,6 +37,7 @@ const TAKES_NO_APPENDS: u8 = 4;
 const NOT_ALLOWED: u8 = 5;
 const NOT_REACHED: u8 = 6;
 const SPOOLED: u8 = 7;
+const NOT_YET: u8 = 8;
 /// As a shell reports a process that SIGINT has ended.
 const INTERRUPTED: u8 = 130;
 /// As a shell reports a process that SIGPIPE has ended.
@@ -112,6 +114,11 @@ impl Failure {
     /// The object is not what it was.
     pub(crate) fn conflict(message: impl Into<String>) -> Self {
         Self::new(CONFLICT, "conflict", message)
+    }
+
+    /// Not everything is in the object yet.
+    pub(crate) fn not_yet(message: impl Into<String>) -> Self {
+        Self::new(NOT_YET, "not_yet", message)
     }
 
     /// The server in this process cannot be started: its directory or address is not free.

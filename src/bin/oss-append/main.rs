@@ -3,6 +3,7 @@
 mod append;
 mod ask;
 mod cat;
+mod compact;
 mod connection;
 mod doctor;
 mod emulator;
@@ -26,6 +27,7 @@ mod tail;
 mod trouble;
 mod usage;
 mod verbosity;
+mod verify;
 mod writer;
 
 use std::process::ExitCode;
@@ -51,6 +53,8 @@ enum Command {
     Cat(cat::Arguments),
     Tail(tail::Arguments),
     Stat(stat::Arguments),
+    Verify(verify::Arguments),
+    Compact(compact::Arguments),
     Spool(spool::Arguments),
     Doctor(doctor::Arguments),
     Emulator(emulator::Arguments),
@@ -98,6 +102,8 @@ impl Command {
         match self {
             Self::Append(arguments) => arguments.json(),
             Self::Stat(arguments) => arguments.json(),
+            Self::Verify(arguments) => arguments.json(),
+            Self::Compact(arguments) => arguments.json(),
             Self::Spool(arguments) => arguments.json(),
             Self::Doctor(arguments) => arguments.json(),
             Self::Cat(_) | Self::Tail(_) | Self::Emulator(_) => None,
@@ -111,6 +117,8 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Cat(arguments) => cat::run(arguments).await,
         Command::Tail(arguments) => tail::run(arguments).await,
         Command::Stat(arguments) => stat::run(arguments).await,
+        Command::Verify(arguments) => verify::run(arguments).await,
+        Command::Compact(arguments) => compact::run(arguments).await,
         Command::Spool(arguments) => spool::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Emulator(arguments) => emulator::run(arguments).await,

@@ -15,8 +15,8 @@ of the command it has
   exit_code   the exit code
   kind        what failed: invalid_input, credentials, service, transport, retries_exhausted,
               conflict, not_appendable, sealed, object_full, checksum, replay_differs, spool, local,
-              interrupted, spooled (interrupted, with the rest in the spool), and so on; null if
-              nothing did
+              interrupted, spooled (interrupted, with the rest in the spool), not_yet (of verify),
+              and so on; null if nothing did
   message     the line about it on standard error, or null
   status, code, ec, request_id
               what OSS answered: the HTTP status, the error code, the finer EC, and the id to name

@@ -1,4 +1,4 @@
-//! What `append` says on standard error while nothing is delivered, and `cat` while nothing is read: a
+//! What `append` says on standard error while nothing is delivered, and `cat` and its like while nothing is read: a
 //! line when that begins, one each minute while it lasts, and one when it is over.
 
 use std::time::Duration;
@@ -72,6 +72,15 @@ impl Trouble {
         Self::with(Words {
             goes_on: "reading",
             done: "read",
+            place: None,
+        })
+    }
+
+    /// With what a compaction is to call for each event.
+    pub(crate) fn compacting() -> (Self, impl Fn(DeliveryEvent) + Send + Sync + 'static) {
+        Self::with(Words {
+            goes_on: "compacting",
+            done: "done",
             place: None,
         })
     }

@@ -134,7 +134,7 @@ impl ObjectMeta {
             .with_object(object))
     }
 
-    pub(in crate::client) fn into_info(self) -> ObjectInfo {
+    pub(crate) fn into_info(self) -> ObjectInfo {
         ObjectInfo {
             length: self.length,
             crc64: self.crc64,

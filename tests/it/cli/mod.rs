@@ -1,6 +1,7 @@
 //! The command `oss-append`, run as users run it, against an embedded server.
 
 mod append;
+mod compact;
 mod compress;
 mod compressed;
 mod doctor;
@@ -18,6 +19,7 @@ mod streams;
 mod tail;
 mod trouble;
 mod usage;
+mod verify;
 
 use std::ffi::OsStr;
 use std::path::Path;
