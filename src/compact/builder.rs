@@ -79,7 +79,10 @@ const PREFIX: &str = "compact/";
 ///
 /// ```
 /// # #[cfg(feature = "rolling")]
-/// # async fn example(client: oss_append::OssClient) -> oss_append::Result<()> {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let emulator = oss_append::emulator::Emulator::builder().bucket("logs").start().await?;
+/// # let client = emulator.client().build()?;
 /// use oss_append::{Compaction, RollingWriter};
 /// use tokio::sync::mpsc;
 ///
@@ -88,7 +91,7 @@ const PREFIX: &str = "compact/";
 ///     let client = client.clone();
 ///     async move {
 ///         while let Some(object) = finished.recv().await {
-///             let compaction = Compaction::new(client.clone(), object).delete_source(true);
+///             let compaction = Compaction::new(client.clone(), object);
 ///             if let Err(error) = compaction.run().await {
 ///                 // The old object is there yet: it can be tried again at any time.
 ///                 eprintln!("{error}");
@@ -96,21 +99,32 @@ const PREFIX: &str = "compact/";
 ///         }
 ///     }
 /// });
-/// let template = "app/%Y-%m-%d/{seq:6}.log".parse()?;
-/// let mut writer = RollingWriter::builder(client, "logs", template)
-///     .max_object_size(1_000_000_000)
+/// # let size = 6;
+/// # #[cfg(any())]
+/// let size = 1_000_000_000;
+/// let mut writer = RollingWriter::builder(client, "logs", "app-{seq:6}.log")
+///     .roll_size(size)
 ///     .on_finished(move |done| {
 ///         let _ = sender.send(done.object);
 ///     })
-///     .open()
-///     .await?;
+///     .start()?;
 /// writer.write_all(b"hello\n").await?;
+/// # writer.sync().await?;
+/// # writer.write_all(b"again\n").await?;
 /// writer.shutdown().await?;
 /// drop(writer);
-/// let _ = compactor.await;
+/// compactor.await?;
+/// # assert_eq!(emulator.object("logs", "compact/app-000001.log").unwrap().bytes, "hello\n");
+/// # assert_eq!(emulator.object("logs", "compact/app-000002.log").unwrap().bytes, "again\n");
 /// # Ok(())
 /// # }
+/// # #[cfg(not(feature = "rolling"))]
+/// # fn main() {}
 /// ```
+///
+/// The old objects are kept here, for a lifecycle rule to end: which number comes next is found by the
+/// objects that are there. A writer whose finished objects are deleted needs a template with `{uuid}`,
+/// or with the time of each roll.
 ///
 /// A program that ends between a roll and its compaction leaves the object as it was; a later run
 /// of `oss-append compact` does the rest.
@@ -169,8 +183,9 @@ impl Compaction {
         self
     }
 
-    /// Deletes the old object once the new one has been compared with it. It is sealed before that.
-    /// Default: it is kept.
+    /// Deletes the old object once the new one has been compared with it. It is sealed before that. A
+    /// writer of a sequence that is numbered by `{seq}` finds the next number by the objects that are
+    /// there, so the newest of them should stay. Default: it is kept.
     pub fn delete_source(mut self, delete: bool) -> Self {
         self.delete_source = delete;
         self

@@ -220,7 +220,8 @@ mod tests {
         assert_eq!(verdicts(&["a"], &[missing()]), [(Verdict::Missing, 0)]);
         assert_eq!(verdicts(&[""], &[missing()]), [(Verdict::Missing, 0)]);
         assert_eq!(verdicts(&[""], &[object("")]), [(Verdict::Equal, 0)]);
-        assert_eq!(verdicts(&[""], &[object("a")]), [(Verdict::Longer, 0)]);
+        // Nothing of it is missing.
+        assert_eq!(verdicts(&[""], &[object("a")]), [(Verdict::Equal, 0)]);
     }
 
     #[test]

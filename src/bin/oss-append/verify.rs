@@ -30,8 +30,8 @@ use crate::trouble::{Said, Trouble};
 /// compressed, so that nothing is proven without a download. 1 says that a file cannot be read, has
 /// changed while it was read, or that OSS tells no CRC-64.
 ///
-/// Without {file} in KEY, several FILEs are taken for one after another, in the order given: a log before
-/// its rotated files is wrong, app.log.2 app.log.1 app.log is right.
+/// Without {file} in KEY, several FILEs are taken for one after another, in the order given: the oldest
+/// first, such as app.log.2 app.log.1 app.log.
 #[derive(Args)]
 #[command(after_long_help = format!(
     "{EXAMPLES}\n\n{}\n\n{}\n\n{}", outcome::HELP, connection::HELP, failure::HELP

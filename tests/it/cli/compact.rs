@@ -49,7 +49,7 @@ async fn compressed(emulator: &Emulator, pieces: &[&[u8]]) {
         .await
         .unwrap();
     for piece in pieces {
-        writer.write_all(*piece).await.unwrap();
+        writer.write_all(piece).await.unwrap();
         writer.sync().await.unwrap();
     }
     writer.shutdown().await.unwrap();
