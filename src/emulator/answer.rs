@@ -5,7 +5,8 @@ use std::io;
 use std::ops::Range;
 
 use bytes::Bytes;
-use futures::stream;
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Frame;
@@ -32,7 +33,11 @@ pub(super) struct Answer {
 #[derive(Debug)]
 enum Content {
     Bytes(Bytes),
-    Reading { reading: Reading, length: u64 },
+    /// One after the other.
+    Readings {
+        readings: Vec<Reading>,
+        length: u64,
+    },
 }
 
 impl Answer {
@@ -61,10 +66,10 @@ impl Answer {
         Self::with_body(StatusCode::OK, "application/xml", document)
     }
 
-    /// An answer with an object's bytes.
-    pub(super) fn reading(status: StatusCode, reading: Reading, length: u64) -> Self {
+    /// An answer with an object's bytes, `length` in all.
+    pub(super) fn readings(status: StatusCode, readings: Vec<Reading>, length: u64) -> Self {
         let mut answer = Self::empty(status);
-        answer.content = Content::Reading { reading, length };
+        answer.content = Content::Readings { readings, length };
         answer
     }
 
@@ -85,6 +90,9 @@ impl Answer {
         let mut answer = self
             .header("etag", format_args!("\"{}\"", object.etag))
             .header("x-oss-hash-crc64ecma", object.crc64);
+        if let Some(version) = &object.attributes.version {
+            answer = answer.header("x-oss-version-id", version);
+        }
         for (name, value) in &object.attributes.encryption {
             if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
                 answer.set(name, value);
@@ -97,7 +105,7 @@ impl Answer {
     pub(super) fn into_response(mut self, head: bool) -> Response<Body> {
         let length = match &self.content {
             Content::Bytes(bytes) => bytes.len() as u64,
-            Content::Reading { length, .. } => *length,
+            Content::Readings { length, .. } => *length,
         };
         let bodiless = matches!(
             self.status,
@@ -115,7 +123,10 @@ impl Answer {
                 Content::Bytes(bytes) => Full::new(bytes)
                     .map_err(|never| match never {})
                     .boxed_unsync(),
-                Content::Reading { reading, .. } => stream_body(reading),
+                Content::Readings { readings, .. } => {
+                    let frames = stream::iter(readings).flat_map(frames);
+                    StreamBody::new(frames).boxed_unsync()
+                }
             }
         };
         let mut response = Response::new(body);
@@ -125,22 +136,22 @@ impl Answer {
     }
 }
 
-fn stream_body(reading: Reading) -> Body {
+fn frames(reading: Reading) -> BoxStream<'static, io::Result<Frame<Bytes>>> {
     match reading {
         Reading::Pieces(pieces) => {
             let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
-            StreamBody::new(stream::iter(frames)).boxed_unsync()
+            stream::iter(frames).boxed()
         }
         Reading::File { file, range } => {
-            let frames = stream::try_unfold((file, range), |(file, range)| async move {
+            stream::try_unfold((file, range), |(file, range)| async move {
                 if range.is_empty() {
                     return Ok(None);
                 }
                 let end = range.end.min(range.start + PIECE);
                 let (file, bytes) = read_piece(file, range.start..end).await?;
                 Ok(Some((Frame::data(bytes), (file, end..range.end))))
-            });
-            StreamBody::new(frames).boxed_unsync()
+            })
+            .boxed()
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::account::{Account, BucketRules, Choice};
 use super::auth::keys::{Key, Keys};
 use super::clock::Clock;
 use super::fault::{Fault, Faults};
@@ -27,12 +28,12 @@ use crate::values::path::check_bucket;
 #[must_use = "a builder does nothing until `start`"]
 pub struct EmulatorBuilder {
     listen: SocketAddr,
-    buckets: Vec<String>,
+    buckets: Vec<(String, Option<BucketRules>)>,
     region: String,
     keys: Keys,
     directory: Option<PathBuf>,
     max_object_size: u64,
-    public_access_blocked: bool,
+    account: Choice,
     latency: Duration,
     bandwidth: Option<u64>,
     clock_offset: i64,
@@ -51,7 +52,7 @@ impl EmulatorBuilder {
             keys: Keys::default(),
             directory: None,
             max_object_size: super::MAX_OBJECT_SIZE,
-            public_access_blocked: false,
+            account: Choice::default(),
             latency: Duration::ZERO,
             bandwidth: None,
             clock_offset: 0,
@@ -70,7 +71,27 @@ impl EmulatorBuilder {
 
     /// Creates a bucket at the start, unless it exists. Default: none.
     pub fn bucket(mut self, name: impl Into<String>) -> Self {
-        self.buckets.push(name.into());
+        self.buckets.push((name.into(), None));
+        self
+    }
+
+    /// Creates a bucket at the start, unless it exists, and gives it these rules.
+    ///
+    /// ```
+    /// use oss_append::emulator::{BucketRules, Emulator};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> oss_append::Result<()> {
+    /// // What is appended a second time is refused with 409 FileImmutable.
+    /// let emulator = Emulator::builder()
+    ///     .bucket_with("audit", BucketRules::new().retention(true))
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn bucket_with(mut self, name: impl Into<String>, rules: BucketRules) -> Self {
+        self.buckets.push((name.into(), Some(rules)));
         self
     }
 
@@ -123,12 +144,73 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Refuses public ACLs, of buckets and of objects, as OSS does while Block Public Access is on,
-    /// which it is by default for buckets made since October 2025. Default: no.
+    /// What the account is like that the server acts for. Default: [`Account::Y2026`].
+    ///
+    /// ```
+    /// use oss_append::emulator::{Account, Emulator};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> oss_append::Result<()> {
+    /// // An account of today that has been granted sealing.
+    /// let emulator = Emulator::builder()
+    ///     .bucket("logs")
+    ///     .account(Account::Y2026)
+    ///     .sealing(true)
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn account(mut self, account: Account) -> Self {
+        self.account.account = account;
+        self
+    }
+
+    /// Accepts signatures V1, or refuses them with 403, EC 0002-00000080, as OSS does for accounts
+    /// since March 2025 and for buckets since September 2025. Default: as the
+    /// [account](Self::account) says.
+    ///
+    /// Source: <https://www.alibabacloud.com/help/en/oss/developer-reference/guidelines-for-upgrading-v1-signatures-to-v4-signatures>
+    pub fn v1_signatures(mut self, accepted: bool) -> Self {
+        self.account.v1_signatures = Some(accepted);
+        self
+    }
+
+    /// Refuses public ACLs, of buckets and of objects, and ignores those that are there, as OSS does
+    /// while Block Public Access is on, which it is by default for buckets made since October 2025.
+    /// Default: as the [account](Self::account) says.
     ///
     /// Source: <https://www.alibabacloud.com/help/en/oss/developer-reference/mb-create-storage-space>
     pub fn block_public_access(mut self, blocked: bool) -> Self {
-        self.public_access_blocked = blocked;
+        self.account.public_access_blocked = Some(blocked);
+        self
+    }
+
+    /// Grants SealAppendObject, which OSS does if a ticket asks for it; without, a seal is refused
+    /// with 400 `OperationNotSupported`, EC 0016-00000513. Default: as the
+    /// [account](Self::account) says. [`Emulator::seal`] works either way.
+    ///
+    /// Source: <https://www.alibabacloud.com/help/en/oss/developer-reference/sealappendobject>
+    pub fn sealing(mut self, granted: bool) -> Self {
+        self.account.sealing = Some(granted);
+        self
+    }
+
+    /// Lets archived objects be read without being restored, as OSS does in buckets with real-time
+    /// access of Archive objects; without, a GET of one is refused with 403 `InvalidObjectState`,
+    /// EC 0016-00000404. Nothing restores objects here. Default: no.
+    ///
+    /// Source: <https://www.alibabacloud.com/help/en/oss/support/0016-00000404>
+    pub fn archive_direct_read(mut self, on: bool) -> Self {
+        self.account.archive_direct_read = on;
+        self
+    }
+
+    /// Adds an access key of another account. With it, requests are allowed in buckets whose
+    /// [requesters pay](BucketRules::requester_pays), as if a bucket policy granted them, and
+    /// only if they say that the requester does. Default: none.
+    pub fn requester(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.keys.add(Key::of_requester(id.into(), secret.into()));
         self
     }
 
@@ -231,7 +313,7 @@ impl EmulatorBuilder {
     /// # Cancel safety
     /// Safe: a server whose start was given up ends.
     pub async fn start(mut self) -> Result<Emulator> {
-        for bucket in &self.buckets {
+        for (bucket, _) in &self.buckets {
             check_bucket(bucket)?;
         }
         let failed = |what: &str| {
@@ -256,7 +338,7 @@ impl EmulatorBuilder {
                 opened.await.map_err(failed)?
             }
         };
-        if self.keys.is_empty() {
+        if !self.keys.iter().any(|key| key.of_owner) {
             self = self.credentials(ACCESS_KEY_ID, ACCESS_KEY_SECRET);
         }
         let clock = Clock::default();
@@ -265,9 +347,13 @@ impl EmulatorBuilder {
         for fault in self.faults {
             faults.inject(fault);
         }
-        for bucket in &self.buckets {
+        for (bucket, rules) in &self.buckets {
             storage
                 .create_bucket(bucket, None, clock.now())
+                .and_then(|()| match rules {
+                    Some(rules) => storage.set_rules(bucket, *rules),
+                    None => Ok(()),
+                })
                 .map_err(failed("create a bucket"))?;
         }
         let shared = Arc::new(Shared {
@@ -278,7 +364,7 @@ impl EmulatorBuilder {
             faults,
             log: Log::new(),
             max_object_size: self.max_object_size,
-            public_access_blocked: self.public_access_blocked,
+            traits: self.account.traits(),
             max_requests: self.max_requests_per_connection.unwrap_or(u64::MAX),
             pipelining: self.pipelining,
             latency: Mutex::new(self.latency),
@@ -303,7 +389,7 @@ impl fmt::Debug for EmulatorBuilder {
             .field("keys", &self.keys)
             .field("directory", &self.directory)
             .field("max_object_size", &self.max_object_size)
-            .field("public_access_blocked", &self.public_access_blocked)
+            .field("account", &self.account)
             .field("latency", &self.latency)
             .field("bandwidth", &self.bandwidth)
             .field("clock_offset", &self.clock_offset)

@@ -13,14 +13,15 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
+use super::access::{self, Access};
 use super::answer::{Answer, Body};
-use super::auth::{Sender, Signed};
+use super::auth::Signed;
 use super::body::{Broken, Received, discard};
 use super::clock;
 use super::fault::{Action, ErrorAnswer, Late, Rest};
 use super::log::{Entry, RequestRecord};
 use super::operation::Operation;
-use super::operations::{Arguments, Call};
+use super::operations::{self, Arguments, Call};
 use super::refusal::Refusal;
 use super::shared::Shared;
 use super::target::{Query, Target};
@@ -143,6 +144,7 @@ fn read_call(
     let target = Target::parse(host, parts.uri.path(), exists)?;
     record.bucket.clone_from(&target.bucket);
     record.key.clone_from(&target.key);
+    access::check_endpoint(host, &target, &shared.region)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
     let sender = {
         let keys = shared.keys.read_locked();
@@ -153,6 +155,7 @@ fn read_call(
             headers: &parts.headers,
             keys: &keys,
             region: &shared.region,
+            v1: shared.traits.v1_signatures,
             now: shared.clock.now(),
         }
         .sender()
@@ -164,12 +167,16 @@ fn read_call(
     {
         return Err(Refusal::no_such_bucket(bucket));
     }
-    if sender == Sender::Anonymous {
-        allow_anonymous(shared, operation, &target)?;
-    }
-    if shared.public_access_blocked {
-        allow_no_public_acl(&parts)?;
-    }
+    let access = Access {
+        shared,
+        sender,
+        operation,
+        target: &target,
+        query: &query,
+        headers: &parts.headers,
+    };
+    access.check()?;
+    operations::check_common(operation, &query, &parts)?;
     let arguments = Arguments::read(operation, &target, &query, &parts)?;
     record.position = arguments.position();
     let needs_length = matches!(
@@ -193,46 +200,6 @@ fn read_call(
         parts,
         arguments,
     })
-}
-
-/// Whether the ACLs let anybody do this.
-fn allow_anonymous(shared: &Shared, operation: Operation, target: &Target) -> Result<(), Refusal> {
-    let bucket = target
-        .bucket
-        .as_deref()
-        .and_then(|name| shared.storage.bucket(name));
-    let mut acl = "private".to_owned();
-    if let Some(bucket) = bucket.filter(|_| !operation.owner_only()) {
-        acl = bucket.properties().acl;
-        if let Some(key) = &target.key {
-            let own = shared.storage.with_slot(&bucket, key, |slot| {
-                slot.properties()
-                    .map(|object| object.attributes.acl.clone())
-            });
-            acl = own.filter(|own| own != "default").unwrap_or(acl);
-        }
-    }
-    match acl.as_str() {
-        "public-read-write" => Ok(()),
-        "public-read" if operation.only_reads() => Ok(()),
-        _ => Err(Refusal::access_denied(
-            "You have no right to access this object because of bucket acl.",
-        )),
-    }
-}
-
-/// Refuses to make anything public.
-fn allow_no_public_acl(parts: &Parts) -> Result<(), Refusal> {
-    for (header, message) in [
-        ("x-oss-object-acl", "Put public object acl is not allowed"),
-        ("x-oss-acl", "Put public bucket acl is not allowed"),
-    ] {
-        let acl = parts.headers.get(header);
-        if acl.is_some_and(|acl| acl.as_bytes().starts_with(b"public-")) {
-            return Err(Refusal::access_denied(message).ec("0016-00000901"));
-        }
-    }
-    Ok(())
 }
 
 fn invalid_digest(ec: &'static str) -> Refusal {
@@ -374,7 +341,8 @@ async fn receive(shared: &Shared, call: &Call, body: &mut Incoming) -> Result<Re
         .map_err(|broken| match broken {
             Broken::Short => Refusal::bad_request(
                 "IncompleteBody",
-                "The body is shorter than the Content-Length says.",
+                "You did not provide the number of bytes specified by the Content-Length HTTP \
+                 header.",
             ),
             Broken::Spool(error) => Refusal::internal(error),
         })?;

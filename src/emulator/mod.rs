@@ -31,23 +31,72 @@
 //! # }
 //! ```
 //!
-//! # Where OSS's documents are silent
+//! # The account
+//!
+//! What OSS refuses depends on the age of the account and of its buckets: signatures V1, public ACLs
+//! and sealing. The server acts for an account of today, see [`Account`], and what is needed of an
+//! older one is set by [`account`](EmulatorBuilder::account), or by a switch alone: a program that
+//! seals needs [`sealing`](EmulatorBuilder::sealing). Buckets can have [rules](BucketRules):
+//! retention, versioning and requesters that pay.
+//!
+//! # What OSS's documents leave open
+//!
+//! The answers are those of the documents: the pages of the ECs, those of the HTTP statuses and those
+//! of the operations; `tests/it/emulator/documented.jsonl` has them one by one, each with its source,
+//! and all are tried. The page of an EC names a cause, and seldom status or code: these are those of
+//! the page of the status, or else of the causes beside it, and 400 `InvalidArgument` for what is
+//! wrong with an argument.
+//!
+//! Where documents are silent, or contradict each other, the emulator does this:
+//!
 //! | case | what the emulator does |
 //! |---|---|
+//! | a V4 signature that is less than 24 hours off | 403 `RequestTimeTooSkewed`, 0002-00000504; documented for 20 minutes |
+//! | a V4 signature that is 24 hours off or more | 400 `InvalidArgument`, 0002-00000212; where it begins is not documented, nor its EC |
+//! | an Authorization header with one field | a Credential 0002-00000202, a Signature 0002-00000205; the pages of 202, 205 and 207 contradict each other |
+//! | a request without a date | V4 400 `InvalidArgument`, V1 403 `AccessDenied`, 0002-00000503; the pages name both |
+//! | a V4 URL that has expired | 403 `AccessDenied` as for V1, 0002-00000236; status and code are not documented |
+//! | a V4 URL that is not valid yet | 403 `AccessDenied`, 0002-00000235; status and code are not documented |
+//! | another region in a V4 signature | 0002-00000226, in a URL too; the page of 0002-00000228 has the same cause |
+//! | a signature V1 where it is not supported | 403 `AccessDenied`, 0002-00000080; the code is not documented |
+//! | an empty parameter of a V1 URL | 400 `InvalidArgument`, 0002-00000068, -072 or -075; status and code are not documented |
+//! | an access key id that no account can have | 400 `InvalidArgument`, 0002-00000064, -073, -206 or -222; the page of 0002-00000901 has the same cause |
+//! | a security token beside a key that is not temporary | 403 `InvalidAccessKeyId`, 0002-00000002 |
+//! | an anonymous request for a private object | EC 0003-00000001; users have seen 0003-00000905 too |
+//! | an anonymous list of a public bucket | 200; tables of 2026 say that an ACL never allows it |
+//! | a request of another account's key for a bucket whose requesters do not pay | 403 `AccessDenied`, 0003-00000001, as without a bucket policy |
+//! | a public ACL for a bucket where public access is blocked | EC 0016-00000901, which is documented for objects |
+//! | a key that is too long, or is not UTF-8 | EC 0016-00000002; the pages of -003 and -004 have the same causes |
+//! | an append as Deep Cold Archive | refused as Cold Archive is, 0016-00000503 |
+//! | encryption asked for by an operation that stores nothing | 400 `InvalidArgument`, 0005-00000002; status and code are not documented |
+//! | a key of KMS for an append | 400 `InvalidParameter`, 0005-00000208; the page of the operation takes none, that of the EC those that KMS knows |
+//! | a key of KMS for a PutObject | taken, and named in the answer |
+//! | tags whose keys have a wrong character, or are there twice | 0010-00000212 and 0010-00000210; the page of -217 has the same causes |
+//! | a traffic limit from 245,760 to 819,199 bit/s | refused; an SDK's documentation takes it |
+//! | a condition on an append | refused as on a PutObject |
+//! | a callback on an append | ignored |
+//! | `x-oss-forbid-overwrite` on an append | ignored |
+//! | a Content-Length that is not a number | 400 without a document, where OSS has 0017-00000103: the HTTP library refuses it |
+//! | `x-oss-hash-crc64ecma` in a request | ignored |
 //! | an append would pass the largest object size | 400 `InvalidArgument` |
-//! | an append to a sealed object, whatever the position | 400 `AppendSealedObjectNotAllowed` |
 //! | a normal object and a wrong position | 409 `ObjectNotAppendable` |
 //! | an append to an existing object with creation headers | checks and then ignores them |
-//! | `x-oss-forbid-overwrite` on an append | ignores it |
+//! | an append to a sealed object, whatever the position | 400 `AppendSealedObjectNotAllowed`; a page has 409 |
+//! | the headers of a seal's answer | `x-oss-sealed-time` alone; a sample has those of a HEAD |
 //! | sealing a missing object | 404 `NoSuchKey` |
 //! | an append to an object under retention, whatever the position; sealing it | 409 `FileImmutable` |
 //! | an object under retention in a DeleteMultipleObjects | kept, and not named as deleted |
 //! | a part that is copied from an appendable object | copied (earlier pages of OSS forbade it, those of 2026 do not) |
 //! | a part that is copied from a range beyond the source's end | the whole source, as for a GET |
-//! | a temporary key without its token | 403 `InvalidAccessKeyId` |
-//! | a payload hash other than `UNSIGNED-PAYLOAD` | 400 `InvalidArgument` |
+//! | an append in a bucket with ObjectWorm | 400 `OperationNotSupported`; no code is documented |
+//! | PutObject with the parameter `append` | a PutObject |
+//! | more than 50 ranges | 416 `MultiRangeFailed`, 0016-00000110; its status is not documented |
+//! | `versionId` on GET, HEAD and DELETE | ignored |
+//! | an empty key in a DeleteMultipleObjects | 400 `UserKeyMustBeSpecified`, 0016-00000611; the EC is not documented with the code |
 //! | a body that stalls | waits for as long as the connection lives |
 
+mod access;
+mod account;
 mod answer;
 mod auth;
 mod body;
@@ -81,6 +130,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use bytes::Bytes;
 
+pub use self::account::{Account, BucketRules};
 pub use self::builder::EmulatorBuilder;
 pub use self::fault::{Action, ErrorAnswer, Fault, Faults, Late, Rest};
 pub use self::log::RequestRecord;
@@ -192,8 +242,10 @@ impl Emulator {
         let builder = OssClient::builder()
             .endpoint(self.url())
             .region(self.region());
-        match keys.iter().next() {
-            Some(Key { id, secret, token }) => {
+        match keys.iter().find(|key| key.of_owner) {
+            Some(Key {
+                id, secret, token, ..
+            }) => {
                 let credentials = Credentials::new(id, secret.as_str());
                 builder.credentials(StaticCredentials::from(match token {
                     Some(token) => credentials.with_session_token(token.text.as_str()),
@@ -344,8 +396,12 @@ impl Emulator {
             retained: false,
             attributes: Attributes::plain(),
         };
-        self.change(&object, "put", |slot| {
+        self.change(&object, "put", |slot, rules| {
             check_mutable(slot)?;
+            let properties = Properties {
+                retained: rules.retention,
+                ..properties
+            };
             Ok(slot.replace(body, properties)?)
         })
     }
@@ -356,7 +412,7 @@ impl Emulator {
     /// [`Service`](crate::ErrorKind::Service) as the server would refuse it.
     pub fn delete(&self, bucket: &str, key: &str) -> Result<()> {
         let object = ObjectPath::new(bucket, key)?;
-        self.change(&object, "delete", |slot| {
+        self.change(&object, "delete", |slot, _| {
             check_mutable(slot)?;
             Ok(slot.remove()?)
         })
@@ -368,7 +424,7 @@ impl Emulator {
     /// [`Service`](crate::ErrorKind::Service) as the server would refuse it.
     pub fn seal(&self, bucket: &str, key: &str) -> Result<()> {
         let object = ObjectPath::new(bucket, key)?;
-        self.change(&object, "seal", |slot| {
+        self.change(&object, "seal", |slot, _| {
             let Some(mut properties) = slot.properties().cloned() else {
                 return Ok(());
             };
@@ -381,8 +437,8 @@ impl Emulator {
 
     /// Puts an object under retention, if it is there, as a retention policy (WORM) of its bucket
     /// does. From then on it can only be read: what would append to it, replace, delete or seal it
-    /// is refused with 409 `FileImmutable`. For a whole bucket with such a policy, inject
-    /// [`Action::Retain`] for ever.
+    /// is refused with 409 `FileImmutable`. For a whole bucket with such a policy, see
+    /// [`BucketRules::retention`].
     ///
     /// # Errors
     /// [`Service`](crate::ErrorKind::Service) if there is no such bucket.
@@ -397,7 +453,7 @@ impl Emulator {
         &self,
         object: &ObjectPath,
         operation: &'static str,
-        change: impl FnOnce(&mut storage::Slot<'_>) -> Result<(), Refusal>,
+        change: impl FnOnce(&mut storage::Slot<'_>, BucketRules) -> Result<(), Refusal>,
     ) -> Result<()> {
         let bucket =
             self.shared.storage.bucket(object.bucket()).ok_or_else(|| {
@@ -405,7 +461,7 @@ impl Emulator {
             })?;
         self.shared
             .storage
-            .with_slot(&bucket, object.key(), change)
+            .with_slot(&bucket, object.key(), |slot| change(slot, bucket.rules()))
             .map_err(|refusal| refused(refusal, operation, object))
     }
 

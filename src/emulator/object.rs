@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
+use super::account::BucketRules;
 use super::refusal::Refusal;
 
 /// The most bytes of user metadata, names and values together.
@@ -101,6 +102,9 @@ pub(super) struct Attributes {
     /// By name without `x-oss-meta-`.
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) tags: BTreeMap<String, String>,
+    /// The id of the version that the object was made as, in a bucket with versioning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<String>,
 }
 
 impl Attributes {
@@ -112,6 +116,19 @@ impl Attributes {
             storage_class: "Standard".into(),
             ..Self::default()
         }
+    }
+
+    /// Those of a new object in a bucket with these rules.
+    pub(super) fn in_bucket(self, rules: BucketRules) -> Self {
+        Self {
+            version: rules.versioning.then(new_version),
+            ..self
+        }
+    }
+
+    /// Whether its bytes cannot be read before it is restored.
+    pub(super) fn is_archived(&self) -> bool {
+        self.storage_class.ends_with("Archive")
     }
 
     /// Whether only those headers are set that a request can set.
@@ -137,6 +154,8 @@ impl Attributes {
                 "x-oss-object-acl",
                 acl,
                 &["default", "private", "public-read", "public-read-write"],
+                "no such object access control exists",
+                ["0017-00000105", "0017-00000104"],
             )?;
             attributes.acl = acl.into();
         }
@@ -148,7 +167,13 @@ impl Attributes {
                 "ColdArchive",
                 "DeepColdArchive",
             ];
-            one_of("x-oss-storage-class", class, &classes)?;
+            one_of(
+                "x-oss-storage-class",
+                class,
+                &classes,
+                "The value of x-oss-storage-class is not valid.",
+                ["0017-00000131", "0017-00000132"],
+            )?;
             attributes.storage_class = class.into();
         }
         attributes.encryption = encryption(headers)?;
@@ -170,37 +195,64 @@ fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str
         .transpose()
 }
 
-fn one_of(name: &'static str, value: &str, allowed: &[&str]) -> Result<(), Refusal> {
+/// Refuses a value that is not one of `allowed`, by the code for an empty one or the other one.
+fn one_of(
+    name: &'static str,
+    value: &str,
+    allowed: &[&str],
+    message: &'static str,
+    [empty, other]: [&'static str; 2],
+) -> Result<(), Refusal> {
     if allowed.contains(&value) {
         return Ok(());
     }
-    Err(Refusal::invalid_value(
-        name,
-        value,
-        format!("The value of {name} is not valid."),
-    ))
+    let ec = if value.is_empty() { empty } else { other };
+    Err(Refusal::invalid_value(name, value, message).ec(ec))
+}
+
+/// The header that names a key of KMS.
+pub(super) const KEY_ID: &str = "x-oss-server-side-encryption-key-id";
+
+pub(super) fn invalid_key_id(ec: &'static str) -> Refusal {
+    Refusal::bad_request(
+        "InvalidParameter",
+        "The specified parameter KMS keyId is not valid.",
+    )
+    .ec(ec)
+}
+
+/// The id of a new version. Opaque, as OSS's are.
+pub(super) fn new_version() -> String {
+    format!("CAEQ{:032x}", fastrand::u128(..))
 }
 
 fn encryption(headers: &HeaderMap) -> Result<BTreeMap<String, String>, Refusal> {
     let mut found = BTreeMap::new();
-    for (name, allowed) in [
-        (
-            "x-oss-server-side-encryption",
-            &["AES256", "KMS", "SM4"][..],
-        ),
-        ("x-oss-server-side-data-encryption", &["SM4"]),
-        ("x-oss-server-side-encryption-key-id", &[]),
-    ] {
-        let Some(value) = text(headers, name)? else {
-            continue;
-        };
-        if !allowed.is_empty() && !allowed.contains(&value) {
+    if let Some(value) = text(headers, "x-oss-server-side-encryption")? {
+        if !["AES256", "KMS", "SM4"].contains(&value) {
             return Err(Refusal::bad_request(
                 "InvalidEncryptionAlgorithmError",
-                "The Encryption request you specified is not valid.",
+                "The Encryption request you specified is not valid. Supported value: \
+                 AES256/SM4/KMS.",
+            )
+            .ec("0005-00000003"));
+        }
+        found.insert("x-oss-server-side-encryption".into(), value.into());
+    }
+    if let Some(value) = text(headers, "x-oss-server-side-data-encryption")? {
+        if value != "SM4" {
+            return Err(Refusal::bad_request(
+                "InvalidDataEncryptionAlgorithmError",
+                "The KMS Data Encryption request you specified is not valid. Supported value:SM4",
             ));
         }
-        found.insert(name.into(), value.into());
+        found.insert("x-oss-server-side-data-encryption".into(), value.into());
+    }
+    if let Some(value) = text(headers, KEY_ID)? {
+        if value.is_empty() {
+            return Err(invalid_key_id("0005-00000205"));
+        }
+        found.insert(KEY_ID.into(), value.into());
     }
     Ok(found)
 }
@@ -216,55 +268,88 @@ fn metadata(headers: &HeaderMap) -> Result<BTreeMap<String, String>, Refusal> {
         if name.is_empty() || !name.bytes().all(allowed) {
             return Err(Refusal::invalid_argument(format!(
                 "The name of the user metadata {header} is not valid."
-            )));
+            ))
+            .ec("0011-00000004"));
         }
-        let value = std::str::from_utf8(value.as_bytes())
-            .map_err(|_| Refusal::invalid_argument(format!("The header {header} is no UTF-8.")))?;
+        let value = std::str::from_utf8(value.as_bytes()).map_err(|_| {
+            Refusal::invalid_argument(format!("The header {header} is no UTF-8."))
+                .ec("0011-00000005")
+        })?;
         size += name.len() + value.len();
         found.insert(name.into(), value.into());
     }
     if size > MAX_METADATA {
-        return Err(Refusal::invalid_argument(
-            "The user metadata is larger than 8 KB.",
-        ));
+        return Err(
+            Refusal::invalid_argument("The user metadata is larger than 8 KB.").ec("0011-00000002"),
+        );
     }
     Ok(found)
 }
 
 /// Reads `k=v&k2=v2`, where a part without `=` has an empty value.
+///
+/// Sources: the pages of 0010-00000209 to -219, and
+/// <https://www.alibabacloud.com/help/en/oss/user-guide/object-tagging-8>
 fn parse_tags(tagging: &str) -> Result<BTreeMap<String, String>, Refusal> {
-    let invalid = || Refusal::bad_request("InvalidTag", "The tags are not valid.");
-    let decode = |text: &str| {
+    let decode = |text: &str, ec| {
         percent_decode_str(&text.replace('+', "%20"))
             .decode_utf8()
             .map(|text| text.into_owned())
-            .map_err(|_| invalid())
+            .map_err(|_| badly_encoded(ec))
     };
-    let allowed = |c: char| c.is_alphanumeric() || " +-=._:/".contains(c);
+    let allowed = |text: &str| {
+        text.chars()
+            .all(|c| c.is_ascii_alphanumeric() || " +-=._:/".contains(c))
+    };
     let mut tags = BTreeMap::new();
     for pair in tagging.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (key, value) = (decode(key)?, decode(value)?);
-        if !(1..=128).contains(&key.len()) || !key.chars().all(allowed) {
+        if value.contains('=') {
+            return Err(badly_encoded("0010-00000219"));
+        }
+        let (key, value) = (
+            decode(key, "0010-00000211")?,
+            decode(value, "0010-00000216")?,
+        );
+        let wrong_key = match key.len() {
+            0 => Some("0010-00000219"),
+            129.. => Some("0010-00000209"),
+            _ if !allowed(&key) => Some("0010-00000212"),
+            _ => None,
+        };
+        if let Some(ec) = wrong_key {
             return Err(Refusal::bad_request(
                 "InvalidTaggingKey",
-                "The key of a tag is not valid.",
-            ));
+                "The tagging key you provided is invalid.",
+            )
+            .ec(ec));
         }
-        if value.len() > 256 || !value.chars().all(allowed) {
-            return Err(invalid());
+        if value.len() > 256 {
+            return Err(invalid_tag("0010-00000214"));
+        }
+        if !allowed(&value) {
+            return Err(invalid_tag("0010-00000217"));
         }
         if tags.insert(key, value).is_some() {
-            return Err(invalid());
+            return Err(invalid_tag("0010-00000210"));
         }
     }
     if tags.len() > 10 {
-        return Err(Refusal::bad_request(
-            "InvalidTag",
-            "An object has at most 10 tags.",
-        ));
+        return Err(invalid_tag("0010-00000218"));
     }
     Ok(tags)
+}
+
+fn badly_encoded(ec: &'static str) -> Refusal {
+    Refusal::invalid_argument(
+        "The header 'x-oss-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters \
+         without tag name duplicates.",
+    )
+    .ec(ec)
+}
+
+fn invalid_tag(ec: &'static str) -> Refusal {
+    Refusal::bad_request("InvalidTag", "The TagValue you have provided is invalid.").ec(ec)
 }
 
 #[cfg(test)]

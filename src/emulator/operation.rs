@@ -202,6 +202,25 @@ impl Operation {
         )
     }
 
+    /// Whether its body may become an object's.
+    pub(super) fn stores(self) -> bool {
+        !matches!(
+            self,
+            Self::SealAppendObject
+                | Self::HeadObject
+                | Self::GetObjectMeta
+                | Self::GetObject
+                | Self::DeleteObject
+                | Self::DeleteMultipleObjects
+                | Self::ListObjects
+                | Self::ListObjectsV2
+                | Self::PutBucket
+                | Self::DeleteBucket
+                | Self::GetBucketInfo
+                | Self::ListBuckets
+        )
+    }
+
     /// Whether it needs the rights of the bucket's owner, whatever the ACL.
     pub(super) fn owner_only(self) -> bool {
         matches!(

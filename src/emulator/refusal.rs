@@ -81,11 +81,17 @@ impl Refusal {
 
     pub(super) fn invalid_bucket_name(bucket: &str) -> Self {
         Self::bad_request("InvalidBucketName", "The specified bucket is not valid.")
+            .ec("0015-00000001")
             .element("BucketName", bucket)
     }
 
     pub(super) fn invalid_object_name(key: &str, ec: &'static str) -> Self {
-        Self::bad_request("InvalidObjectName", "The specified object is not valid.")
+        let message = match ec {
+            "0016-00000001" => "The Object name can not be empty.",
+            "0016-00000002" => "The Length of Object name must be less than 1024.",
+            _ => "The specified object is not valid.",
+        };
+        Self::bad_request("InvalidObjectName", message)
             .ec(ec)
             .element("ObjectName", key)
     }
@@ -161,6 +167,17 @@ impl Refusal {
             "MissingContentLength",
             "You must provide the Content-Length HTTP header.",
         )
+        .ec("0017-00000101")
+    }
+
+    /// A document that is not what the operation takes.
+    pub(super) fn malformed_xml(ec: &'static str) -> Self {
+        Self::bad_request(
+            "MalformedXML",
+            "The XML you provided was not well-formed or did not validate against our published \
+             schema.",
+        )
+        .ec(ec)
     }
 
     pub(super) fn internal(error: impl std::fmt::Display) -> Self {

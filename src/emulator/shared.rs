@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::account::Traits;
 use super::auth::keys::Keys;
 use super::body::Received;
 use super::clock::Clock;
@@ -33,8 +34,8 @@ pub(super) struct Shared {
     pub(super) faults: Faults,
     pub(super) log: Log,
     pub(super) max_object_size: u64,
-    /// Nobody may make anything public.
-    pub(super) public_access_blocked: bool,
+    /// What the account allows.
+    pub(super) traits: Traits,
     /// Of one connection.
     pub(super) max_requests: u64,
     pub(super) pipelining: Pipelining,

@@ -73,6 +73,7 @@ fn of_answer(answer: &ServiceError) -> Recovery {
         | Refusal::NoSuchBucket
         | Refusal::Denied
         | Refusal::PublicAccessBlocked
+        | Refusal::Archived
         | Refusal::Other => Recovery::Fail,
     }
 }

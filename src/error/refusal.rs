@@ -41,6 +41,8 @@ pub enum Refusal {
     /// Block Public Access is on for the bucket or the account, and the request would have let
     /// everybody read or write. No permission helps: leave the public ACL out, or switch that off.
     PublicAccessBlocked,
+    /// The object is archived: it takes appends, and cannot be read before it is restored.
+    Archived,
     /// The security token has expired or is not known: the next one may be.
     Token,
     /// The access key is not known: its provider may have another.
@@ -72,6 +74,7 @@ impl Refusal {
             (404, "NoSuchKey") => Self::NoSuchObject,
             (404, "NoSuchBucket") => Self::NoSuchBucket,
             (403, "AccessDenied") => Self::Denied,
+            (_, "InvalidObjectState") => Self::Archived,
             (_, "SecurityTokenExpired" | "InvalidSecurityToken") => Self::Token,
             (_, "InvalidAccessKeyId" | "AccessKeyIdAndSecurityTokenNotMatch") => Self::Key,
             (_, "InvalidDigest") => Self::Damaged,
@@ -142,6 +145,8 @@ mod tests {
             (403, "", Refusal::Between),
             (404, "", Refusal::Between),
             (403, "SignatureDoesNotMatch", Refusal::Other),
+            (403, "InvalidObjectState", Refusal::Archived),
+            (400, "OperationNotSupported", Refusal::Other),
         ] {
             assert_eq!(Refusal::of_oss(status, code), refusal, "{status} {code}");
         }

@@ -58,6 +58,7 @@ impl ServiceError {
                 | Refusal::NoSuchBucket
                 | Refusal::Denied
                 | Refusal::PublicAccessBlocked
+                | Refusal::Archived
                 | Refusal::Other => false,
             }
     }

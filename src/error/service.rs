@@ -87,12 +87,17 @@ impl fmt::Display for ServiceError {
         if separator == ", " {
             f.write_str(")")?;
         }
-        if self.refusal == Refusal::PublicAccessBlocked {
-            f.write_str(
+        match self.refusal {
+            Refusal::PublicAccessBlocked => f.write_str(
                 "; Block Public Access is on for the bucket or the account: leave the public ACL \
                  out, or switch that off",
-            )?;
+            ),
+            Refusal::Archived => f.write_str(
+                "; the object is archived, and OSS lets nobody read it before it is restored: \
+                 appends to it work as long as nothing has to be read back, as it has to where \
+                 others append too",
+            ),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

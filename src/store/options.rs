@@ -267,7 +267,8 @@ pub struct RequestOptions {
 }
 
 impl RequestOptions {
-    /// The least and the most traffic limit in bit/s, the widest range that a source names.
+    /// The least and the most traffic limit in bit/s, the widest range that a source names: the
+    /// documents of OSS begin at 819,200, that of the Go SDK at 245,760.
     const TRAFFIC_LIMIT: std::ops::RangeInclusive<u64> = 245_760..=838_860_800;
 
     /// Nothing set.
@@ -277,6 +278,12 @@ impl RequestOptions {
 
     /// Limits each request's bandwidth on the server, in **bit** per second
     /// (`x-oss-traffic-limit`). Default: no limit.
+    ///
+    /// By OSS's documents the least limit is 819,200 bit/s (100 KB/s), by its Go SDK 245,760. What
+    /// lies between is sent; if OSS refuses it, the first append ends with 400 `InvalidArgument`,
+    /// EC 0004-00000502, whose message names the limits.
+    ///
+    /// Source: <https://help.aliyun.com/en/oss/user-guide/0004-00000502>
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) outside of 245,760 to 838,860,800 bit/s.
@@ -377,7 +384,10 @@ wire_names! {
         Standard = "Standard",
         /// Infrequent access.
         Ia = "IA",
-        /// Archive.
+        /// Archive. Such an object takes appends, and cannot be read before it is restored
+        /// ([`Refusal::Archived`](crate::Refusal::Archived)). A writer reads back only to tell its
+        /// bytes from those of others: one that [shares](crate::OssAppendWriterBuilder::shared) the
+        /// object ends where an answer is lost and others have appended meanwhile.
         Archive = "Archive",
     }
 }

@@ -5,6 +5,8 @@ import http from 'node:http';
 import { inspect } from 'node:util';
 
 export const ENDPOINT = process.env.CONFORMANCE_ENDPOINT;
+// What the emulator's account is like: legacy, or 2026 with sealing granted.
+export const ACCOUNT = process.env.CONFORMANCE_ACCOUNT;
 export const ACCOUNTS = JSON.parse(readFileSync(new URL('accounts.json', import.meta.url)));
 
 // Appends in this order, and the CRC-64 of the whole object after each.
@@ -41,6 +43,9 @@ export const ODD_KEYS = [
 ];
 
 export const BIG = 8 * 1024 * 1024;
+
+// The EC of a wrong signature of this version.
+export const wrongSignature = version => (version === 'v4' ? '0002-00000201' : '0002-00000040');
 
 // Runs checks as they are declared, one line each, and goes on after a failure.
 export class Suite {

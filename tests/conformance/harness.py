@@ -12,6 +12,8 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 ENDPOINT = os.environ["CONFORMANCE_ENDPOINT"]
+# What the emulator's account is like: legacy, or 2026 with sealing granted.
+ACCOUNT = os.environ["CONFORMANCE_ACCOUNT"]
 ACCOUNTS = json.loads(
     (Path(__file__).parent / "accounts.json").read_text(),
     object_hook=lambda fields: SimpleNamespace(**fields),
@@ -58,6 +60,11 @@ ODD_KEYS = [
 ]
 
 BIG = 8 * 1024 * 1024
+
+
+def wrong_signature(version):
+    """The EC of a wrong signature of this version."""
+    return "0002-00000201" if version == "v4" else "0002-00000040"
 
 
 class Suite:

@@ -8,14 +8,14 @@ import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { Readable } from 'node:stream';
 
-import { ACCOUNTS, BIG, CRC64_CHAINS, ENDPOINT, ODD_KEYS, Suite } from './harness.mjs';
-import { crc64, ensure, equal, fetchSigned, noise, tampered } from './harness.mjs';
+import { ACCOUNT, ACCOUNTS, BIG, CRC64_CHAINS, ENDPOINT, ODD_KEYS, Suite } from './harness.mjs';
+import { crc64, ensure, equal, fetchSigned, noise, tampered, wrongSignature } from './harness.mjs';
 
 // The package is installed in the working directory, not beside this file.
 const OSS = createRequire(`${process.cwd()}/`)('ali-oss');
 
 const VERSION = process.argv[2];
-const suite = new Suite(`ali-oss ${VERSION}`);
+const suite = new Suite(`ali-oss ${VERSION} ${ACCOUNT}`);
 
 function connect({ id = ACCOUNTS.key.id, secret = ACCOUNTS.key.secret, token, ...options } = {}) {
   return new OSS({
@@ -63,6 +63,25 @@ async function refused(call, status, code, ec) {
   ensure(error.requestId, 'no request id');
   return error;
 }
+
+if (ACCOUNT === '2026' && VERSION === 'v1') {
+  await suite.check('a signature V1 is refused', async () => {
+    await refused(() => append('v1/x', 0, 'abc'), 403, 'AccessDenied', '0002-00000080');
+    await refused(() => client.head('v1/x'), 403, 'AccessDenied', '0002-00000080');
+  });
+  suite.finish();
+}
+
+await suite.check('a public ACL lets anybody read, unless public access is blocked', async () => {
+  const make = () => append('acl/public', 0, 'abc', { headers: { 'x-oss-object-acl': 'public-read' } });
+  if (ACCOUNT === '2026') {
+    await refused(make, 403, 'AccessDenied', '0016-00000901');
+    return;
+  }
+  await make();
+  const { status, body } = await fetchSigned(`${ENDPOINT}/${ACCOUNTS.bucket}/acl/public`);
+  equal([status, body], [200, 'abc'], 'anonymous read');
+});
 
 // Appending
 
@@ -313,8 +332,8 @@ await suite.check('a new bucket takes appends, and making it again is no error',
 
 await suite.check('a wrong secret is SignatureDoesNotMatch, on append and on head', async () => {
   const liar = connect({ secret: 'wrong' });
-  await refused(() => append('auth/x', 0, 'abc', {}, liar), 403, 'SignatureDoesNotMatch', '0002-00000040');
-  await refused(() => liar.head('auth/x'), 403, 'SignatureDoesNotMatch', '0002-00000040');
+  await refused(() => append('auth/x', 0, 'abc', {}, liar), 403, 'SignatureDoesNotMatch', wrongSignature(VERSION));
+  await refused(() => liar.head('auth/x'), 403, 'SignatureDoesNotMatch', wrongSignature(VERSION));
 });
 
 await suite.check('an unknown key is InvalidAccessKeyId', async () => {

@@ -14,6 +14,7 @@ from unittest import mock
 import oss2
 
 from harness import (
+    ACCOUNT,
     ACCOUNTS,
     BIG,
     CRC64_CHAINS,
@@ -27,12 +28,13 @@ from harness import (
     one_of,
     tampered,
     true,
+    wrong_signature,
 )
 
 logging.getLogger("oss2").addHandler(logging.NullHandler())  # it logs the failures that are meant to happen
 
 VERSION = sys.argv[1]
-suite = Suite(f"python-v1 {VERSION}")
+suite = Suite(f"python-v1 {VERSION} {ACCOUNT}")
 
 
 def connect(id=ACCOUNTS.key.id, secret=ACCOUNTS.key.secret, token=None, name=ACCOUNTS.bucket):
@@ -63,6 +65,27 @@ def refused(call, status, code, ec=None):
         true(error.request_id, "no request id")
         return error
     raise AssertionError(f"succeeded, expected {status} {code}")
+
+
+if ACCOUNT == "2026" and VERSION == "v1":
+
+    @suite.check("a signature V1 is refused")
+    def _():
+        refused(lambda: bucket.append_object("v1/x", 0, b"abc"), 403, "AccessDenied", "0002-00000080")
+        refused(lambda: bucket.head_object("v1/x"), 403, "AccessDenied", "0002-00000080")
+
+    suite.finish()
+
+
+@suite.check("a public ACL lets anybody read, unless public access is blocked")
+def _():
+    public = {"x-oss-object-acl": "public-read"}
+    make = lambda: bucket.append_object("acl/public", 0, b"abc", headers=public)
+    if ACCOUNT == "2026":
+        refused(make, 403, "AccessDenied", "0016-00000901")
+        return
+    make()
+    equal(fetch(f"{ENDPOINT}/{ACCOUNTS.bucket}/acl/public")[::2], (200, b"abc"), "anonymous read")
 
 
 # Appending
@@ -386,9 +409,9 @@ def _():
 @suite.check("a wrong secret is SignatureDoesNotMatch, on append and on head")
 def _():
     liar = connect(secret="wrong")
-    error = refused(lambda: liar.append_object("auth/x", 0, b"abc"), 403, "SignatureDoesNotMatch", "0002-00000040")
+    error = refused(lambda: liar.append_object("auth/x", 0, b"abc"), 403, "SignatureDoesNotMatch", wrong_signature(VERSION))
     true(error.details.get("StringToSign"), "no StringToSign")
-    refused(lambda: liar.head_object("auth/x"), 403, "SignatureDoesNotMatch", "0002-00000040")
+    refused(lambda: liar.head_object("auth/x"), 403, "SignatureDoesNotMatch", wrong_signature(VERSION))
 
 
 @suite.check("an unknown key is InvalidAccessKeyId")

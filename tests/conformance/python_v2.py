@@ -12,6 +12,7 @@ import time
 import alibabacloud_oss_v2 as oss
 
 from harness import (
+    ACCOUNT,
     ACCOUNTS,
     BIG,
     CRC64_CHAINS,
@@ -25,11 +26,12 @@ from harness import (
     one_of,
     tampered,
     true,
+    wrong_signature,
 )
 
 VERSION = sys.argv[1]
 BUCKET = ACCOUNTS.bucket
-suite = Suite(f"python-v2 {VERSION}")
+suite = Suite(f"python-v2 {VERSION} {ACCOUNT}")
 
 
 def connect(id=ACCOUNTS.key.id, secret=ACCOUNTS.key.secret, token=None, **options):
@@ -83,6 +85,26 @@ def refused(call, status, code, ec=None):
         true(error.request_id, "no request id")
         return error
     raise AssertionError(f"succeeded, expected {status} {code}")
+
+
+if ACCOUNT == "2026" and VERSION == "v1":
+
+    @suite.check("a signature V1 is refused")
+    def _():
+        refused(lambda: append("v1/x", 0, b"abc"), 403, "AccessDenied", "0002-00000080")
+        refused(lambda: head("v1/x"), 403, "AccessDenied", "0002-00000080")
+
+    suite.finish()
+
+
+@suite.check("a public ACL lets anybody read, unless public access is blocked")
+def _():
+    make = lambda: append("acl/public", 0, b"abc", acl="public-read")
+    if ACCOUNT == "2026":
+        refused(make, 403, "AccessDenied", "0016-00000901")
+        return
+    make()
+    equal(fetch(f"{ENDPOINT}/{BUCKET}/acl/public")[::2], (200, b"abc"), "anonymous read")
 
 
 # Appending
@@ -512,10 +534,10 @@ def _():
 @suite.check("a wrong secret is SignatureDoesNotMatch, on append and on head")
 def _():
     liar = connect(secret="wrong")
-    error = refused(lambda: append("auth/x", 0, b"abc", by=liar), 403, "SignatureDoesNotMatch", "0002-00000040")
+    error = refused(lambda: append("auth/x", 0, b"abc", by=liar), 403, "SignatureDoesNotMatch", wrong_signature(VERSION))
     true(error.error_fileds.get("StringToSign"), "no StringToSign")
     true(error.error_fileds.get("SignatureProvided"), "no SignatureProvided")
-    refused(lambda: head("auth/x", by=liar), 403, "SignatureDoesNotMatch", "0002-00000040")
+    refused(lambda: head("auth/x", by=liar), 403, "SignatureDoesNotMatch", wrong_signature(VERSION))
 
 
 @suite.check("an unknown key is InvalidAccessKeyId")

@@ -9,6 +9,7 @@
 mod support;
 
 mod abilities;
+mod account;
 mod adapters;
 mod ahead;
 mod cancel;

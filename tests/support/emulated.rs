@@ -9,7 +9,9 @@ pub async fn start() -> Emulator {
     start_with(Emulator::builder()).await
 }
 
+/// With sealing granted.
 pub async fn start_with(builder: EmulatorBuilder) -> Emulator {
+    let builder = builder.sealing(true);
     builder.bucket("bucket").start().await.unwrap()
 }
 

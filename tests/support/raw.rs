@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp};
-use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, REGION};
+use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Account, Emulator, REGION};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -16,9 +16,11 @@ use tokio::net::TcpStream;
 
 pub(crate) const BUCKET: &str = "bucket";
 
-/// A server with [`BUCKET`], and a client with the default key.
+/// A server with [`BUCKET`] for an account that allows everything, and a client with the default
+/// key.
 pub(crate) async fn start() -> (Emulator, Client) {
-    let emulator = Emulator::builder().bucket(BUCKET).start().await.unwrap();
+    let builder = Emulator::builder().account(Account::Legacy);
+    let emulator = builder.bucket(BUCKET).start().await.unwrap();
     let client = Client::new(emulator.address());
     (emulator, client)
 }
@@ -102,22 +104,29 @@ impl Client {
         bytes
     }
 
-    pub(crate) fn render_head(&self, mut request: Request) -> String {
+    pub(crate) fn render_head(&self, request: Request) -> String {
+        self.head_text(&self.signed(request))
+    }
+
+    /// The request with its Content-Length and its signature.
+    pub(crate) fn signed(&self, mut request: Request) -> Request {
+        if let Some(body) = &request.body
+            && request.framed
+        {
+            let length = body.len().to_string();
+            request = request.header("content-length", &length);
+        }
+        self.sign(&mut request);
+        request
+    }
+
+    /// The head of a request as it is.
+    pub(crate) fn head_text(&self, request: &Request) -> String {
         let path = match request.virtual_host {
             Some(_) => format!("/{}", encode(&request.key, true)),
             None if request.bucket.is_empty() => "/".into(),
             None => format!("/{}/{}", request.bucket, encode(&request.key, true)),
         };
-        if let Some(body) = &request.body {
-            request = match request.framed {
-                true => {
-                    let length = body.len().to_string();
-                    request.header("content-length", &length)
-                }
-                false => request,
-            };
-        }
-        self.sign(&mut request);
         let query = query_text(&request.query);
         let host = match &request.virtual_host {
             Some(host) => host.clone(),
@@ -209,9 +218,13 @@ impl Client {
             .filter(|(name, _)| {
                 name.starts_with("x-oss-") || name == "content-type" || name == "content-md5"
             })
+            .collect();
+        // By name, of which one may begin with another.
+        headers.sort();
+        let headers: Vec<_> = headers
+            .iter()
             .map(|(name, value)| format!("{name}:{value}\n"))
             .collect();
-        headers.sort();
         let mut query = request.query.clone();
         query.sort();
         let canonical = format!(
@@ -278,8 +291,8 @@ pub(crate) struct Request {
     method: String,
     bucket: String,
     key: String,
-    query: Vec<(String, String)>,
-    headers: Vec<(String, String)>,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
     /// Whether a Content-Length goes with the body.
     framed: bool,

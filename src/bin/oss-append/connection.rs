@@ -107,6 +107,7 @@ impl ConnectionArguments {
         let emulator = Emulator::builder()
             .directory(directory)
             .bucket(object.bucket())
+            .sealing(true)
             .start()
             .await
             .map_err(Failure::of_server)?;

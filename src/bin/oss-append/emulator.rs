@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use bytesize::ByteSize;
 use clap::Args;
-use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, Fault, Pipelining, REGION};
+use oss_append::emulator::{
+    ACCESS_KEY_ID, ACCESS_KEY_SECRET, Account, BucketRules, Emulator, Fault, Pipelining, REGION,
+};
 
 use crate::failure::Failure;
 use crate::output;
@@ -24,9 +26,27 @@ pub(crate) struct Arguments {
     /// The address to listen on; port 0 is any free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     listen: SocketAddr,
-    /// A bucket to create at the start, unless it exists. Repeatable.
-    #[arg(long, value_name = "NAME")]
+    /// A bucket to create at the start, unless it exists. Repeatable. Rules of the bucket follow
+    /// its name, as in logs:versioning,requester-pays: retention (BucketWorm), object-worm,
+    /// versioning and requester-pays.
+    #[arg(long, value_name = "NAME[:RULE,...]")]
     bucket: Vec<String>,
+    /// What the account is like: 2026, which refuses signatures V1, public ACLs and sealing, or
+    /// legacy, which allows them.
+    #[arg(long, value_name = "legacy|2026", default_value_t)]
+    account: Account,
+    /// Accept signatures V1, whatever the account [default: as the account].
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    v1_signatures: Option<bool>,
+    /// Refuse public ACLs, as OSS does while Block Public Access is on [default: as the account].
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    block_public_access: Option<bool>,
+    /// Grant SealAppendObject, as OSS does if a ticket asks for it [default: as the account].
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    sealing: Option<bool>,
+    /// Let archived objects be read without being restored.
+    #[arg(long)]
+    archive_direct_read: bool,
     /// The region that signatures V4 must name.
     #[arg(long, default_value = REGION)]
     region: String,
@@ -42,15 +62,15 @@ pub(crate) struct Arguments {
     /// A temporary access key whose token has expired. Repeatable.
     #[arg(long, value_name = "ID:SECRET:TOKEN")]
     expired_sts: Vec<String>,
+    /// An access key of another account, for buckets whose requesters pay. Repeatable.
+    #[arg(long, value_name = "ID:SECRET")]
+    requester: Vec<String>,
     /// The directory that keeps the objects; without it they are in memory.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// The most bytes of an object, such as 5MiB; 5GiB if not given.
     #[arg(long, value_name = "SIZE")]
     max_object_size: Option<ByteSize>,
-    /// Refuse public ACLs, as OSS does while Block Public Access is on.
-    #[arg(long)]
-    block_public_access: bool,
     /// A delay of each answer, such as 20ms.
     #[arg(long, value_name = "DURATION")]
     latency: Option<humantime::Duration>,
@@ -88,10 +108,34 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         .listen(arguments.listen)
         .region(arguments.region)
         .pipelining(arguments.pipelining)
-        .block_public_access(arguments.block_public_access)
+        .account(arguments.account)
+        .archive_direct_read(arguments.archive_direct_read)
         .credentials(arguments.access_key_id, arguments.access_key_secret);
+    if let Some(accepted) = arguments.v1_signatures {
+        builder = builder.v1_signatures(accepted);
+    }
+    if let Some(blocked) = arguments.block_public_access {
+        builder = builder.block_public_access(blocked);
+    }
+    if let Some(granted) = arguments.sealing {
+        builder = builder.sealing(granted);
+    }
     for bucket in arguments.bucket {
-        builder = builder.bucket(bucket);
+        builder = match bucket.split_once(':') {
+            None => builder.bucket(bucket),
+            Some((name, rules)) => {
+                let rules: BucketRules = rules
+                    .parse()
+                    .map_err(|error: oss_append::Error| Failure::usage(error.to_string()))?;
+                builder.bucket_with(name, rules)
+            }
+        };
+    }
+    for key in &arguments.requester {
+        let (id, secret) = key
+            .split_once(':')
+            .ok_or_else(|| Failure::usage("a requester is not of the form ID:SECRET"))?;
+        builder = builder.requester(id, secret);
     }
     for key in &arguments.sts {
         let (id, secret, token) = temporary_key(key)?;

@@ -62,6 +62,7 @@ impl Request {
             headers: &headers,
             keys: &keys,
             region: "cn-hangzhou",
+            v1: true,
             now: Timestamp::from_second(NOW).unwrap(),
         };
         Some(matches!(signed.sender(), Ok(Sender::Owner)))

@@ -13,6 +13,8 @@ pub(in crate::emulator) struct Key {
     pub(in crate::emulator) id: String,
     pub(in crate::emulator) secret: Zeroizing<String>,
     pub(in crate::emulator) token: Option<Token>,
+    /// Whether it is of the account that the buckets belong to.
+    pub(in crate::emulator) of_owner: bool,
 }
 
 /// The token of a temporary key.
@@ -28,6 +30,15 @@ impl Key {
             id,
             secret: secret.into(),
             token: None,
+            of_owner: true,
+        }
+    }
+
+    /// A key of another account.
+    pub(in crate::emulator) fn of_requester(id: String, secret: String) -> Self {
+        Self {
+            of_owner: false,
+            ..Self::fixed(id, secret)
         }
     }
 
@@ -66,10 +77,6 @@ impl Keys {
         self.0.push(key);
     }
 
-    pub(in crate::emulator) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The keys, in the order in which they were added.
     pub(in crate::emulator) fn iter(&self) -> impl Iterator<Item = &Key> {
         self.0.iter()
@@ -91,6 +98,11 @@ impl Keys {
         }
     }
 
+    /// Whether there is a key with this id.
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.0.iter().any(|key| key.id == id)
+    }
+
     /// The key that a request with this id and token uses.
     pub(super) fn find(&self, id: &str, token: Option<&str>) -> Result<&Key, Refusal> {
         let mut known = self.0.iter().filter(|key| key.id == id).peekable();
@@ -101,7 +113,7 @@ impl Keys {
             // OSS does not find a temporary id when its token is missing.
             return known
                 .find(|key| key.token.is_none())
-                .ok_or_else(|| unknown_id(id, "0002-00000902"));
+                .ok_or_else(|| unknown_id(id, "0002-00000003"));
         };
         let mut temporary = known.filter(|key| key.token.is_some()).peekable();
         if temporary.peek().is_none() {

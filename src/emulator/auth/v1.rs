@@ -8,7 +8,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha1::Sha1;
 
-use super::{Signed, expired_url, malformed_authorization, same, wrong_signature};
+use super::keys::Key;
+use super::{Signed, expired_url, invalid, same, wrong_signature};
 use crate::emulator::clock;
 use crate::emulator::refusal::Refusal;
 
@@ -95,57 +96,89 @@ fn is_signed(parameter: &str) -> bool {
 }
 
 /// Verifies `Authorization: OSS ID:SIGNATURE`, of which `fields` is the part after the space.
-pub(super) fn verify_header(signed: &Signed<'_>, fields: &str) -> Result<(), Refusal> {
-    let (id, provided) = fields.split_once(':').ok_or_else(malformed_authorization)?;
+pub(super) fn verify_header<'k>(signed: &Signed<'k>, fields: &str) -> Result<&'k Key, Refusal> {
+    let (id, provided) = fields.split_once(':').ok_or_else(|| {
+        invalid(
+            "0002-00000062",
+            "The Authorization header has no colon between access key id and signature.",
+        )
+    })?;
+    if id.trim().is_empty() {
+        return Err(invalid(
+            "0002-00000063",
+            "The Authorization header has no access key id.",
+        ));
+    }
+    signed.check_id(id, "0002-00000064")?;
+    if provided.is_empty() {
+        return Err(invalid(
+            "0002-00000065",
+            "The Authorization header has no signature.",
+        ));
+    }
     let date = match signed.only_header("x-oss-date")? {
         Some(date) => date,
-        None => signed.only_header("date")?.ok_or_else(invalid_date)?,
+        None => signed
+            .only_header("date")?
+            .ok_or_else(|| no_valid_date("0002-00000503"))?,
     };
     let time = clock::parse_http_date(date)
         .or_else(|| clock::parse_compact(date))
         .or_else(|| date.parse().ok())
-        .ok_or_else(invalid_date)?;
+        .ok_or_else(|| no_valid_date("0002-00000502"))?;
     signed.check_skew(time)?;
     let token = signed.header_token()?;
     check(signed, id, token, date, provided)
 }
 
-fn invalid_date() -> Refusal {
-    Refusal::access_denied("OSS authentication requires a valid Date.")
+fn no_valid_date(ec: &'static str) -> Refusal {
+    denied(ec, "OSS authentication requires a valid Date.")
+}
+
+fn denied(ec: &'static str, message: &'static str) -> Refusal {
+    Refusal::forbidden("AccessDenied", message).ec(ec)
 }
 
 /// Verifies a presigned URL.
-pub(super) fn verify_query(signed: &Signed<'_>) -> Result<(), Refusal> {
-    let parameter = |name: &'static str| {
-        signed.query.get_once(name)?.ok_or_else(|| {
-            Refusal::access_denied("OSSAccessKeyId, Expires and Signature belong together.")
-        })
+pub(super) fn verify_query<'k>(signed: &Signed<'k>) -> Result<&'k Key, Refusal> {
+    let required = |name, missing, empty| match signed.query.get_once(name)? {
+        None => Err(denied(
+            missing,
+            "Query-string authentication requires the Signature, Expires and OSSAccessKeyId \
+             parameters",
+        )),
+        Some("") => Err(invalid(empty, "A parameter of the signed URL is empty.")),
+        Some(value) => Ok(value),
     };
-    let id = parameter("OSSAccessKeyId")?;
-    let provided = parameter("Signature")?;
-    let expires = parameter("Expires")?;
-    let seconds: i64 = expires.parse().map_err(|_| {
-        Refusal::invalid_value("Expires", expires, "Expires is no number of seconds.")
-    })?;
-    let end = Timestamp::from_second(seconds)
-        .map_err(|_| Refusal::invalid_value("Expires", expires, "Expires is out of range."))?;
+    let expires = required("Expires", "0002-00000067", "0002-00000068")?;
+    let id = required("OSSAccessKeyId", "0002-00000071", "0002-00000072")?;
+    let provided = required("Signature", "0002-00000074", "0002-00000075")?;
+    signed.check_id(id, "0002-00000073")?;
+    let end = expires
+        .parse()
+        .ok()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .ok_or_else(|| {
+            denied(
+                "0002-00000070",
+                "Invalid date (should be seconds since epoch).",
+            )
+        })?;
     if end < signed.now {
-        return Err(expired_url());
+        return Err(expired_url("0002-00000069"));
     }
-    let token = match signed.query.get_once("security-token")? {
-        Some(token) => Some(token),
-        None => signed.header_token()?,
-    };
+    let in_header = signed.header_token()?;
+    let token = signed.query.get_once("security-token")?.or(in_header);
     check(signed, id, token, expires, provided)
 }
 
-fn check(
-    signed: &Signed<'_>,
+fn check<'k>(
+    signed: &Signed<'k>,
     id: &str,
     token: Option<&str>,
     date: &str,
     provided: &str,
-) -> Result<(), Refusal> {
+) -> Result<&'k Key, Refusal> {
     let key = signed.keys.find(id, token)?;
     let string_to_sign = string_to_sign(signed, date)?;
     let mut mac =
@@ -153,13 +186,16 @@ fn check(
     mac.update(string_to_sign.as_bytes());
     let expected = BASE64_STANDARD.encode(mac.finalize().into_bytes());
     if same(&expected, provided) {
-        return Ok(());
+        return Ok(key);
     }
     let shown = match token {
         Some(token) => string_to_sign.replace(token, "***"),
         None => string_to_sign,
     };
-    Err(wrong_signature(provided, &shown))
+    let bytes: Vec<String> = shown.bytes().map(|b| format!("{b:02X}")).collect();
+    Err(wrong_signature("0002-00000040", provided, &shown)
+        .element("OSSAccessKeyId", id)
+        .element("StringToSignBytes", bytes.join(" ")))
 }
 
 fn string_to_sign(signed: &Signed<'_>, date: &str) -> Result<String, Refusal> {

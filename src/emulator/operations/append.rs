@@ -4,10 +4,11 @@ use http::StatusCode;
 use http::request::Parts;
 
 use super::{Arguments, Call, bucket, check_mutable, no_conditions};
+use crate::emulator::account::BucketRules;
 use crate::emulator::answer::Answer;
 use crate::emulator::body::Received;
 use crate::emulator::clock;
-use crate::emulator::object::{Attributes, Kind, Properties};
+use crate::emulator::object::{Attributes, KEY_ID, Kind, Properties, invalid_key_id};
 use crate::emulator::refusal::Refusal;
 use crate::emulator::shared::Shared;
 use crate::emulator::storage::Slot;
@@ -30,6 +31,10 @@ pub(super) fn arguments(
     let position = position(query)?;
     no_conditions(parts)?;
     let attributes = Attributes::from_headers(&parts.headers)?;
+    if attributes.encryption.contains_key(KEY_ID) {
+        // The page of AppendObject takes no id at all, that of the code none that KMS does not know.
+        return Err(invalid_key_id("0005-00000208"));
+    }
     if attributes.storage_class.ends_with("ColdArchive") {
         return Err(Refusal::invalid_value(
             "x-oss-storage-class",
@@ -76,12 +81,19 @@ pub(super) fn append(shared: &Shared, call: Call, body: Received) -> Result<Answ
     else {
         return Err(Refusal::internal("an append without arguments"));
     };
+    let rules = bucket.rules();
+    if rules.object_worm {
+        return Err(Refusal::bad_request(
+            "OperationNotSupported",
+            "A bucket with object-level retention (ObjectWorm) takes no appends.",
+        ));
+    }
     let object = shared.storage.with_slot(&bucket, &key, |slot| {
         let length = check_appendable(slot)?;
         if position != length {
             return Err(Refusal::position_mismatch(length));
         }
-        grow(shared, slot, body, attributes)
+        grow(shared, slot, body, attributes, rules)
     })?;
     Ok(Answer::empty(StatusCode::OK)
         .identity(&object)
@@ -98,7 +110,7 @@ pub(in crate::emulator) fn anywhere(
     let bucket = bucket(shared, bucket_name)?;
     shared.storage.with_slot(&bucket, key, |slot| {
         check_appendable(slot)?;
-        grow(shared, slot, body, Attributes::plain())
+        grow(shared, slot, body, Attributes::plain(), bucket.rules())
     })
 }
 
@@ -116,12 +128,13 @@ fn check_appendable(slot: &Slot<'_>) -> Result<u64, Refusal> {
     }
 }
 
-/// Puts the body at the object's end. `attributes` count only for a new object.
+/// Puts the body at the object's end. `attributes` and `rules` count only for a new object.
 fn grow(
     shared: &Shared,
     slot: &mut Slot<'_>,
     body: Received,
     attributes: Attributes,
+    rules: BucketRules,
 ) -> Result<Properties, Refusal> {
     let existing = slot.properties().cloned();
     let length = existing.as_ref().map_or(0, |object| object.length);
@@ -136,7 +149,10 @@ fn grow(
         // Appending nothing leaves the object's state as it is.
         Some(object) if body.length == 0 => return Ok(object),
         Some(object) => object,
-        None => Properties::empty(attributes, now),
+        None => Properties {
+            retained: rules.retention,
+            ..Properties::empty(attributes.in_bucket(rules), now)
+        },
     };
     object.grow(body.length, body.crc64, now);
     slot.append(body, object.clone())?;
@@ -145,6 +161,14 @@ fn grow(
 
 pub(super) fn seal(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
     let bucket = call.bucket(shared)?;
+    if !shared.traits.sealing {
+        return Err(Refusal::bad_request(
+            "OperationNotSupported",
+            "SealAppendable is not supported. OSS grants it if a ticket asks for it, the emulator \
+             with EmulatorBuilder::sealing(true) or oss-append emulator --sealing.",
+        )
+        .ec("0016-00000513"));
+    }
     let position = call.arguments.position().unwrap_or_default();
     shared.storage.with_slot(&bucket, call.key(), |slot| {
         let Some(object) = slot.properties() else {
@@ -152,7 +176,11 @@ pub(super) fn seal(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
         };
         check_mutable(slot)?;
         if object.kind != Kind::Appendable {
-            return Err(Refusal::not_appendable());
+            return Err(Refusal::new(
+                StatusCode::CONFLICT,
+                "AppendSealedObjectNotAllowed",
+                "The object is not an appendable one.",
+            ));
         }
         if position != object.length {
             return Err(Refusal::position_mismatch(object.length));

@@ -24,16 +24,7 @@ struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     fn read(call: &'a Call) -> Result<Self, Refusal> {
         let get = |name| call.query.get(name).unwrap_or_default();
-        let max_keys = match get("max-keys") {
-            "" => 100,
-            text => text
-                .parse()
-                .ok()
-                .filter(|most| (1..=1000).contains(most))
-                .ok_or_else(|| {
-                    Refusal::invalid_value("max-keys", text, "max-keys must be 1 to 1000.")
-                })?,
-        };
+        let max_keys = buckets::max_keys(get("max-keys"), "0015-00000402")?;
         let url = match get("encoding-type") {
             "" => false,
             "url" => true,
@@ -41,13 +32,24 @@ impl<'a> Wanted<'a> {
                 return Err(Refusal::invalid_value(
                     "encoding-type",
                     text,
-                    "encoding-type can only be url.",
-                ));
+                    "Invalid Encoding Method specified in Request",
+                )
+                .ec("0017-00000235"));
             }
         };
+        let (prefix, delimiter) = (get("prefix"), get("delimiter"));
+        shorter("prefix", prefix).map_err(|refusal| refusal.ec("0015-00000403"))?;
+        if delimiter.chars().count() > 1 {
+            return Err(Refusal::invalid_value(
+                "delimiter",
+                delimiter,
+                "The delimiter must be one character.",
+            )
+            .ec("0015-00000406"));
+        }
         Ok(Self {
-            prefix: get("prefix"),
-            delimiter: get("delimiter"),
+            prefix,
+            delimiter,
             max_keys,
             url,
         })
@@ -59,6 +61,18 @@ impl<'a> Wanted<'a> {
             false => text.to_owned(),
         }
     }
+}
+
+/// Refuses what is not shorter than 1024 bytes.
+fn shorter(name: &'static str, value: &str) -> Result<(), Refusal> {
+    if value.len() < 1024 {
+        return Ok(());
+    }
+    Err(Refusal::invalid_value(
+        name,
+        value,
+        "The value must be shorter than 1024 bytes.",
+    ))
 }
 
 /// One page of a listing.
@@ -142,8 +156,15 @@ fn begin(call: &Call, wanted: &Wanted<'_>) -> Document {
 
 /// ListObjects, version 1.
 pub(super) fn objects(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
+    if let Some(kind) = call.query.get("list-type") {
+        return Err(
+            Refusal::invalid_value("list-type", kind, "list-type can only be 2.")
+                .ec("0015-00000401"),
+        );
+    }
     let wanted = Wanted::read(call)?;
     let marker = call.query.get("marker").unwrap_or_default();
+    shorter("marker", marker).map_err(|refusal| refusal.ec("0015-00000405"))?;
     let page = Page::of(call.bucket(shared)?.list(), &wanted, marker);
     let mut document = begin(call, &wanted);
     document
@@ -160,6 +181,7 @@ pub(super) fn objects(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
 pub(super) fn objects_v2(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
     let wanted = Wanted::read(call)?;
     let start_after = call.query.get("start-after").unwrap_or_default();
+    shorter("start-after", start_after)?;
     let token = call
         .query
         .get("continuation-token")
@@ -176,6 +198,7 @@ pub(super) fn objects_v2(shared: &Shared, call: &Call) -> Result<Answer, Refusal
                     token,
                     "The continuation token is not valid.",
                 )
+                .ec("0015-00000404")
             })?,
     };
     let page = Page::of(call.bucket(shared)?.list(), &wanted, &after);

@@ -98,7 +98,7 @@ impl Call {
             Operation::AbortMultipartUpload => multipart::abort(shared, &self),
             Operation::ListParts => multipart::list_parts(shared, &self),
             Operation::ListMultipartUploads => multipart::list_uploads(shared, &self),
-            Operation::PutBucket => buckets::put(shared, &self),
+            Operation::PutBucket => buckets::put(shared, &self, body),
             Operation::DeleteBucket => buckets::delete(shared, &self),
             Operation::GetBucketInfo => buckets::info(shared, &self),
             Operation::ListBuckets => buckets::list(shared, &self),
@@ -134,6 +134,44 @@ pub(super) fn check_mutable(slot: &Slot<'_>) -> Result<(), Refusal> {
     }
 }
 
+/// The least and the most of `x-oss-traffic-limit`, in bit/s.
+///
+/// Source: <https://help.aliyun.com/en/oss/user-guide/0004-00000502>
+const TRAFFIC_LIMITS: std::ops::RangeInclusive<u64> = 819_200..=838_860_800;
+
+/// Checks the headers and parameters that mean the same with every operation.
+pub(super) fn check_common(
+    operation: Operation,
+    query: &Query,
+    parts: &Parts,
+) -> Result<(), Refusal> {
+    const LIMIT: &str = "x-oss-traffic-limit";
+    let in_header = parts.headers.get(LIMIT).map(|value| value.as_bytes());
+    let in_query = query.get(LIMIT).map(str::as_bytes);
+    if in_header.is_some() && in_query.is_some() {
+        return Err(Refusal::invalid_argument(
+            "x-oss-traffic-limit should be specified either in query string or header, not both.",
+        )
+        .ec("0004-00000501"));
+    }
+    let limit = in_header.or(in_query);
+    let number = |limit| str::from_utf8(limit).ok()?.parse().ok();
+    if limit.is_some_and(|limit| number(limit).is_none_or(|bits| !TRAFFIC_LIMITS.contains(&bits))) {
+        return Err(Refusal::invalid_argument(
+            "x-oss-traffic-limit is invalid, should be specified between 819200(100KB/s) and \
+             838860800(100MB/s).",
+        )
+        .ec("0004-00000502"));
+    }
+    if !operation.stores() && parts.headers.contains_key("x-oss-server-side-encryption") {
+        return Err(Refusal::invalid_argument(
+            "x-oss-server-side-encryption goes with uploads only.",
+        )
+        .ec("0005-00000002"));
+    }
+    Ok(())
+}
+
 /// Refuses conditions, which OSS knows only on reads.
 fn no_conditions(parts: &Parts) -> Result<(), Refusal> {
     for name in [
@@ -147,6 +185,7 @@ fn no_conditions(parts: &Parts) -> Result<(), Refusal> {
                 "NotImplemented",
                 "A header you provided implies functionality that is not implemented.",
             )
+            .ec("0017-00000245")
             .element("Header", name));
         }
     }

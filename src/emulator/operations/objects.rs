@@ -1,20 +1,24 @@
 //! HeadObject, GetObject, GetObjectMeta, PutObject, DeleteObject and DeleteMultipleObjects.
 
+use std::ops::Range;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::request::Parts;
-use http::{HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use jiff::Timestamp;
 
 use super::{Arguments, Call, check_mutable, no_conditions};
 use crate::emulator::answer::Answer;
 use crate::emulator::body::Received;
-use crate::emulator::conditions;
-use crate::emulator::object::{Attributes, Kind, Properties};
+use crate::emulator::clock;
+use crate::emulator::conditions::{self, Part};
+use crate::emulator::object::{Attributes, Kind, Properties, new_version};
 use crate::emulator::refusal::Refusal;
 use crate::emulator::shared::Shared;
+use crate::emulator::storage::{Reading, Slot};
 use crate::emulator::target::Target;
 use crate::emulator::xml::Document;
-use crate::emulator::{clock, storage::Reading};
 use crate::values::path::ObjectPath;
 use crate::wire::xml::{Element, Elements};
 
@@ -27,9 +31,43 @@ pub(super) fn put_arguments(target: &Target, parts: &Parts) -> Result<Arguments,
         return Err(Refusal::not_implemented("CopyObject"));
     }
     no_conditions(parts)?;
+    check_overwrite(&parts.headers)?;
+    check_last_modified(&parts.headers)?;
     Ok(Arguments::Put {
         attributes: Attributes::from_headers(&parts.headers)?,
     })
+}
+
+fn check_overwrite(headers: &HeaderMap) -> Result<(), Refusal> {
+    const NAME: &str = "x-oss-forbid-overwrite";
+    let Some(value) = headers.get(NAME) else {
+        return Ok(());
+    };
+    let known = |known: &[u8]| value.as_bytes().eq_ignore_ascii_case(known);
+    if known(b"true") || known(b"false") {
+        return Ok(());
+    }
+    let value = String::from_utf8_lossy(value.as_bytes());
+    Err(
+        Refusal::invalid_value(NAME, value, "x-oss-forbid-overwrite must be true or false.")
+            .ec("0017-00000279"),
+    )
+}
+
+fn check_last_modified(headers: &HeaderMap) -> Result<(), Refusal> {
+    const NAME: &str = "x-oss-user-last-modified";
+    let Some(value) = headers.get(NAME) else {
+        return Ok(());
+    };
+    let value = String::from_utf8_lossy(value.as_bytes());
+    let message = match clock::parse_http_date(&value) {
+        None => "Bad date format.",
+        Some(time) if time <= Timestamp::UNIX_EPOCH => {
+            "Invalid date. Must be later than 1970-01-01 00:00:00."
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(Refusal::invalid_value(NAME, value, message).ec("0017-00000134"))
 }
 
 pub(super) fn put(shared: &Shared, call: Call, body: Received) -> Result<Answer, Refusal> {
@@ -44,12 +82,14 @@ pub(super) fn put(shared: &Shared, call: Call, body: Received) -> Result<Answer,
         return Err(Refusal::internal("a put without arguments"));
     };
     if body.length > shared.max_object_size {
-        return Err(Refusal::bad_request(
-            "EntityTooLarge",
-            "Your proposed upload exceeds the maximum allowed object size.",
-        ));
+        return Err(Refusal::invalid_argument(format!(
+            "The object would be larger than the {} bytes that are allowed.",
+            shared.max_object_size
+        ))
+        .ec("0017-00000102"));
     }
     let md5 = body.md5.unwrap_or_default();
+    let rules = bucket.rules();
     let object = Properties {
         kind: Kind::Normal,
         length: body.length,
@@ -58,8 +98,8 @@ pub(super) fn put(shared: &Shared, call: Call, body: Received) -> Result<Answer,
         md5: Some(BASE64_STANDARD.encode(md5)),
         modified: shared.clock.now(),
         sealed: None,
-        retained: false,
-        attributes,
+        retained: rules.retention,
+        attributes: attributes.in_bucket(rules),
     };
     let answer = Answer::empty(StatusCode::OK)
         .identity(&object)
@@ -70,7 +110,8 @@ pub(super) fn put(shared: &Shared, call: Call, body: Received) -> Result<Answer,
                 StatusCode::CONFLICT,
                 "FileAlreadyExists",
                 "The object you specified already exists and can not be overwritten.",
-            ));
+            )
+            .ec("0026-00000002"));
         }
         check_mutable(slot)?;
         slot.replace(body, object)?;
@@ -83,39 +124,32 @@ pub(super) fn get(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
     let bucket = call.bucket(shared)?;
     let headers = &call.parts.headers;
     let get = call.parts.method == Method::GET;
-    let (object, range, reading) = shared.storage.with_slot(&bucket, call.key(), |slot| {
+    let (object, answer) = shared.storage.with_slot(&bucket, call.key(), |slot| {
         let object = slot
             .properties()
             .cloned()
             .ok_or_else(|| Refusal::no_such_key(call.key()))?;
         conditions::check(headers, &object)?;
-        let range = match get {
-            true => conditions::range(headers, object.length)?,
-            false => None,
-        };
-        let reading = match get {
-            true => slot.read(range.clone().unwrap_or(0..object.length))?,
-            false => Reading::Pieces(Vec::new()),
-        };
-        Ok::<_, Refusal>((object, range, reading))
-    })?;
-    let mut answer = match range {
-        None => Answer::reading(StatusCode::OK, reading, object.length),
-        Some(range) => {
-            let length = range.end - range.start;
-            let (first, last) = (range.start, range.end - 1);
-            Answer::reading(StatusCode::PARTIAL_CONTENT, reading, length).header(
-                "content-range",
-                format_args!("bytes {first}-{last}/{}", object.length),
+        if get && object.attributes.is_archived() && !shared.traits.archive_direct_read {
+            return Err(Refusal::forbidden(
+                "InvalidObjectState",
+                "The operation is not valid for the object's state",
             )
+            .ec("0016-00000404"));
         }
-    }
-    .identity(&object)
-    .header("content-type", &object.attributes.content_type)
-    .header("last-modified", clock::http_date(object.modified))
-    .header("accept-ranges", "bytes")
-    .header("x-oss-object-type", object.kind.name())
-    .header("x-oss-storage-class", &object.attributes.storage_class);
+        let content = match get {
+            true => content(slot, &object, conditions::part(headers, object.length)?)?,
+            false => Answer::readings(StatusCode::OK, Vec::new(), object.length)
+                .header("content-type", &object.attributes.content_type),
+        };
+        Ok::<_, Refusal>((object, content))
+    })?;
+    let mut answer = answer
+        .identity(&object)
+        .header("last-modified", clock::http_date(object.modified))
+        .header("accept-ranges", "bytes")
+        .header("x-oss-object-type", object.kind.name())
+        .header("x-oss-storage-class", &object.attributes.storage_class);
     if object.kind == Kind::Appendable {
         answer = answer.header("x-oss-next-append-position", object.length);
     }
@@ -137,6 +171,54 @@ pub(super) fn get(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
     if get {
         override_headers(&mut answer, call);
     }
+    Ok(answer)
+}
+
+/// The answer to a GET, as far as its body goes.
+fn content(slot: &Slot<'_>, object: &Properties, part: Part) -> Result<Answer, Refusal> {
+    let kind = &object.attributes.content_type;
+    let of =
+        |range: &Range<u64>| format!("bytes {}-{}/{}", range.start, range.end - 1, object.length);
+    let answer = match part {
+        Part::Whole => {
+            let whole = slot.read(0..object.length)?;
+            Answer::readings(StatusCode::OK, vec![whole], object.length)
+                .header("content-type", kind)
+        }
+        Part::Range(range) => {
+            let length = range.end - range.start;
+            let content_range = of(&range);
+            Answer::readings(StatusCode::PARTIAL_CONTENT, vec![slot.read(range)?], length)
+                .header("content-type", kind)
+                .header("content-range", content_range)
+        }
+        Part::Ranges(ranges) => {
+            let boundary = format!("{:032x}", fastrand::u128(..));
+            let (mut readings, mut length) = (Vec::new(), 0);
+            let mut text = |readings: &mut Vec<Reading>, text: String| {
+                length += text.len() as u64;
+                readings.push(Reading::Pieces(vec![text.into()]));
+            };
+            let (mut opening, mut bytes) = ("", 0);
+            for range in ranges {
+                text(
+                    &mut readings,
+                    format!(
+                        "{opening}--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {}\r\n\r\n",
+                        of(&range)
+                    ),
+                );
+                opening = "\r\n";
+                bytes += range.end - range.start;
+                readings.push(slot.read(range)?);
+            }
+            text(&mut readings, format!("\r\n--{boundary}--\r\n"));
+            Answer::readings(StatusCode::PARTIAL_CONTENT, readings, length + bytes).header(
+                "content-type",
+                format_args!("multipart/byteranges; boundary={boundary}"),
+            )
+        }
+    };
     Ok(answer)
 }
 
@@ -186,7 +268,13 @@ pub(super) fn delete(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
         check_mutable(slot)?;
         Ok::<_, Refusal>(slot.remove()?)
     })?;
-    Ok(Answer::empty(StatusCode::NO_CONTENT))
+    let answer = Answer::empty(StatusCode::NO_CONTENT);
+    Ok(match bucket.rules().versioning {
+        true => answer
+            .header("x-oss-delete-marker", true)
+            .header("x-oss-version-id", new_version()),
+        false => answer,
+    })
 }
 
 pub(super) fn delete_multiple(
@@ -195,24 +283,14 @@ pub(super) fn delete_multiple(
     body: Received,
 ) -> Result<Answer, Refusal> {
     let bucket = call.bucket(shared)?;
-    let malformed = || {
-        Refusal::bad_request(
-            "MalformedXML",
-            "The XML you provided was not well-formed or did not validate against our published \
-             schema.",
-        )
-    };
-    let (keys, quiet) = read_keys(&body.into_bytes()?).ok_or_else(malformed)?;
-    if keys.is_empty() || keys.len() > MOST_DELETED {
-        return Err(malformed());
-    }
+    let (keys, quiet) = read_keys(&body.into_bytes()?)?;
     let url = call.query.get("encoding-type") == Some("url");
     let mut document = Document::new("DeleteResult");
     if url {
         document.text("EncodingType", "url");
     }
     for key in keys {
-        if key.is_empty() || key.len() > ObjectPath::MAX_KEY_LEN {
+        if key.len() > ObjectPath::MAX_KEY_LEN {
             continue;
         }
         let deleted = shared.storage.with_slot(&bucket, &key, |slot| {
@@ -238,17 +316,49 @@ pub(super) fn delete_multiple(
 }
 
 /// The keys of a `Delete` document, and whether it asks for silence.
-fn read_keys(document: &[u8]) -> Option<(Vec<String>, bool)> {
-    let mut elements = Elements::strict(std::str::from_utf8(document).ok()?);
+fn read_keys(document: &[u8]) -> Result<(Vec<String>, bool), Refusal> {
+    let malformed = |_| Refusal::malformed_xml("0016-00000607");
+    let document = str::from_utf8(document).map_err(|_| Refusal::malformed_xml("0016-00000607"))?;
+    let mut elements = Elements::strict(document);
     let (mut keys, mut quiet) = (Vec::new(), false);
-    while let Some(element) = elements.next().ok()? {
+    let mut open = 0u32;
+    while let Some(element) = elements.next().map_err(malformed)? {
         match element {
-            Element::End { name, text, .. } if name == "Key" => keys.push(text),
-            Element::End { name, text, .. } if name == "Quiet" => quiet = text.trim() == "true",
-            _ => {}
+            Element::Start { depth, name } => {
+                open += 1;
+                if depth == 0 && name != "Delete" {
+                    return Err(Refusal::malformed_xml("0016-00000608"));
+                }
+            }
+            Element::End { name, text, .. } => {
+                open -= 1;
+                match name.as_str() {
+                    "Key" if text.is_empty() => {
+                        return Err(Refusal::bad_request(
+                            "UserKeyMustBeSpecified",
+                            "User key must be specified.",
+                        )
+                        .ec("0016-00000611"));
+                    }
+                    "Key" => keys.push(text),
+                    "Quiet" => {
+                        quiet = match text.trim() {
+                            "true" => true,
+                            "false" => false,
+                            _ => return Err(Refusal::malformed_xml("0016-00000610")),
+                        }
+                    }
+                    _ => {}
+                }
+            }
         }
     }
-    Some((keys, quiet))
+    match keys.len() {
+        _ if open > 0 => Err(Refusal::malformed_xml("0016-00000607")),
+        0 => Err(Refusal::malformed_xml("0016-00000615")),
+        1..=MOST_DELETED => Ok((keys, quiet)),
+        _ => Err(Refusal::malformed_xml("0016-00000609")),
+    }
 }
 
 #[cfg(test)]
@@ -264,7 +374,7 @@ mod tests {
         let (keys, quiet) = read_keys(document).unwrap();
         assert_eq!(keys, ["a&b c", "d<e"]);
         assert!(quiet);
-        assert!(read_keys(b"<Delete><").is_none());
+        assert!(read_keys(b"<Delete><").is_err());
     }
 
     proptest! {

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use self::directory::{Directory, Sidecar};
 use self::rope::Rope;
 use self::uploads::Uploads;
+use super::account::BucketRules;
 use super::body::{Content, Received};
 use super::object::Properties;
 
@@ -38,6 +39,8 @@ pub(super) struct Storage {
 pub(super) struct BucketProperties {
     pub(super) acl: String,
     pub(super) created: Timestamp,
+    #[serde(default, skip_serializing_if = "BucketRules::are_none")]
+    pub(super) rules: BucketRules,
 }
 
 /// A bucket and its objects.
@@ -143,11 +146,17 @@ impl Storage {
         let mut buckets = self.buckets.locked();
         let existing = buckets.get(name).map(|bucket| bucket.properties());
         let created = existing.as_ref().map_or(now, |bucket| bucket.created);
+        let existing_rules = existing.as_ref().map(|bucket| bucket.rules);
         let acl = acl
             .map(str::to_owned)
             .or(existing.map(|bucket| bucket.acl))
             .unwrap_or_else(|| "private".into());
-        let properties = BucketProperties { acl, created };
+        let rules = existing_rules.unwrap_or_default();
+        let properties = BucketProperties {
+            acl,
+            created,
+            rules,
+        };
         if let Some(directory) = &self.directory {
             directory.create_bucket(name, &properties)?;
         }
@@ -163,6 +172,19 @@ impl Storage {
             }
         }
         Ok(())
+    }
+
+    /// Gives a bucket these rules.
+    pub(super) fn set_rules(&self, name: &str, rules: BucketRules) -> io::Result<()> {
+        let Some(bucket) = self.bucket(name) else {
+            return Ok(());
+        };
+        let mut properties = bucket.properties.locked();
+        properties.rules = rules;
+        match &self.directory {
+            Some(directory) => directory.create_bucket(name, &properties),
+            None => Ok(()),
+        }
     }
 
     /// Deletes a bucket; `false` if it has objects.
@@ -209,6 +231,10 @@ impl Storage {
 impl Bucket {
     pub(super) fn properties(&self) -> BucketProperties {
         self.properties.locked().clone()
+    }
+
+    pub(super) fn rules(&self) -> BucketRules {
+        self.properties.locked().rules
     }
 
     /// All objects, sorted by key.

@@ -100,6 +100,7 @@ async fn without_write_nothing_is_written() {
 async fn with_write_everything_is_found_out_and_nothing_is_left() {
     let emulator = Emulator::builder()
         .bucket("bucket")
+        .sealing(true)
         .latency(Duration::from_millis(20))
         .bandwidth(50 << 20)
         .start()
@@ -374,8 +375,20 @@ async fn a_target_that_cannot_be_is_2() {
 }
 
 #[tokio::test]
+async fn an_account_that_may_not_seal_has_no_problem() {
+    let emulator = Emulator::builder().bucket("bucket").start().await.unwrap();
+    let report = doctor(&emulator, &["--write", "--json"]).await;
+    let report = report.expect(0).json();
+    assert_eq!(report["permissions"]["seal"], "ungranted");
+    assert_eq!(report["problems"], json!([]));
+    assert_clean(&emulator);
+    let told = text(&emulator, &["--write"], 0).await;
+    assert!(told.contains("not granted to the account"), "{told}");
+}
+
+#[tokio::test]
 async fn an_endpoint_that_takes_one_append_at_a_time_is_no_problem_and_told() {
-    let builder = Emulator::builder().bucket("bucket");
+    let builder = Emulator::builder().bucket("bucket").sealing(true);
     let delay = Fault::new(
         Operation::AppendObject,
         Action::Delay(Duration::from_millis(5)),

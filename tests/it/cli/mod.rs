@@ -25,7 +25,9 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
-use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, Operation, RequestRecord};
+use oss_append::emulator::{
+    ACCESS_KEY_ID, ACCESS_KEY_SECRET, Account, Emulator, Operation, RequestRecord,
+};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -37,8 +39,10 @@ const TARGET: &str = "oss://bucket/a/object.log";
 const KEY: &str = "a/object.log";
 const MIB: usize = 1024 * 1024;
 
+/// With sealing granted, and public ACLs allowed.
 async fn emulator() -> Emulator {
-    Emulator::builder().bucket("bucket").start().await.unwrap()
+    let builder = Emulator::builder().account(Account::Legacy);
+    builder.bucket("bucket").start().await.unwrap()
 }
 
 /// Listens where the paused server did. A process that is being spawned by another test may have

@@ -50,7 +50,8 @@ async fn the_memory_store_keeps_the_contract_with_every_evidence_and_refusal() {
 
 #[tokio::test]
 async fn the_client_keeps_the_contract_over_http() {
-    let emulator = Emulator::builder().bucket("bucket").start().await.unwrap();
+    let builder = Emulator::builder().bucket("bucket").sealing(true);
+    let emulator = builder.start().await.unwrap();
     let client = emulator.client().build().unwrap();
     client
         .put_object(&foreign(), "not made")

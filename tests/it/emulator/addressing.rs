@@ -51,6 +51,9 @@ async fn bucket_names_are_checked() {
     let (_emulator, client) = start().await;
     for bucket in ["ab", "-abc", "Abc", "a_c"] {
         let make = Request::new("PUT", "").bucket(bucket);
-        assert_eq!(client.send(make).await.summary(), "400 InvalidBucketName");
+        assert_eq!(
+            client.send(make).await.summary(),
+            "400 InvalidBucketName 0015-00000001"
+        );
     }
 }

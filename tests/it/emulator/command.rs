@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::support::raw::{BUCKET, Client, append};
+use crate::support::raw::{BUCKET, Client, Request, Signing, append};
 
 struct Running {
     child: Child,
@@ -121,8 +121,74 @@ async fn options_reach_the_server() {
 }
 
 #[tokio::test]
+async fn the_account_and_the_rules_of_buckets_are_set() {
+    let seal = || {
+        Request::new("POST", "k")
+            .query("seal", "")
+            .query("position", "1")
+    };
+    let public = || append("open", 0, b"x").header("x-oss-object-acl", "public-read");
+    for (arguments, v1, public_acl, sealed) in [
+        (&[][..], 403, 403, 400),
+        (&["--account=2026"], 403, 403, 400),
+        (&["--account=legacy"], 200, 200, 200),
+        (&["--sealing"], 403, 403, 200),
+        (
+            &["--v1-signatures", "--block-public-access=false"],
+            200,
+            200,
+            400,
+        ),
+        (
+            &[
+                "--account=legacy",
+                "--sealing=false",
+                "--block-public-access",
+            ],
+            200,
+            403,
+            400,
+        ),
+    ] {
+        let running = run(arguments).await;
+        let client = Client::new(running.address);
+        assert_eq!(client.append("k", 0, b"x").await.status, 200);
+        let old = client.signing(Signing::V1).get("k").await;
+        assert_eq!(old.status, v1, "{arguments:?}");
+        let answer = client.send(public()).await;
+        assert_eq!(answer.status, public_acl, "{arguments:?}");
+        assert_eq!(client.send(seal()).await.status, sealed, "{arguments:?}");
+    }
+    let arguments = [
+        "--bucket=kept:retention",
+        "--bucket=shared:versioning,requester-pays",
+        "--requester=theirs:secret",
+        "--archive-direct-read",
+    ];
+    let running = run(&arguments).await;
+    let client = Client::new(running.address);
+    let archived = append("k", 0, b"x").header("x-oss-storage-class", "Archive");
+    assert_eq!(client.send(archived).await.status, 200);
+    assert_eq!(client.get("k").await.body, b"x");
+    for (position, status) in [(0, 200), (1, 409)] {
+        let request = append("k", position, b"x").bucket("kept");
+        assert_eq!(client.send(request).await.status, status);
+    }
+    let theirs = client.key("theirs", "secret", None);
+    let request = || append("k", 0, b"x").bucket("shared");
+    assert_eq!(theirs.send(request()).await.status, 403);
+    let paid = request().header("x-oss-request-payer", "requester");
+    let answer = theirs.send(paid).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("x-oss-version-id").is_some());
+}
+
+#[tokio::test]
 async fn a_malformed_option_is_explained() {
     for (option, value, hint) in [
+        ("--account", "2025", "legacy or 2026"),
+        ("--bucket", "logs:worm", "object-worm"),
+        ("--requester", "id", "ID:SECRET"),
         ("--fault", "append:dorp", "no action"),
         (
             "--pipelining",

@@ -5,6 +5,7 @@ mod append;
 mod auth;
 mod callbacks;
 mod command;
+mod documented;
 mod faults;
 mod limits;
 mod multipart;

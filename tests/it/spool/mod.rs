@@ -30,7 +30,10 @@ fn life<T>(living: impl Future<Output = T>) -> T {
 }
 
 fn emulator() -> Emulator {
-    life(async { Emulator::builder().bucket(BUCKET).start().await.unwrap() })
+    life(async {
+        let builder = Emulator::builder().bucket(BUCKET).sealing(true);
+        builder.start().await.unwrap()
+    })
 }
 
 fn client(emulator: &Emulator) -> OssClient {

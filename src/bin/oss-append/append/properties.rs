@@ -26,7 +26,8 @@ pub(super) struct Properties {
     /// The access rule: default, private, public-read or public-read-write [default: the bucket's]
     #[arg(long)]
     acl: Option<ObjectAcl>,
-    /// The storage class: Standard, IA or Archive [default: the bucket's]
+    /// The storage class: Standard, IA or Archive, whose objects cannot be read before they are
+    /// restored [default: the bucket's]
     #[arg(long, value_name = "CLASS")]
     storage_class: Option<StorageClass>,
 }

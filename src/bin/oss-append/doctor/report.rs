@@ -85,6 +85,8 @@ pub(super) enum Permission {
     Untried,
     Allowed,
     Denied,
+    /// The account has not been granted the operation, whatever its permissions are.
+    Ungranted,
     /// For another reason than a missing permission.
     Failed,
 }
@@ -95,6 +97,7 @@ impl fmt::Display for Permission {
             Self::Untried => "not tried",
             Self::Allowed => "allowed",
             Self::Denied => "DENIED",
+            Self::Ungranted => "not granted to the account, which a ticket asks for",
             Self::Failed => "FAILED",
         })
     }
