@@ -3,14 +3,20 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Frame, Incoming};
 use md5::{Digest, Md5};
 use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
 
+use super::storage::private;
 use crate::values::crc64::Crc64;
+
+/// How long a body may stall. OSS's documents do not say it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// From this size on a body goes to a file, if there is a directory to put it in.
 const SPOOL_FROM: u64 = 16 * 1024 * 1024;
@@ -68,6 +74,10 @@ impl Drop for SpoolFile {
 pub(super) enum Broken {
     /// The client went away, or its framing is wrong.
     Short,
+    /// It is longer than it may be.
+    Long,
+    /// Nothing of it came for a while.
+    Stalled,
     /// The spool file could not be written.
     Spool(io::Error),
 }
@@ -83,26 +93,35 @@ impl Received {
         }
     }
 
-    /// Receives a body. Large ones go to a new file in `spool`, if there is such a directory.
+    /// Receives a body of at most `most` bytes. Large ones go to a new file in `spool`, if there is
+    /// such a directory.
     pub(super) async fn receive(
         body: &mut Incoming,
+        most: u64,
         want_md5: bool,
         spool: Option<&Path>,
     ) -> Result<Self, Broken> {
+        // What the Content-Length says.
+        if body.size_hint().lower() > most {
+            return Err(Broken::Long);
+        }
         let mut crc = Crc64::new();
         let mut md5 = want_md5.then(Md5::new);
         let mut pieces = Vec::new();
         let mut length = 0;
         let mut file: Option<(SpoolFile, tokio::fs::File)> = None;
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| Broken::Short)?.into_data() else {
+        while let Some(frame) = next(body).await? {
+            let Ok(data) = frame.into_data() else {
                 continue;
             };
+            length += data.len() as u64;
+            if length > most {
+                return Err(Broken::Long);
+            }
             crc.update(&data);
             if let Some(md5) = &mut md5 {
                 md5.update(&data);
             }
-            length += data.len() as u64;
             match (&mut file, spool) {
                 (Some((_, file)), _) => file.write_all(&data).await.map_err(Broken::Spool)?,
                 (None, Some(directory)) if length >= SPOOL_FROM => {
@@ -185,11 +204,30 @@ impl Received {
 
 async fn create_spool(directory: &Path) -> io::Result<(SpoolFile, tokio::fs::File)> {
     let spooled = SpoolFile::new_in(directory);
-    let file = tokio::fs::File::create_new(spooled.path()).await?;
+    let options = private().create_new(true).to_owned();
+    let file = tokio::fs::OpenOptions::from(options)
+        .open(spooled.path())
+        .await?;
     Ok((spooled, file))
 }
 
-/// Receives and forgets what is left of a body, so that the client gets to read its answer.
-pub(super) async fn discard(body: &mut Incoming) {
-    while let Some(Ok(_)) = body.frame().await {}
+/// The next piece of a body.
+async fn next(body: &mut Incoming) -> Result<Option<Frame<Bytes>>, Broken> {
+    let frame = timeout(PATIENCE, body.frame()).await;
+    let frame = frame.map_err(|_| Broken::Stalled)?;
+    frame.transpose().map_err(|_| Broken::Short)
+}
+
+/// Receives and forgets what is left of a body, if that is at most `most` bytes. Whether there is
+/// nothing more to come.
+pub(super) async fn discard(body: &mut Incoming, most: u64) -> bool {
+    let mut received = 0;
+    while body.size_hint().lower().saturating_add(received) <= most {
+        match next(body).await {
+            Ok(Some(frame)) => received += frame.data_ref().map_or(0, Bytes::len) as u64,
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+    false
 }

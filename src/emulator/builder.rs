@@ -14,11 +14,11 @@ use super::auth::keys::{Key, Keys};
 use super::clock::Clock;
 use super::fault::{Fault, Faults};
 use super::home::Home;
-use super::log::Log;
+use super::log::{self, Log};
 use super::pipelining::Pipelining;
 use super::server::Server;
 use super::shared::{Gate, Shared, Tasks};
-use super::storage::Storage;
+use super::storage::{Fsync, Storage, Use};
 use super::wire::Bandwidth;
 use super::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, REGION};
 use crate::error::{Error, ErrorKind, Result};
@@ -32,6 +32,7 @@ pub struct EmulatorBuilder {
     region: String,
     keys: Keys,
     directory: Option<PathBuf>,
+    wanted: Use,
     max_object_size: u64,
     account: Choice,
     latency: Duration,
@@ -40,6 +41,7 @@ pub struct EmulatorBuilder {
     max_requests_per_connection: Option<u64>,
     pipelining: Pipelining,
     faults: Vec<Fault>,
+    request_log: usize,
     on_current_runtime: bool,
 }
 
@@ -51,6 +53,7 @@ impl EmulatorBuilder {
             region: REGION.into(),
             keys: Keys::default(),
             directory: None,
+            wanted: Use::default(),
             max_object_size: super::MAX_OBJECT_SIZE,
             account: Choice::default(),
             latency: Duration::ZERO,
@@ -59,6 +62,7 @@ impl EmulatorBuilder {
             max_requests_per_connection: None,
             pipelining: Pipelining::default(),
             faults: Vec::new(),
+            request_log: log::MOST,
             on_current_runtime: false,
         }
     }
@@ -133,8 +137,32 @@ impl EmulatorBuilder {
     }
 
     /// Keeps everything in this directory, beginning with what is there. Default: in memory.
+    ///
+    /// The directory is made, for its owner alone, if it does not exist. One that is not empty is
+    /// only used if it is that of an emulator, which a file `oss-append-emulator` says (those of
+    /// older versions do not have it, and get it); any other is left as it is. No link in it is
+    /// followed, and only the emulator's own files are ever deleted. Only one server at a time can
+    /// use it: until this one has ended or is dropped.
+    ///
+    /// What is acknowledged survives a kill of the process. What it takes to survive a loss of power
+    /// is said at [`Fsync`]. What was damaged is [set aside](Emulator::damaged).
     pub fn directory(mut self, path: impl Into<PathBuf>) -> Self {
         self.directory = Some(path.into());
+        self
+    }
+
+    /// When what is kept in a [directory](Self::directory) is written through to the disk. Default:
+    /// [`Fsync::Never`].
+    pub fn fsync(mut self, fsync: Fsync) -> Self {
+        self.wanted.fsync = fsync;
+        self
+    }
+
+    /// Only reads the [directory](Self::directory), in which nothing is made, changed or set aside.
+    /// Requests that would change something are refused with 403 `AccessDenied`. Several servers can
+    /// read a directory, as long as none changes it. Default: no.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.wanted.read_only = read_only;
         self
     }
 
@@ -270,6 +298,13 @@ impl EmulatorBuilder {
         self
     }
 
+    /// How many requests are remembered for [`Emulator::requests`]. 0 is for a server that runs for
+    /// long. Default: 100,000.
+    pub fn request_log(mut self, requests: usize) -> Self {
+        self.request_log = requests;
+        self
+    }
+
     /// Runs the server on the tokio runtime in which [`start`](Self::start) is called, whose time it
     /// then goes by. For tests with a paused clock (`tokio::time::pause`): tokio moves such a clock
     /// on when the runtime has nothing to do, and it does not know that a server on another thread
@@ -330,11 +365,12 @@ impl EmulatorBuilder {
             false => Home::own_thread(),
         };
         let home = home.map_err(failed("start"))?;
+        let wanted = self.wanted;
         let storage = match self.directory.take() {
             None => Storage::in_memory(),
             Some(path) => {
                 let failed = failed(&format!("use the directory {}", path.display()));
-                let opened = home.blocking(move || Storage::in_directory(&path));
+                let opened = home.blocking(move || Storage::in_directory(&path, wanted));
                 opened.await.map_err(failed)?
             }
         };
@@ -347,7 +383,12 @@ impl EmulatorBuilder {
         for fault in self.faults {
             faults.inject(fault);
         }
-        for (bucket, rules) in &self.buckets {
+        for damaged in storage.damaged() {
+            tracing::warn!("{damaged}");
+        }
+        // Nothing is made where nothing may be changed.
+        let made = self.buckets.iter().filter(|_| !wanted.read_only);
+        for (bucket, rules) in made {
             storage
                 .create_bucket(bucket, None, clock.now())
                 .and_then(|()| match rules {
@@ -362,7 +403,8 @@ impl EmulatorBuilder {
             region: self.region,
             clock,
             faults,
-            log: Log::new(),
+            log: Log::new(self.request_log),
+            read_only: wanted.read_only,
             max_object_size: self.max_object_size,
             traits: self.account.traits(),
             max_requests: self.max_requests_per_connection.unwrap_or(u64::MAX),
@@ -388,6 +430,7 @@ impl fmt::Debug for EmulatorBuilder {
             .field("region", &self.region)
             .field("keys", &self.keys)
             .field("directory", &self.directory)
+            .field("use", &self.wanted)
             .field("max_object_size", &self.max_object_size)
             .field("account", &self.account)
             .field("latency", &self.latency)
@@ -399,6 +442,7 @@ impl fmt::Debug for EmulatorBuilder {
             )
             .field("pipelining", &self.pipelining)
             .field("faults", &self.faults)
+            .field("request_log", &self.request_log)
             .field("on_current_runtime", &self.on_current_runtime)
             .finish()
     }

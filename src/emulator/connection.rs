@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -40,6 +40,12 @@ async fn in_order(shared: &Arc<Shared>, link: &Arc<Link>, mut wire: Wire, stop: 
         match link.ending() {
             Some(Ending::Announced(Rest::Apply)) => link.mute(),
             Some(Ending::Announced(Rest::Answer)) if wire.has_more() => {}
+            Some(Ending::Lingering) => {
+                tokio::select! {
+                    () = wire.linger() => return,
+                    () = stop.token.cancelled() => return,
+                }
+            }
             _ => return,
         }
     }
@@ -62,6 +68,8 @@ where
         service_fn(|request| handler::serve(Arc::clone(shared), Arc::clone(link), request));
     let mut serving = http1::Builder::new()
         .auto_date_header(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.patience())
         .half_close(half_close)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(io), service);

@@ -22,12 +22,17 @@ use super::fault::{Action, ErrorAnswer, Late, Rest};
 use super::log::{Entry, RequestRecord};
 use super::operation::Operation;
 use super::operations::{self, Arguments, Call};
+use super::origin;
+use super::pipelining::Pipelining;
 use super::refusal::Refusal;
 use super::shared::Shared;
 use super::target::{Query, Target};
 use super::wire::{Ending, Link};
 
 use crate::values::locks::RwLockExt;
+
+/// Of a request that is refused, so much is received and forgotten, so that the connection can go on.
+const MOST_DISCARDED: u64 = 1024 * 1024;
 
 /// Answers one request.
 pub(super) async fn serve(
@@ -60,9 +65,19 @@ pub(super) async fn serve(
         },
         Err(refusal) => Err(refusal),
     };
-    let unread = matches!(ending, Some(Ending::Silent | Ending::Overtaking));
+    let unread = matches!(
+        ending,
+        Some(Ending::Silent | Ending::Overtaking | Ending::Lingering)
+    );
     if outcome.is_err() && !continues && !unread {
-        discard(&mut body).await;
+        // A front passes requests on one by one, and each to its end.
+        let most = match shared.pipelining {
+            Pipelining::InOrder => MOST_DISCARDED,
+            _ => u64::MAX,
+        };
+        if !discard(&mut body, most).await {
+            ending = Some(Ending::Lingering);
+        }
     }
     let latency = shared.latency();
     if !latency.is_zero() {
@@ -77,7 +92,9 @@ pub(super) async fn serve(
         }
     };
     let status = answer.status.as_u16();
-    if let Some(record) = entry.update(|record| record.status = Some(status)) {
+    entry.update(|record| record.status = Some(status));
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let record = entry.record();
         tracing::debug!(
             operation = %record.operation,
             bucket = record.bucket,
@@ -100,7 +117,7 @@ pub(super) async fn serve(
     }
     if matches!(
         link.ending(),
-        Some(Ending::Announced(_) | Ending::Overtaking)
+        Some(Ending::Announced(_) | Ending::Overtaking | Ending::Lingering)
     ) {
         answer = answer.header("connection", "close");
     }
@@ -140,6 +157,7 @@ fn read_call(
     host: &str,
     record: &mut RequestRecord,
 ) -> Result<Call, Refusal> {
+    origin::check(&parts.method, &parts.headers, host)?;
     let exists = |name: &str| shared.storage.bucket(name).is_some();
     let target = Target::parse(host, parts.uri.path(), exists)?;
     record.bucket.clone_from(&target.bucket);
@@ -166,6 +184,11 @@ fn read_call(
         && shared.storage.bucket(bucket).is_none()
     {
         return Err(Refusal::no_such_bucket(bucket));
+    }
+    if shared.read_only && !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(Refusal::access_denied(
+            "The emulator only reads its directory.",
+        ));
     }
     let access = Access {
         shared,
@@ -250,7 +273,7 @@ async fn run(
     }
     let received = match receive(shared, &call, body).await {
         Ok(received) => received,
-        Err(refusal) => return Fate::Answered(Err(refusal)),
+        Err(fate) => return fate,
     };
     entry.update(|record| record.body_length = Some(received.length));
     let Some(action) = action else {
@@ -332,24 +355,29 @@ async fn reset_body(link: &Link, body: &mut Incoming, bytes: u64) -> Fate {
     Fate::Closed
 }
 
-async fn receive(shared: &Shared, call: &Call, body: &mut Incoming) -> Result<Received, Refusal> {
+/// Receives the body, or says how the request ends without it.
+async fn receive(shared: &Shared, call: &Call, body: &mut Incoming) -> Result<Received, Fate> {
     let wanted = call.parts.headers.get("content-md5");
     let is_put = matches!(call.operation, Operation::PutObject | Operation::UploadPart);
     let spool = shared.storage.spool();
-    let received = Received::receive(body, wanted.is_some() || is_put, spool.as_deref())
+    let most = call.most_of_body(shared);
+    let want_md5 = wanted.is_some() || is_put;
+    let received = Received::receive(body, most, want_md5, spool.as_deref())
         .await
         .map_err(|broken| match broken {
-            Broken::Short => Refusal::bad_request(
+            Broken::Short => Fate::Answered(Err(Refusal::bad_request(
                 "IncompleteBody",
                 "You did not provide the number of bytes specified by the Content-Length HTTP \
                  header.",
-            ),
-            Broken::Spool(error) => Refusal::internal(error),
+            ))),
+            Broken::Long => Fate::Answered(Err(call.too_large(shared))),
+            Broken::Stalled => Fate::Last(Err(Refusal::request_timeout()), Ending::Lingering),
+            Broken::Spool(error) => Fate::Answered(Err(Refusal::internal(error))),
         })?;
     if let (Some(wanted), Some(md5)) = (wanted, received.md5)
         && BASE64_STANDARD.encode(md5).as_bytes() != wanted.as_bytes()
     {
-        return Err(invalid_digest("0017-00000503"));
+        return Err(Fate::Answered(Err(invalid_digest("0017-00000503"))));
     }
     Ok(received)
 }

@@ -21,7 +21,7 @@ const NAME: &str = "oss-append-emulator";
 #[derive(Debug)]
 pub(super) struct Home {
     runtime: Handle,
-    _thread: Option<OwnThread>,
+    thread: Option<OwnThread>,
 }
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Home {
     pub(super) fn current() -> io::Result<Self> {
         Ok(Self {
             runtime: Handle::try_current().map_err(io::Error::other)?,
-            _thread: None,
+            thread: None,
         })
     }
 
@@ -56,7 +56,7 @@ impl Home {
             .spawn(move || run(runtime, &told, &subscriber, ends))?;
         Ok(Self {
             runtime: handle,
-            _thread: Some(OwnThread {
+            thread: Some(OwnThread {
                 running: Some(running.drop_guard()),
                 ended: Mutex::new(ended),
             }),
@@ -69,6 +69,11 @@ impl Home {
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         self.runtime.spawn(task)
+    }
+
+    /// Ends the thread of its own, if there is one.
+    pub(super) fn end(&mut self) {
+        drop(self.thread.take());
     }
 
     /// Runs there what may wait for a disk.

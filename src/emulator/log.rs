@@ -9,8 +9,11 @@ use super::operation::Operation;
 
 use crate::values::locks::MutexExt;
 
-/// Older requests are forgotten.
-const MOST: usize = 100_000;
+/// How many requests are remembered unless it was said.
+pub(super) const MOST: usize = 100_000;
+
+/// The most bytes of a key that are remembered. OSS takes no longer ones.
+const MOST_OF_KEY: usize = 1023;
 
 /// A request that the server received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub struct RequestRecord {
     pub operation: Operation,
     /// The bucket, if the request named one.
     pub bucket: Option<String>,
-    /// The key, if the request named one.
+    /// The key, if the request named one. The first 1,023 bytes of it: no object has a longer one.
     pub key: Option<String>,
     /// The position of an append or a seal, if it was well-formed.
     pub position: Option<u64>,
@@ -38,55 +41,59 @@ pub struct RequestRecord {
 #[derive(Clone, Debug)]
 pub(super) struct Log {
     entries: Arc<Mutex<Entries>>,
+    /// How many are remembered.
+    most: usize,
     changed: watch::Sender<()>,
 }
 
-#[derive(Debug, Default)]
-struct Entries {
-    records: VecDeque<RequestRecord>,
-    /// How many were forgotten.
-    forgotten: u64,
-}
+type Entries = VecDeque<Arc<Mutex<RequestRecord>>>;
 
-/// One request's place in the log.
+/// One request, whether the log still has it or not.
 #[derive(Debug)]
 pub(super) struct Entry {
     log: Log,
-    number: u64,
+    record: Arc<Mutex<RequestRecord>>,
 }
 
 impl Log {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(most: usize) -> Self {
         Self {
             entries: Arc::default(),
+            most,
             changed: watch::Sender::new(()),
         }
     }
 
-    pub(super) fn begin(&self, record: RequestRecord) -> Entry {
-        let mut entries = self.lock();
-        if entries.records.len() == MOST {
-            entries.records.pop_front();
-            entries.forgotten += 1;
+    pub(super) fn begin(&self, mut record: RequestRecord) -> Entry {
+        if let Some(key) = &mut record.key
+            && key.len() > MOST_OF_KEY
+        {
+            key.truncate(key.floor_char_boundary(MOST_OF_KEY));
+            key.shrink_to_fit();
         }
-        let number = entries.forgotten + entries.records.len() as u64;
-        entries.records.push_back(record);
-        drop(entries);
-        self.changed.send_replace(());
+        let record = Arc::new(Mutex::new(record));
+        if self.most > 0 {
+            let mut entries = self.lock();
+            if entries.len() == self.most {
+                entries.pop_front();
+            }
+            entries.push_back(Arc::clone(&record));
+            drop(entries);
+            self.changed.send_replace(());
+        }
         Entry {
             log: self.clone(),
-            number,
+            record,
         }
     }
 
     pub(super) fn records(&self) -> Vec<RequestRecord> {
-        self.lock().records.iter().cloned().collect()
+        let entries = self.lock();
+        entries.iter().map(|entry| entry.locked().clone()).collect()
     }
 
     pub(super) fn clear(&self) {
-        let mut entries = self.lock();
-        entries.forgotten += entries.records.len() as u64;
-        entries.records.clear();
+        self.lock().clear();
     }
 
     /// Waits until the requests fulfil a condition.
@@ -111,19 +118,16 @@ impl Log {
 }
 
 impl Entry {
-    /// Changes the record and returns it, unless it has been forgotten.
-    pub(super) fn update(&self, change: impl FnOnce(&mut RequestRecord)) -> Option<RequestRecord> {
-        let mut entries = self.log.lock();
-        let index = self.number.checked_sub(entries.forgotten);
-        let record = index
-            .and_then(|index| usize::try_from(index).ok())
-            .and_then(|index| entries.records.get_mut(index))
-            .map(|record| {
-                change(record);
-                record.clone()
-            });
-        drop(entries);
-        self.log.changed.send_replace(());
-        record
+    /// Changes the record.
+    pub(super) fn update(&self, change: impl FnOnce(&mut RequestRecord)) {
+        change(&mut self.record.locked());
+        if self.log.most > 0 {
+            self.log.changed.send_replace(());
+        }
+    }
+
+    /// The record as it is now.
+    pub(super) fn record(&self) -> RequestRecord {
+        self.record.locked().clone()
     }
 }

@@ -93,7 +93,10 @@
 //! | more than 50 ranges | 416 `MultiRangeFailed`, 0016-00000110; its status is not documented |
 //! | `versionId` on GET, HEAD and DELETE | ignored |
 //! | an empty key in a DeleteMultipleObjects | 400 `UserKeyMustBeSpecified`, 0016-00000611; the EC is not documented with the code |
-//! | a body that stalls | waits for as long as the connection lives |
+//! | a body that stalls | 400 `RequestTimeout` after 60 s, then closes the connection |
+//! | a head that stalls, a connection that is idle, an answer that is not read | closes the connection after 60 s |
+//! | a body larger than any object may be | refuses it by its Content-Length, or as soon as it is too large |
+//! | a request that is refused, with more than 1 MiB to come | answers at once and closes the connection; what still comes is read for a while, so that the client gets to see the answer |
 
 mod access;
 mod account;
@@ -104,6 +107,7 @@ mod builder;
 mod clock;
 mod conditions;
 mod connection;
+mod damage;
 mod fault;
 mod front;
 mod handler;
@@ -112,6 +116,7 @@ mod log;
 mod object;
 mod operation;
 mod operations;
+mod origin;
 mod pipelining;
 mod refusal;
 mod server;
@@ -132,10 +137,12 @@ use bytes::Bytes;
 
 pub use self::account::{Account, BucketRules};
 pub use self::builder::EmulatorBuilder;
+pub use self::damage::Damaged;
 pub use self::fault::{Action, ErrorAnswer, Fault, Faults, Late, Rest};
 pub use self::log::RequestRecord;
 pub use self::operation::Operation;
 pub use self::pipelining::Pipelining;
+pub use self::storage::Fsync;
 
 use self::auth::keys::Key;
 use self::body::Received;
@@ -314,7 +321,8 @@ impl Emulator {
         keys.expire(id);
     }
 
-    /// The requests received so far, oldest first. Those before the last 100,000 are forgotten.
+    /// The requests received so far, oldest first. Those before the last 100,000 are forgotten, or
+    /// [as many as were asked for](EmulatorBuilder::request_log).
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.shared.log.records()
     }
@@ -343,9 +351,9 @@ impl Emulator {
     /// An object with all its bytes, if it is there.
     pub fn object(&self, bucket: &str, key: &str) -> Option<StoredObject> {
         let found = self.shared.storage.bucket(bucket)?;
-        let read = self.shared.storage.with_slot(&found, key, |slot| {
-            let properties = slot.properties()?.clone();
-            let reading = slot.read(0..properties.length);
+        let read = self.shared.storage.with_view(&found, key, |object| {
+            let properties = object.properties()?.clone();
+            let reading = object.read(0..properties.length);
             let bytes = reading.and_then(storage::Reading::into_bytes);
             Some(bytes.map(|bytes| StoredObject::new(properties, bytes)))
         });
@@ -358,9 +366,14 @@ impl Emulator {
     /// The length of an object, if it is there.
     pub fn length(&self, bucket: &str, key: &str) -> Option<u64> {
         let found = self.shared.storage.bucket(bucket)?;
-        self.shared
-            .storage
-            .with_slot(&found, key, |slot| Some(slot.properties()?.length))
+        Some(found.object(key)?.length)
+    }
+
+    /// What was damaged in the [directory](EmulatorBuilder::directory) when it was opened: objects,
+    /// which are not served, and the properties of buckets. The machine has lost power, or somebody
+    /// has changed the files. All was moved to `DIR/damaged`, unless the directory is only read.
+    pub fn damaged(&self) -> &[Damaged] {
+        self.shared.storage.damaged()
     }
 
     /// Appends at the object's end, whatever its length, as another client would. Makes the object
@@ -486,13 +499,16 @@ impl Emulator {
         self.server.stop(false).await;
         self.shared.end();
         self.shared.tasks.finish().await;
-        self.shared.storage.unlock();
+        self.shared.storage.close();
     }
 }
 
+/// Another server can use the directory on return.
 impl Drop for Emulator {
     fn drop(&mut self) {
         self.shared.end();
+        self.server.end();
+        self.shared.storage.close();
     }
 }
 

@@ -77,8 +77,14 @@ impl Properties {
 
     /// Accounts for an append of `length` bytes with checksum `crc64`.
     pub(super) fn grow(&mut self, length: u64, crc64: u64, now: Timestamp) {
-        self.crc64 = crate::values::crc64::combine(self.crc64, crc64, length);
-        self.length += length;
+        let crc64 = crate::values::crc64::combine(self.crc64, crc64, length);
+        self.become_grown(self.length + length, crc64, now);
+    }
+
+    /// Has the length and checksum that an append has led to.
+    pub(super) fn become_grown(&mut self, length: u64, crc64: u64, now: Timestamp) {
+        self.crc64 = crc64;
+        self.length = length;
         self.modified = now;
         // Opaque, as OSS's tags of appendable objects are: 32 digits, of which the last 8 are 0.
         self.etag = format!(

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::storage::BucketDeleted;
 use super::xml::Document;
 
 /// The element that tells what has failed on this machine. OSS has none like it.
@@ -180,6 +181,15 @@ impl Refusal {
         .ec(ec)
     }
 
+    pub(super) fn request_timeout() -> Self {
+        Self::bad_request(
+            "RequestTimeout",
+            "Your socket connection to the server was not read from or written to within the \
+             timeout period. Idle connections will be closed.",
+        )
+        .ec("0017-00000704")
+    }
+
     pub(super) fn internal(error: impl std::fmt::Display) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -220,6 +230,10 @@ impl Refusal {
 
 impl From<std::io::Error> for Refusal {
     fn from(error: std::io::Error) -> Self {
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+        if let Some(BucketDeleted(bucket)) = cause {
+            return Self::no_such_bucket(bucket);
+        }
         Self::internal(error)
     }
 }

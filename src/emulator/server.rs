@@ -115,14 +115,20 @@ impl Server {
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
         self.running.locked()
     }
-}
 
-impl Drop for Server {
-    fn drop(&mut self) {
+    /// Stops at once, without waiting for what a disk is busy with.
+    pub(super) fn end(&mut self) {
         if let Some(Running { stop, .. }) = self.lock().take() {
             stop.abrupt.store(true, Ordering::Relaxed);
             stop.token.cancel();
         }
+        self.home.end();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -24,6 +24,12 @@ use super::wire::Bandwidth;
 
 use crate::values::locks::MutexExt;
 
+/// How long a connection may be idle, and a head may take. OSS's documents do not say it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// As many bytes as a head has at most, as a rule.
+const MOST_OF_HEAD: usize = 64 * 1024;
+
 /// The state of a server.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -33,6 +39,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) faults: Faults,
     pub(super) log: Log,
+    /// Nothing may be changed.
+    pub(super) read_only: bool,
     pub(super) max_object_size: u64,
     /// What the account allows.
     pub(super) traits: Traits,
@@ -51,6 +59,14 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn latency(&self) -> Duration {
         *self.latency.locked()
+    }
+
+    /// How long a connection may be idle, and a head may take: longer where it is the bandwidth that
+    /// makes it slow.
+    pub(super) fn patience(&self) -> Duration {
+        let bandwidth = self.bandwidth.as_ref();
+        let slow = bandwidth.map(|bandwidth| bandwidth.time_for(MOST_OF_HEAD));
+        PATIENCE + slow.unwrap_or_default()
     }
 
     /// Ends what waits for something else than its connection.

@@ -9,9 +9,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::fault::Rest;
@@ -41,6 +41,9 @@ pub(super) enum Ending {
     Announced(Rest),
     /// The answer announces it, and goes ahead of those that are owed.
     Overtaking,
+    /// The answer announces it, and what still comes of the request is read for a while, so that
+    /// the client gets to see the answer.
+    Lingering,
     /// The answer does not announce it.
     Silent,
 }
@@ -144,6 +147,16 @@ pub(super) struct Bandwidth {
     free_at: [Mutex<Option<Instant>>; 2],
 }
 
+/// How far what is moved may be behind the bandwidth and still catch up: timers are only exact to a
+/// millisecond, and a busy machine wakes nobody in time.
+const SLACK: Duration = Duration::from_millis(100);
+
+/// How long a client may take to read something of an answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long what comes behind a refusal is read: until nothing comes for so long, and in all.
+const LINGER: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
+
 /// A direction's index in [`Bandwidth`].
 const RECEIVE: usize = 0;
 const SEND: usize = 1;
@@ -160,10 +173,17 @@ impl Bandwidth {
     fn book(&self, direction: usize, bytes: usize) -> Instant {
         let mut free_at = self.free_at[direction].locked();
         let now = Instant::now();
-        let start = free_at.map_or(now, |free_at| free_at.max(now));
-        let end = start + Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        // Whoever wakes up late may catch up.
+        let earliest = now.checked_sub(SLACK).unwrap_or(now);
+        let start = free_at.map_or(now, |free_at| free_at.max(earliest));
+        let end = start + self.time_for(bytes);
         *free_at = Some(end);
         end
+    }
+
+    /// How long it takes to move so many bytes.
+    pub(super) fn time_for(&self, bytes: usize) -> Duration {
+        Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64)
     }
 
     /// How much is moved at once, so that the stream is even.
@@ -181,6 +201,8 @@ pub(super) struct Wire {
     link: Arc<Link>,
     bandwidth: Option<Arc<Bandwidth>>,
     waits: [Option<Pin<Box<Sleep>>>; 2],
+    /// Until when the client has to read something.
+    unread: Option<Pin<Box<Sleep>>>,
     /// What was read before and is to be read again.
     ahead: Bytes,
 }
@@ -196,6 +218,7 @@ impl Wire {
             link,
             bandwidth,
             waits: [None, None],
+            unread: None,
             ahead: Bytes::new(),
         }
     }
@@ -214,6 +237,30 @@ impl Wire {
             }
         }
         !self.ahead.is_empty()
+    }
+
+    /// Reads and forgets what still comes, for a while.
+    pub(super) async fn linger(mut self) {
+        let mut piece = vec![0; 64 * 1024];
+        let reading =
+            async { while let Ok(Ok(1..)) = timeout(LINGER[0], self.read(&mut piece)).await {} };
+        // Either way it is over.
+        let _ = timeout(LINGER[1], reading).await;
+    }
+
+    /// Fails what has been pending for too long.
+    fn poll_patience<T>(
+        &mut self,
+        polled: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.unread = None;
+            return polled;
+        }
+        let unread = self.unread.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+        ready!(unread.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Waits until the bytes moved before are through.
@@ -298,7 +345,8 @@ impl AsyncWrite for Wire {
             return Poll::Ready(Ok(buf.len()));
         }
         let allowed = ready!(this.poll_allowance(cx)).min(buf.len());
-        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, &buf[..allowed]))?;
+        let polled = Pin::new(&mut this.stream).poll_write(cx, &buf[..allowed]);
+        let written = ready!(this.poll_patience(polled, cx))?;
         this.wrote(written);
         Poll::Ready(Ok(written))
     }
@@ -314,16 +362,17 @@ impl AsyncWrite for Wire {
             return Poll::Ready(Ok(total));
         }
         let allowed = ready!(this.poll_allowance(cx));
-        let written = if allowed >= total {
-            ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?
+        let polled = if allowed >= total {
+            Pin::new(&mut this.stream).poll_write_vectored(cx, bufs)
         } else {
             let first: &[u8] = bufs
                 .iter()
                 .find(|buf| !buf.is_empty())
                 .map_or(&[], |buf| buf);
             let part = &first[..allowed.min(first.len())];
-            ready!(Pin::new(&mut this.stream).poll_write(cx, part))?
+            Pin::new(&mut this.stream).poll_write(cx, part)
         };
+        let written = ready!(this.poll_patience(polled, cx))?;
         this.wrote(written);
         Poll::Ready(Ok(written))
     }

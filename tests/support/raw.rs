@@ -77,6 +77,12 @@ impl Client {
         self.send(append(key, position, body)).await
     }
 
+    /// Appends 1000 bytes, and says whether it was acknowledged.
+    pub(crate) async fn append_if_there(&self, key: &str, position: u64) -> bool {
+        let sent = self.try_send(append(key, position, &[7; 1000])).await;
+        sent.is_ok_and(|answer| answer.status == 200)
+    }
+
     pub(crate) async fn get(&self, key: &str) -> Answer {
         self.send(Request::new("GET", key)).await
     }

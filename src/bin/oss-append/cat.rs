@@ -89,7 +89,7 @@ impl FromStr for Range {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let connection = arguments.connection.open(&arguments.target).await?;
+    let connection = arguments.connection.open_to_read(&arguments.target).await?;
     let client = connection.client();
     let result = output::while_read(arguments.cat(&client)).await;
     connection.close().await;

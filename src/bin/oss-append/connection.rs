@@ -9,10 +9,11 @@ use oss_append::credentials::{
     CredentialsProvider, DefaultChain, EcsRole, EnvironmentCredentials, ProfileFile,
     StaticCredentials,
 };
-use oss_append::emulator::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Emulator, REGION};
+use oss_append::emulator::{ACCESS_KEY_ID, Emulator, Fsync, REGION};
 use oss_append::{ObjectPath, OssClient, OssClientBuilder};
 
 use crate::failure::Failure;
+use crate::output;
 
 /// What the environment is asked for, for `--help`.
 pub(crate) const HELP: &str = "\
@@ -43,8 +44,9 @@ pub(crate) struct ConnectionArguments {
     /// Where the access key comes from
     #[arg(long, value_enum, default_value_t = Source::Chain)]
     credentials: Source,
-    /// Start an OSS server in this process that keeps its objects in DIR, create the bucket there
-    /// if it is missing, and use that instead of OSS; no environment is needed
+    /// Start an OSS server in this process that keeps its objects in DIR, and use that instead of
+    /// OSS; no environment is needed. What writes makes DIR and the bucket if they are missing, and
+    /// each append is on the disk before it counts; what only reads changes nothing in DIR
     #[arg(long, value_name = "DIR", conflicts_with_all = ["region", "endpoint", "path_style", "credentials"])]
     embedded: Option<PathBuf>,
 }
@@ -93,8 +95,18 @@ pub(crate) struct Connection {
 }
 
 impl ConnectionArguments {
-    /// Makes the client. Nothing is sent.
+    /// Makes the client. Nothing is sent. An embedded server keeps on the disk what it acknowledges:
+    /// it is said to be durable.
     pub(crate) async fn open(&self, object: &ObjectPath) -> Result<Connection, Failure> {
+        self.open_for(object, false).await
+    }
+
+    /// Makes a client that only reads.
+    pub(crate) async fn open_to_read(&self, object: &ObjectPath) -> Result<Connection, Failure> {
+        self.open_for(object, true).await
+    }
+
+    async fn open_for(&self, object: &ObjectPath, to_read: bool) -> Result<Connection, Failure> {
         let Some(directory) = &self.embedded else {
             let credentials = self.credentials.provider()?;
             return Ok(Connection {
@@ -104,16 +116,24 @@ impl ConnectionArguments {
                 embedded: None,
             });
         };
+        let secret = uuid::Uuid::new_v4().simple().to_string();
         let emulator = Emulator::builder()
             .directory(directory)
+            .read_only(to_read)
+            .fsync(Fsync::Always)
+            // Others on this machine do not know it.
+            .credentials(ACCESS_KEY_ID, &secret)
             .bucket(object.bucket())
             .sealing(true)
             .start()
             .await
             .map_err(Failure::of_server)?;
+        for damaged in emulator.damaged() {
+            output::complain(damaged);
+        }
         Ok(Connection {
             client: emulator.client().build()?,
-            credentials: Arc::new(StaticCredentials::new(ACCESS_KEY_ID, ACCESS_KEY_SECRET)),
+            credentials: Arc::new(StaticCredentials::new(ACCESS_KEY_ID, secret)),
             credentials_from: "the embedded server",
             embedded: Some(emulator),
         })

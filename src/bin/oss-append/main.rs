@@ -92,7 +92,7 @@ impl Command {
     /// What is logged unless it was said.
     fn default_log(&self) -> &'static str {
         match self {
-            Self::Emulator(_) => emulator::DEFAULT_LOG,
+            Self::Emulator(arguments) => arguments.default_log(),
             _ => "off",
         }
     }

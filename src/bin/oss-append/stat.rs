@@ -138,7 +138,7 @@ impl Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new(signals::BOUND)?;
-    let connection = arguments.connection.open(&arguments.target).await?;
+    let connection = arguments.connection.open_to_read(&arguments.target).await?;
     let client = connection.client();
     let asked = output::while_read(async {
         let head = async || client.head_object(&arguments.target).send().await;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use httparse::Status;
@@ -84,6 +85,7 @@ impl Intake {
             let head = tokio::select! {
                 head = self.stream.head() => head,
                 () = self.stop.token.cancelled() => return,
+                () = idle(&self.slots, self.shared.patience()) => return,
             };
             let Ok(head) = head else { return };
             let at_work = self.slots.available_permits() < MOST;
@@ -140,6 +142,16 @@ impl Intake {
             let _ = due.send(begun).await;
         });
         pipe
+    }
+}
+
+/// Returns when no request is at work after a while.
+async fn idle(slots: &Semaphore, patience: Duration) {
+    loop {
+        tokio::time::sleep(patience).await;
+        if slots.available_permits() == MOST {
+            return;
+        }
     }
 }
 

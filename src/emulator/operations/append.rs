@@ -128,6 +128,14 @@ fn check_appendable(slot: &Slot<'_>) -> Result<u64, Refusal> {
     }
 }
 
+pub(super) fn too_large(shared: &Shared) -> Refusal {
+    Refusal::invalid_argument(format!(
+        "The object would be larger than the {} bytes that are allowed.",
+        shared.max_object_size
+    ))
+    .ec("0017-00000102")
+}
+
 /// Puts the body at the object's end. `attributes` and `rules` count only for a new object.
 fn grow(
     shared: &Shared,
@@ -139,10 +147,7 @@ fn grow(
     let existing = slot.properties().cloned();
     let length = existing.as_ref().map_or(0, |object| object.length);
     if length.saturating_add(body.length) > shared.max_object_size {
-        return Err(Refusal::invalid_argument(format!(
-            "The object would be larger than the {} bytes that are allowed.",
-            shared.max_object_size
-        )));
+        return Err(too_large(shared));
     }
     let now = shared.clock.now();
     let mut object = match existing {

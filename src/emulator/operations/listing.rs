@@ -1,5 +1,8 @@
 //! ListObjects in both versions.
 
+use std::ops::Bound;
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
@@ -9,6 +12,7 @@ use crate::emulator::clock;
 use crate::emulator::object::Properties;
 use crate::emulator::refusal::Refusal;
 use crate::emulator::shared::Shared;
+use crate::emulator::storage::{Bucket, Step};
 use crate::emulator::xml::Document;
 use crate::wire::encoding::encode_strict;
 
@@ -78,20 +82,25 @@ fn shorter(name: &'static str, value: &str) -> Result<(), Refusal> {
 /// One page of a listing.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Page {
-    objects: Vec<(String, Properties)>,
+    objects: Vec<(String, Arc<Properties>)>,
     prefixes: Vec<String>,
     /// The last entry, if there are more.
     next: Option<String>,
 }
 
 impl Page {
-    /// The entries of sorted `objects` behind `after`.
-    fn of(objects: Vec<(String, Properties)>, wanted: &Wanted<'_>, after: &str) -> Self {
+    /// The entries of the bucket behind `after`. Looks at no more objects than the page has entries,
+    /// and one.
+    fn of(bucket: &Bucket, wanted: &Wanted<'_>, after: &str) -> Self {
         let mut page = Self::default();
         let mut last = String::new();
-        for (key, properties) in objects {
+        let from = match after < wanted.prefix {
+            true => Bound::Included(wanted.prefix),
+            false => Bound::Excluded(after),
+        };
+        bucket.scan(from, |key, properties| {
             let Some(rest) = key.strip_prefix(wanted.prefix) else {
-                continue;
+                return Step::Stop;
             };
             let group = match wanted.delimiter {
                 "" => None,
@@ -99,21 +108,27 @@ impl Page {
                     .find(delimiter)
                     .map(|at| &key[..wanted.prefix.len() + at + delimiter.len()]),
             };
-            let entry = group.unwrap_or(&key);
-            let seen = page.prefixes.last().is_some_and(|prefix| prefix == entry);
-            if key.as_str() <= after || group == Some(after) || seen {
-                continue;
+            let behind = group.map_or(Step::Next, |group| match successor(group) {
+                Some(key) => Step::To(key),
+                None => Step::Stop,
+            });
+            if group == Some(after) {
+                return behind;
             }
             if page.objects.len() + page.prefixes.len() == wanted.max_keys {
-                page.next = Some(last);
-                break;
+                page.next = Some(std::mem::take(&mut last));
+                return Step::Stop;
             }
-            last = entry.to_owned();
+            last = group.unwrap_or(key).to_owned();
             match group {
                 Some(group) => page.prefixes.push(group.to_owned()),
-                None => page.objects.push((key, properties)),
+                None => {
+                    let object = (key.to_owned(), Arc::clone(properties));
+                    page.objects.push(object);
+                }
             }
-        }
+            behind
+        });
         page
     }
 
@@ -141,6 +156,23 @@ impl Page {
     }
 }
 
+/// The first text behind all that begin with `prefix`.
+fn successor(prefix: &str) -> Option<String> {
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        // The numbers between are no characters.
+        let next = match last {
+            '\u{d7ff}' => Some('\u{e000}'),
+            last => char::from_u32(u32::from(last) + 1),
+        };
+        if let Some(next) = next {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
+}
+
 fn begin(call: &Call, wanted: &Wanted<'_>) -> Document {
     let mut document = Document::new("ListBucketResult");
     document
@@ -165,7 +197,7 @@ pub(super) fn objects(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
     let wanted = Wanted::read(call)?;
     let marker = call.query.get("marker").unwrap_or_default();
     shorter("marker", marker).map_err(|refusal| refusal.ec("0015-00000405"))?;
-    let page = Page::of(call.bucket(shared)?.list(), &wanted, marker);
+    let page = Page::of(call.bucket(shared)?.as_ref(), &wanted, marker);
     let mut document = begin(call, &wanted);
     document
         .text("Marker", wanted.encode(marker))
@@ -201,7 +233,7 @@ pub(super) fn objects_v2(shared: &Shared, call: &Call) -> Result<Answer, Refusal
                 .ec("0015-00000404")
             })?,
     };
-    let page = Page::of(call.bucket(shared)?.list(), &wanted, &after);
+    let page = Page::of(call.bucket(shared)?.as_ref(), &wanted, &after);
     let mut document = begin(call, &wanted);
     document
         .text("StartAfter", wanted.encode(start_after))
@@ -221,24 +253,30 @@ pub(super) fn objects_v2(shared: &Shared, call: &Call) -> Result<Answer, Refusal
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::emulator::body::Received;
     use crate::emulator::object::Attributes;
+    use crate::emulator::storage::Storage;
     use jiff::Timestamp;
 
     fn page(keys: &[&str], prefix: &str, delimiter: &str, max_keys: usize, after: &str) -> String {
-        let objects = keys
-            .iter()
-            .map(|key| {
-                let object = Properties::empty(Attributes::plain(), Timestamp::UNIX_EPOCH);
-                ((*key).to_owned(), object)
-            })
-            .collect();
+        let (storage, now) = (Storage::in_memory(), Timestamp::UNIX_EPOCH);
+        storage.create_bucket("bucket", None, now).unwrap();
+        let bucket = storage.bucket("bucket").unwrap();
+        for key in keys {
+            let object = Properties::empty(Attributes::plain(), now);
+            storage
+                .with_slot(&bucket, key, |slot| {
+                    slot.append(Received::default(), object)
+                })
+                .unwrap();
+        }
         let wanted = Wanted {
             prefix,
             delimiter,
             max_keys,
             url: false,
         };
-        let page = Page::of(objects, &wanted, after);
+        let page = Page::of(&bucket, &wanted, after);
         let keys: Vec<_> = page.objects.into_iter().map(|(key, _)| key).collect();
         format!(
             "{} | {} | {:?}",
@@ -255,6 +293,17 @@ mod tests {
         assert_eq!(page(&keys, "b/", "/", 10, ""), "b/1 b/2 |  | None");
         assert_eq!(page(&keys, "", "", 10, "b/1"), "b/2 c d/1 |  | None");
         assert_eq!(page(&keys, "", "/", 10, "b/1"), "c | b/ d/ | None");
+    }
+
+    #[test]
+    fn a_group_is_passed_over_whatever_its_last_character_is() {
+        let max = char::MAX;
+        let keys = [format!("a{max}1"), format!("a{max}2"), "b".into()];
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let first = page(&keys, "", &max.to_string(), 10, "");
+        assert_eq!(first, format!("b | a{max} | None"));
+        assert_eq!(successor("a\u{d7ff}"), Some("a\u{e000}".into()));
+        assert_eq!(successor(&max.to_string()), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod objects;
 
 use std::sync::Arc;
 
+use http::Method;
 use http::request::Parts;
 
 use super::answer::Answer;
@@ -19,6 +20,10 @@ use super::refusal::Refusal;
 use super::shared::Shared;
 use super::storage::{Bucket, Slot};
 use super::target::{Query, Target};
+
+/// The most bytes of a body that is not an object's. A document with 1,000 of the longest keys, each
+/// character escaped, has no more.
+const MOST_OF_DOCUMENT: u64 = 8 * 1024 * 1024;
 
 /// A request that is well-formed and allowed.
 #[derive(Debug)]
@@ -103,6 +108,23 @@ impl Call {
             Operation::GetBucketInfo => buckets::info(shared, &self),
             Operation::ListBuckets => buckets::list(shared, &self),
             Operation::Unknown => Err(Refusal::method_not_allowed(&self.parts.method)),
+        }
+    }
+
+    /// The most bytes that its body may have.
+    pub(super) fn most_of_body(&self, shared: &Shared) -> u64 {
+        let of_object = matches!(self.parts.method, Method::PUT | Method::POST);
+        match &self.target.key {
+            Some(_) if of_object => shared.max_object_size,
+            _ => MOST_OF_DOCUMENT,
+        }
+    }
+
+    /// Refuses a body that has more.
+    pub(super) fn too_large(&self, shared: &Shared) -> Refusal {
+        match self.operation {
+            Operation::AppendObject => append::too_large(shared),
+            _ => objects::too_large(),
         }
     }
 

@@ -121,15 +121,18 @@ pub(super) fn part_copy(shared: &Shared, call: &Call) -> Result<Answer, Refusal>
             asked.insert(ours, value.clone());
         }
     }
-    let bytes = shared.storage.with_slot(&source, &source_key, |slot| {
-        let object = slot
+    let reading = shared.storage.with_view(&source, &source_key, |view| {
+        let object = view
             .properties()
             .ok_or_else(|| Refusal::no_such_key(&source_key))?;
         conditions::check(&asked, object)?;
-        let range = conditions::range(&asked, object.length)?;
-        let reading = slot.read(range.unwrap_or(0..object.length))?;
-        Ok::<_, Refusal>(reading.into_bytes()?)
+        let range = match conditions::part(&asked, object.length)? {
+            conditions::Part::Range(range) => range,
+            conditions::Part::Whole | conditions::Part::Ranges(_) => 0..object.length,
+        };
+        Ok::<_, Refusal>(view.read(range)?)
     })?;
+    let bytes = reading.into_bytes()?;
     let etag = put_part(shared, call, &upload, Received::from_bytes(bytes, true))?;
     let mut document = Document::new("CopyPartResult");
     document

@@ -16,7 +16,7 @@ use crate::emulator::conditions::{self, Part};
 use crate::emulator::object::{Attributes, Kind, Properties, new_version};
 use crate::emulator::refusal::Refusal;
 use crate::emulator::shared::Shared;
-use crate::emulator::storage::{Reading, Slot};
+use crate::emulator::storage::{Reading, View};
 use crate::emulator::target::Target;
 use crate::emulator::xml::Document;
 use crate::values::path::ObjectPath;
@@ -82,11 +82,7 @@ pub(super) fn put(shared: &Shared, call: Call, body: Received) -> Result<Answer,
         return Err(Refusal::internal("a put without arguments"));
     };
     if body.length > shared.max_object_size {
-        return Err(Refusal::invalid_argument(format!(
-            "The object would be larger than the {} bytes that are allowed.",
-            shared.max_object_size
-        ))
-        .ec("0017-00000102"));
+        return Err(too_large());
     }
     let md5 = body.md5.unwrap_or_default();
     let rules = bucket.rules();
@@ -119,13 +115,20 @@ pub(super) fn put(shared: &Shared, call: Call, body: Received) -> Result<Answer,
     })
 }
 
+pub(super) fn too_large() -> Refusal {
+    Refusal::bad_request(
+        "EntityTooLarge",
+        "Your proposed upload exceeds the maximum allowed object size.",
+    )
+}
+
 /// HeadObject and GetObject.
 pub(super) fn get(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
     let bucket = call.bucket(shared)?;
     let headers = &call.parts.headers;
     let get = call.parts.method == Method::GET;
-    let (object, answer) = shared.storage.with_slot(&bucket, call.key(), |slot| {
-        let object = slot
+    let (object, answer) = shared.storage.with_view(&bucket, call.key(), |view| {
+        let object = view
             .properties()
             .cloned()
             .ok_or_else(|| Refusal::no_such_key(call.key()))?;
@@ -138,7 +141,7 @@ pub(super) fn get(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
             .ec("0016-00000404"));
         }
         let content = match get {
-            true => content(slot, &object, conditions::part(headers, object.length)?)?,
+            true => content(view, &object, conditions::part(headers, object.length)?)?,
             false => Answer::readings(StatusCode::OK, Vec::new(), object.length)
                 .header("content-type", &object.attributes.content_type),
         };
@@ -175,20 +178,20 @@ pub(super) fn get(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
 }
 
 /// The answer to a GET, as far as its body goes.
-fn content(slot: &Slot<'_>, object: &Properties, part: Part) -> Result<Answer, Refusal> {
+fn content(view: &View<'_>, object: &Properties, part: Part) -> Result<Answer, Refusal> {
     let kind = &object.attributes.content_type;
     let of =
         |range: &Range<u64>| format!("bytes {}-{}/{}", range.start, range.end - 1, object.length);
     let answer = match part {
         Part::Whole => {
-            let whole = slot.read(0..object.length)?;
+            let whole = view.read(0..object.length)?;
             Answer::readings(StatusCode::OK, vec![whole], object.length)
                 .header("content-type", kind)
         }
         Part::Range(range) => {
             let length = range.end - range.start;
             let content_range = of(&range);
-            Answer::readings(StatusCode::PARTIAL_CONTENT, vec![slot.read(range)?], length)
+            Answer::readings(StatusCode::PARTIAL_CONTENT, vec![view.read(range)?], length)
                 .header("content-type", kind)
                 .header("content-range", content_range)
         }
@@ -210,7 +213,7 @@ fn content(slot: &Slot<'_>, object: &Properties, part: Part) -> Result<Answer, R
                 );
                 opening = "\r\n";
                 bytes += range.end - range.start;
-                readings.push(slot.read(range)?);
+                readings.push(view.read(range)?);
             }
             text(&mut readings, format!("\r\n--{boundary}--\r\n"));
             Answer::readings(StatusCode::PARTIAL_CONTENT, readings, length + bytes).header(
@@ -247,8 +250,8 @@ fn override_headers(answer: &mut Answer, call: &Call) {
 /// GetObjectMeta, which says little.
 pub(super) fn meta(shared: &Shared, call: &Call) -> Result<Answer, Refusal> {
     let bucket = call.bucket(shared)?;
-    shared.storage.with_slot(&bucket, call.key(), |slot| {
-        let object = slot
+    shared.storage.with_view(&bucket, call.key(), |view| {
+        let object = view
             .properties()
             .ok_or_else(|| Refusal::no_such_key(call.key()))?;
         conditions::check(&call.parts.headers, object)?;

@@ -1,28 +1,40 @@
 //! Buckets and objects, in memory or in a directory. One request at a time changes an object.
+//!
+//! Whoever changes an object holds its [`Entry::change`], across the disk too. What is stored is
+//! replaced when the change is complete, under a lock that nobody holds for long, so that all who
+//! read find the object as it was before the change or after it, and never wait for one.
 
 mod directory;
+mod fsync;
 mod rope;
+mod slot;
 pub(in crate::emulator) mod uploads;
+mod view;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use self::directory::{Directory, Sidecar};
+use self::directory::{Directory, Files, Loaded};
+pub(super) use self::directory::{Use, private};
+pub use self::fsync::Fsync;
 use self::rope::Rope;
+pub(super) use self::slot::Slot;
 use self::uploads::Uploads;
+pub(super) use self::view::View;
 use super::account::BucketRules;
-use super::body::{Content, Received};
+use super::damage::Damaged;
 use super::object::Properties;
 
-use crate::values::locks::MutexExt;
+use crate::values::locks::{MutexExt, RwLockExt};
 
 /// All buckets.
 #[derive(Debug)]
@@ -32,6 +44,9 @@ pub(super) struct Storage {
     buckets: Mutex<BTreeMap<String, Arc<Bucket>>>,
     /// What is uploaded in parts and not completed.
     pub(super) uploads: Uploads,
+    /// Held by whoever makes or deletes a bucket. Whether there are changes still.
+    open: Mutex<bool>,
+    damaged: Vec<Damaged>,
 }
 
 /// What is known of a bucket.
@@ -48,20 +63,40 @@ pub(super) struct BucketProperties {
 pub(super) struct Bucket {
     name: String,
     properties: Mutex<BucketProperties>,
-    objects: Mutex<BTreeMap<String, Arc<Mutex<Option<Object>>>>>,
+    objects: Mutex<BTreeMap<String, Arc<Entry>>>,
+    /// Held by all who change objects; alone by whoever ends that.
+    state: RwLock<State>,
+}
+
+/// Whether objects of a bucket can be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// There is no such bucket any more.
+    Deleted,
+    /// The server has ended.
+    Closed,
+}
+
+/// The place of one object.
+#[derive(Debug, Default)]
+struct Entry {
+    /// Held by whoever changes the object.
+    change: Mutex<()>,
+    /// `None` if there is no object. Locked for moments only.
+    stored: Mutex<Option<Stored>>,
 }
 
 #[derive(Debug)]
-struct Object {
-    properties: Properties,
+struct Stored {
+    properties: Arc<Properties>,
     data: Data,
 }
 
 #[derive(Debug)]
 enum Data {
     Rope(Rope),
-    /// The name of the data file.
-    File(String),
+    Files(Files),
 }
 
 /// An object's bytes at one moment, to be read without a lock.
@@ -71,6 +106,27 @@ pub(super) enum Reading {
     File { file: File, range: Range<u64> },
 }
 
+/// Where a scan of a bucket goes on.
+#[derive(Debug)]
+pub(super) enum Step {
+    Next,
+    /// At the first key that is not less than this.
+    To(String),
+    Stop,
+}
+
+/// The error of a change in a bucket that was deleted meanwhile.
+#[derive(Debug)]
+pub(super) struct BucketDeleted(pub(super) String);
+
+impl fmt::Display for BucketDeleted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the bucket {} was deleted", self.0)
+    }
+}
+
+impl std::error::Error for BucketDeleted {}
+
 impl Storage {
     /// Keeps everything in memory.
     pub(super) fn in_memory() -> Self {
@@ -78,32 +134,36 @@ impl Storage {
             directory: None,
             buckets: Mutex::default(),
             uploads: Uploads::default(),
+            open: Mutex::new(true),
+            damaged: Vec::new(),
         }
     }
 
     /// Keeps everything in a directory, beginning with what is there.
-    pub(super) fn in_directory(path: &Path) -> io::Result<Self> {
-        let directory = Directory::open(path)?;
-        let mut buckets = BTreeMap::new();
-        for found in directory.load()? {
-            let objects = found.objects.into_iter().map(|sidecar| {
-                let object = Object {
-                    properties: sidecar.properties,
-                    data: Data::File(sidecar.data),
+    pub(super) fn in_directory(path: &Path, wanted: Use) -> io::Result<Self> {
+        let directory = Directory::open(path, wanted)?;
+        let Loaded { buckets, damaged } = directory.load()?;
+        let buckets = buckets.into_iter().map(|found| {
+            let objects = found.objects.into_iter().map(|(sidecar, files)| {
+                let stored = Stored {
+                    properties: Arc::new(sidecar.properties),
+                    data: Data::Files(files),
                 };
-                (sidecar.key, Arc::new(Mutex::new(Some(object))))
+                let entry = Entry {
+                    change: Mutex::default(),
+                    stored: Mutex::new(Some(stored)),
+                };
+                (sidecar.key, Arc::new(entry))
             });
-            let bucket = Bucket {
-                name: found.name.clone(),
-                properties: Mutex::new(found.properties),
-                objects: Mutex::new(objects.collect()),
-            };
-            buckets.insert(found.name, Arc::new(bucket));
-        }
+            let bucket = Bucket::new(&found.name, found.properties, objects.collect());
+            (found.name, Arc::new(bucket))
+        });
         Ok(Self {
+            buckets: Mutex::new(buckets.collect()),
             directory: Some(directory),
-            buckets: Mutex::new(buckets),
             uploads: Uploads::default(),
+            open: Mutex::new(true),
+            damaged,
         })
     }
 
@@ -117,11 +177,24 @@ impl Storage {
         self.directory.as_ref().map(Directory::spool)
     }
 
-    /// Lets another server use the directory.
-    pub(super) fn unlock(&self) {
-        if let Some(directory) = &self.directory {
-            directory.unlock();
+    /// What was damaged at the start.
+    pub(super) fn damaged(&self) -> &[Damaged] {
+        &self.damaged
+    }
+
+    /// Waits for the changes that have begun, lets none begin any more, and lets another server use
+    /// the directory.
+    pub(super) fn close(&self) {
+        let Some(directory) = &self.directory else {
+            return;
+        };
+        let mut open = self.open.locked();
+        *open = false;
+        let buckets: Vec<_> = self.buckets.locked().values().cloned().collect();
+        for bucket in buckets {
+            *bucket.state.write_locked() = State::Closed;
         }
+        directory.close();
     }
 
     pub(super) fn bucket(&self, name: &str) -> Option<Arc<Bucket>> {
@@ -143,13 +216,17 @@ impl Storage {
         acl: Option<&str>,
         now: Timestamp,
     ) -> io::Result<()> {
-        let mut buckets = self.buckets.locked();
-        let existing = buckets.get(name).map(|bucket| bucket.properties());
+        let open = self.open.locked();
+        if !*open {
+            return Err(ended());
+        }
+        let bucket = self.bucket(name);
+        let existing = bucket.as_ref().map(|bucket| bucket.properties());
         let created = existing.as_ref().map_or(now, |bucket| bucket.created);
         let existing_rules = existing.as_ref().map(|bucket| bucket.rules);
         let acl = acl
             .map(str::to_owned)
-            .or(existing.map(|bucket| bucket.acl))
+            .or(existing.as_ref().map(|bucket| bucket.acl.clone()))
             .unwrap_or_else(|| "private".into());
         let rules = existing_rules.unwrap_or_default();
         let properties = BucketProperties {
@@ -157,18 +234,17 @@ impl Storage {
             created,
             rules,
         };
-        if let Some(directory) = &self.directory {
+        if let Some(directory) = &self.directory
+            && existing.as_ref() != Some(&properties)
+        {
             directory.create_bucket(name, &properties)?;
         }
-        match buckets.get(name) {
+        match bucket {
             Some(bucket) => *bucket.properties.locked() = properties,
             None => {
-                let bucket = Bucket {
-                    name: name.to_owned(),
-                    properties: Mutex::new(properties),
-                    objects: Mutex::default(),
-                };
-                buckets.insert(name.to_owned(), Arc::new(bucket));
+                let bucket = Bucket::new(name, properties, BTreeMap::new());
+                let bucket = Arc::new(bucket);
+                self.buckets.locked().insert(name.to_owned(), bucket);
             }
         }
         Ok(())
@@ -187,23 +263,29 @@ impl Storage {
         }
     }
 
-    /// Deletes a bucket; `false` if it has objects.
+    /// Deletes a bucket; `false` if it has objects. If it fails the bucket is as it was.
     pub(super) fn delete_bucket(&self, name: &str) -> io::Result<bool> {
-        let mut buckets = self.buckets.locked();
-        let Some(bucket) = buckets.get(name) else {
+        let open = self.open.locked();
+        if !*open {
+            return Err(ended());
+        }
+        let Some(bucket) = self.bucket(name) else {
             return Ok(true);
         };
-        if !bucket.list().is_empty() {
+        // What is being changed now is counted, and what comes later finds no bucket.
+        let mut state = bucket.state.write_locked();
+        if !bucket.is_empty() {
             return Ok(false);
         }
         if let Some(directory) = &self.directory {
             directory.delete_bucket(name)?;
         }
-        buckets.remove(name);
+        *state = State::Deleted;
+        self.buckets.locked().remove(name);
         Ok(true)
     }
 
-    /// Works on one object, existing or not, while nobody else does.
+    /// Works on one object, existing or not, while nobody else changes it.
     pub(super) fn with_slot<T>(
         &self,
         bucket: &Bucket,
@@ -211,24 +293,60 @@ impl Storage {
         work: impl FnOnce(&mut Slot<'_>) -> T,
     ) -> T {
         let entry = Arc::clone(bucket.objects.locked().entry(key.to_owned()).or_default());
-        let mut slot = Slot {
-            directory: self.directory.as_ref(),
-            bucket: &bucket.name,
-            key,
-            object: entry.locked(),
-        };
+        let state = bucket.state.read_locked();
+        let mut slot = Slot::new(self.directory.as_ref(), bucket, *state, key, &entry);
         let result = work(&mut slot);
-        let empty = slot.object.is_none();
+        let empty = slot.properties().is_none();
         drop(slot);
+        drop(state);
         drop(entry);
         if empty {
             bucket.forget(key);
         }
         result
     }
+
+    /// Looks at one object, existing or not, without waiting for who changes it. The work is done
+    /// again if the object is replaced meanwhile.
+    pub(super) fn with_view<T>(
+        &self,
+        bucket: &Bucket,
+        key: &str,
+        work: impl Fn(&View<'_>) -> T,
+    ) -> T {
+        let mut missing = None;
+        loop {
+            let entry = bucket.objects.locked().get(key).cloned();
+            let view = View::new(self.directory.as_ref(), &bucket.name, entry.as_deref());
+            let result = work(&view);
+            // A file that is missing twice has not been replaced: somebody else has removed it.
+            match view.into_missing() {
+                Some(file) if missing.as_ref() != Some(&file) => missing = Some(file),
+                _ => return result,
+            }
+        }
+    }
+}
+
+/// The error of changes after the server's end.
+fn ended() -> io::Error {
+    io::Error::other("the server has ended")
 }
 
 impl Bucket {
+    fn new(
+        name: &str,
+        properties: BucketProperties,
+        objects: BTreeMap<String, Arc<Entry>>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            properties: Mutex::new(properties),
+            objects: Mutex::new(objects),
+            state: RwLock::new(State::Open),
+        }
+    }
+
     pub(super) fn properties(&self) -> BucketProperties {
         self.properties.locked().clone()
     }
@@ -237,21 +355,37 @@ impl Bucket {
         self.properties.locked().rules
     }
 
-    /// All objects, sorted by key.
-    pub(super) fn list(&self) -> Vec<(String, Properties)> {
-        let entries: Vec<_> = self
-            .objects
-            .locked()
-            .iter()
-            .map(|(key, entry)| (key.clone(), Arc::clone(entry)))
-            .collect();
-        entries
-            .into_iter()
-            .filter_map(|(key, entry)| {
-                let object = entry.locked();
-                Some((key, object.as_ref()?.properties.clone()))
-            })
-            .collect()
+    /// The properties of an object, if it is there.
+    pub(super) fn object(&self, key: &str) -> Option<Arc<Properties>> {
+        self.objects.locked().get(key)?.properties()
+    }
+
+    fn is_empty(&self) -> bool {
+        let objects = self.objects.locked();
+        objects.values().all(|entry| entry.properties().is_none())
+    }
+
+    /// Looks at the objects in the order of their keys, beginning at a key, and where `look` goes on.
+    pub(super) fn scan(
+        &self,
+        from: Bound<&str>,
+        mut look: impl FnMut(&str, &Arc<Properties>) -> Step,
+    ) {
+        let objects = self.objects.locked();
+        let mut found = objects.range::<str, _>((from, Bound::Unbounded));
+        while let Some((key, entry)) = found.next() {
+            let Some(properties) = entry.properties() else {
+                continue;
+            };
+            match look(key, &properties) {
+                Step::Next => {}
+                Step::To(key) => {
+                    let from = Bound::Included(key.as_str());
+                    found = objects.range::<str, _>((from, Bound::Unbounded));
+                }
+                Step::Stop => return,
+            }
+        }
     }
 
     /// Drops the entry of an object that is not there, unless somebody is about to work on it.
@@ -260,141 +394,17 @@ impl Bucket {
         // Nobody can get hold of the entry while the map is locked.
         if let Some(entry) = objects.get(key)
             && Arc::strong_count(entry) == 1
-            && entry.locked().is_none()
+            && entry.properties().is_none()
         {
             objects.remove(key);
         }
     }
 }
 
-/// The place of one object, locked.
-#[derive(Debug)]
-pub(super) struct Slot<'a> {
-    directory: Option<&'a Directory>,
-    bucket: &'a str,
-    key: &'a str,
-    object: MutexGuard<'a, Option<Object>>,
-}
-
-impl Slot<'_> {
-    pub(super) fn properties(&self) -> Option<&Properties> {
-        self.object.as_ref().map(|object| &object.properties)
-    }
-
-    /// Puts a body behind the object's bytes and gives it `properties`. Makes the object if it is
-    /// missing.
-    pub(super) fn append(&mut self, body: Received, properties: Properties) -> io::Result<()> {
-        let Some(directory) = self.directory else {
-            let object = self.object.get_or_insert_with(|| Object {
-                properties: properties.clone(),
-                data: Data::Rope(Rope::default()),
-            });
-            object.properties = properties;
-            return object.data.push(body);
-        };
-        let (name, offset) = match &*self.object {
-            Some(Object {
-                properties,
-                data: Data::File(name),
-            }) => (name.clone(), properties.length),
-            _ => (Directory::new_data_name(self.key), 0),
-        };
-        directory.write(self.bucket, &name, offset, &body)?;
-        self.commit(name, properties)
-    }
-
-    /// Makes the object anew from a body.
-    pub(super) fn replace(&mut self, body: Received, properties: Properties) -> io::Result<()> {
-        let Some(directory) = self.directory else {
-            *self.object = None;
-            return self.append(body, properties);
-        };
-        let name = Directory::new_data_name(self.key);
-        directory.write(self.bucket, &name, 0, &body)?;
-        let old = self.object.as_ref().map(Object::data_name);
-        self.commit(name, properties)?;
-        if let Some(Some(old)) = old {
-            directory.remove_data(self.bucket, &old);
-        }
-        Ok(())
-    }
-
-    /// Gives the object other properties.
-    pub(super) fn set_properties(&mut self, properties: Properties) -> io::Result<()> {
-        match self.object.as_mut() {
-            None => Ok(()),
-            Some(object) => match object.data_name() {
-                Some(name) => self.commit(name, properties),
-                None => {
-                    object.properties = properties;
-                    Ok(())
-                }
-            },
-        }
-    }
-
-    /// Removes the object, if it is there.
-    pub(super) fn remove(&mut self) -> io::Result<()> {
-        if let (Some(directory), Some(object)) = (self.directory, &*self.object) {
-            directory.remove(self.bucket, self.key)?;
-            if let Some(name) = object.data_name() {
-                directory.remove_data(self.bucket, &name);
-            }
-        }
-        *self.object = None;
-        Ok(())
-    }
-
-    /// The bytes of a range, which must lie within the object.
-    pub(super) fn read(&self, range: Range<u64>) -> io::Result<Reading> {
-        match (&*self.object, self.directory) {
-            (Some(object), directory) => match (&object.data, directory) {
-                (Data::File(name), Some(directory)) => Ok(Reading::File {
-                    file: File::open(directory.data(self.bucket, name))?,
-                    range,
-                }),
-                (Data::Rope(rope), _) => Ok(Reading::Pieces(rope.slice(range))),
-                (Data::File(_), None) => Err(io::ErrorKind::NotFound.into()),
-            },
-            (None, _) => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    fn commit(&mut self, data: String, properties: Properties) -> io::Result<()> {
-        if let Some(directory) = self.directory {
-            let sidecar = Sidecar {
-                key: self.key.to_owned(),
-                data,
-                properties,
-            };
-            directory.commit(self.bucket, &sidecar)?;
-            *self.object = Some(Object {
-                properties: sidecar.properties,
-                data: Data::File(sidecar.data),
-            });
-        }
-        Ok(())
-    }
-}
-
-impl Object {
-    fn data_name(&self) -> Option<String> {
-        match &self.data {
-            Data::File(name) => Some(name.clone()),
-            Data::Rope(_) => None,
-        }
-    }
-}
-
-impl Data {
-    fn push(&mut self, body: Received) -> io::Result<()> {
-        if let Self::Rope(rope) = self {
-            match body.content {
-                Content::Memory(pieces) => pieces.into_iter().for_each(|piece| rope.push(piece)),
-                Content::File(_) => rope.push(body.into_bytes()?),
-            }
-        }
-        Ok(())
+impl Entry {
+    fn properties(&self) -> Option<Arc<Properties>> {
+        let stored = self.stored.locked();
+        Some(Arc::clone(&stored.as_ref()?.properties))
     }
 }
 

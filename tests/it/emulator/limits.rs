@@ -79,6 +79,22 @@ async fn bandwidth_is_limited_in_both_directions() {
     assert!(received >= Duration::from_secs(9), "{received:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_bandwidth_is_used_to_the_full() {
+    let builder = Emulator::builder().bucket(BUCKET).bandwidth(5_000_000);
+    let emulator = builder.on_current_runtime().start().await.unwrap();
+    let client = Client::new(emulator.address());
+    let start = Instant::now();
+    let put = Request::new("PUT", "k").body(vec![7; 10_000_000]);
+    assert_eq!(client.send(put).await.status, 200);
+    let sent = start.elapsed();
+    assert_eq!(client.get("k").await.body.len(), 10_000_000);
+    for took in [sent, start.elapsed() - sent] {
+        let off = took.abs_diff(Duration::from_secs(2));
+        assert!(off <= Duration::from_millis(110), "{took:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_paused_server_is_unreachable_and_comes_back_with_its_objects() {
     let emulator = Emulator::builder().bucket(BUCKET).start().await.unwrap();

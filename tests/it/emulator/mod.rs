@@ -5,11 +5,16 @@ mod append;
 mod auth;
 mod callbacks;
 mod command;
+mod damage;
+mod directory;
 mod documented;
 mod faults;
 mod limits;
 mod multipart;
 mod objects;
 mod pipelining;
+#[cfg(unix)]
+mod safety;
 mod storage;
 mod thread;
+mod together;

@@ -79,16 +79,18 @@ async fn data_that_a_killed_server_did_not_count_is_no_part_of_the_object() {
     let data = &files(directory.path(), "data")[0];
     let mut file = fs::OpenOptions::new().append(true).open(data).unwrap();
     file.write_all(b"torn, and longer than what comes").unwrap();
-    let orphan = data.with_extension("orphan.data");
+    let name = data.file_name().unwrap().to_str().unwrap();
+    let orphan = data.with_file_name(format!("{}.{:016x}.data", &name[..64], 1));
     fs::write(&orphan, "x").unwrap();
-    fs::write(directory.path().join("spool").join("left"), "x").unwrap();
+    let left = directory.path().join("spool").join("0".repeat(32));
+    fs::write(&left, "x").unwrap();
 
     let (emulator, client) = open(directory.path()).await;
     assert_eq!(emulator.object(BUCKET, "k").unwrap().bytes, "counted");
     assert_eq!(client.append("k", 7, b" on").await.status, 200);
     assert_eq!(client.get("k").await.body, b"counted on");
     assert!(!orphan.exists());
-    assert!(!directory.path().join("spool").join("left").exists());
+    assert!(!left.exists());
 }
 
 #[tokio::test]

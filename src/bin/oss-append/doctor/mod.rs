@@ -108,7 +108,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new(signals::BOUND)?;
     let probe = format!("oss-append-doctor-{}", uuid::Uuid::new_v4().simple());
     let probe = arguments.target.object(&probe)?;
-    let connection = arguments.connection.open(&probe).await?;
+    let connection = match arguments.write {
+        true => arguments.connection.open(&probe).await?,
+        false => arguments.connection.open_to_read(&probe).await?,
+    };
     let (target, patience) = (arguments.target.clone(), arguments.delivery_timeout);
     let mut examination = Examination::new(&connection, target, probe, patience);
     let examine = output::while_read(async {

@@ -126,7 +126,7 @@ const PERMISSION: &str = "oss:GetObject";
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let plan = arguments.plan()?;
-    let connection = arguments.connection.open(&arguments.target).await?;
+    let connection = arguments.connection.open_to_read(&arguments.target).await?;
     let client = connection.client();
     let result = output::while_read(async {
         match arguments.follow {

@@ -293,7 +293,7 @@ mod tests {
         let client = oss_append::OssClient::builder()
             .endpoint(format!("http://{address}"))
             .region("cn-hangzhou")
-            .credentials(oss_append::credentials::Credentials::new("key", "secret"))
+            .credentials(oss_append::credentials::StaticCredentials::new("key", "secret"))
             .build()
             .unwrap();
         let object: ObjectPath = "oss://bucket/object".parse().unwrap();
