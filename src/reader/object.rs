@@ -53,7 +53,7 @@ use crate::values::path::ObjectPath;
 /// [its creator](crate::ObjectOptions::CREATOR) alone.
 ///
 /// # Decompression
-/// With [`decompress`](ObjectReaderBuilder::decompress) (feature `compression`) the reader gives out
+/// With `ObjectReaderBuilder::decompress` (feature `compression`) the reader gives out
 /// what the object's gzip members and zstd frames hold. Each append of a writer with
 /// `Compression` is one of these, and is where a receipt or a checkpoint says, so that a reader may
 /// begin there:
