@@ -102,8 +102,8 @@ async fn row(name: &str, is_sequence: bool, knows: bool, seconds: u64) -> Result
     let minutes = began.elapsed().as_secs_f64() / 60.0;
     write.await.expect("the writer does not panic")?;
     // A line can be read before the writer has its answer: then it took no time.
-    let durable = durable.lock().unwrap();
-    let mut times: Vec<_> = (delivered.iter().zip(&*durable))
+    let durable = std::mem::take(&mut *durable.lock().unwrap());
+    let mut times: Vec<_> = (delivered.iter().zip(&durable))
         .map(|(delivered, durable)| delivered.saturating_duration_since(*durable))
         .collect();
     times.sort();

@@ -85,6 +85,16 @@ pub(super) async fn start_of_lines(
     object: &ObjectPath,
     count: u64,
 ) -> Result<u64, Failed> {
+    search_back(reader, object, count, MOST_SEARCHED).await
+}
+
+/// The same, but no further back than so many bytes.
+async fn search_back(
+    reader: &ObjectReaderBuilder,
+    object: &ObjectPath,
+    count: u64,
+    most: u64,
+) -> Result<u64, Failed> {
     let last = reader.clone().last(FIRST_PIECE).open().await?;
     let length = last.object_length();
     if count == 0 {
@@ -100,8 +110,8 @@ pub(super) async fn start_of_lines(
         if start == 0 {
             return Ok(0);
         }
-        if length - start >= MOST_SEARCHED {
-            return Err(Failed::Command(too_long(object, length)));
+        if length - start >= most {
+            return Err(Failed::Command(too_long(object, length, most)));
         }
         size = (size * 2).min(LARGEST_PIECE);
         let end = start;
@@ -116,9 +126,9 @@ pub(super) async fn start_of_lines(
     }
 }
 
-fn too_long(object: &ObjectPath, length: u64) -> Failure {
+fn too_long(object: &ObjectPath, length: u64, most: u64) -> Failure {
     Failure::local(format!(
-        "{object} has {length} bytes, and its last lines do not begin in the last {MOST_SEARCHED}: \
+        "{object} has {length} bytes, and its last lines do not begin in the last {most}: \
          begin with --bytes SIZE or --from POSITION"
     ))
 }
@@ -243,6 +253,8 @@ mod tests {
     #[tokio::test]
     async fn a_claim_of_no_end_is_not_searched_without_end() {
         const CLAIMED: u64 = 1 << 50;
+        const MOST: u64 = 3 * LARGEST_PIECE;
+        const { assert!(MOST_SEARCHED >= oss_append::defaults::MAX_OBJECT_SIZE) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(u64::MAX));
@@ -293,15 +305,17 @@ mod tests {
         let client = oss_append::OssClient::builder()
             .endpoint(format!("http://{address}"))
             .region("cn-hangzhou")
-            .credentials(oss_append::credentials::StaticCredentials::new("key", "secret"))
+            .credentials(oss_append::credentials::StaticCredentials::new(
+                "key", "secret",
+            ))
             .build()
             .unwrap();
         let object: ObjectPath = "oss://bucket/object".parse().unwrap();
         let reader = ObjectReader::builder(client, object.clone());
-        let failed = start_of_lines(&reader, &object, 1).await.unwrap_err();
+        let failed = search_back(&reader, &object, 1, MOST).await.unwrap_err();
         let failure = Failure::from(failed);
         assert!(failure.message().contains("--bytes"), "{failure:?}");
         let searched = CLAIMED - *asked.lock().unwrap();
-        assert!((MOST_SEARCHED..MOST_SEARCHED + LARGEST_PIECE).contains(&searched));
+        assert!((MOST..MOST + LARGEST_PIECE).contains(&searched));
     }
 }
