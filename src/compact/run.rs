@@ -199,7 +199,10 @@ impl Run {
                 expected_crc64: Some(made.crc64),
                 found_crc64: found.crc64,
             })
-            .with_object(&self.target)),
+            .with_object(&self.target)
+            .with_advice(Some(
+                "remove it, and compact again; the object that was compacted is kept",
+            ))),
             None => Err(Error::new(ErrorKind::Conflict(Conflict::new(
                 ConflictCause::Gone,
                 made.length,
