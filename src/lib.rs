@@ -28,6 +28,7 @@
 //! | [`ObjectReader`] | the way back: an object's bytes, resumed after failures and compared by CRC-64 |
 //! | [`ObjectFollower`] | the same as the object grows: pieces, lines or items with their positions |
 //! | `SequenceReader` | one object after the other, across rolls and restarts, with the feature `rolling` |
+//! | [`Compaction`], [`Verification`] | finished objects: one Normal object of them; may a file be deleted? |
 //! | [`ObjectAppender`] | exactness: *what happened* to an append; retries, reconciles, replay |
 //! | [`AppendStore`] | the small trait between exactness and the wire, for stores of your own |
 //! | [`OssClient`] | one signed HTTP request each |

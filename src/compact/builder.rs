@@ -201,7 +201,8 @@ impl Compaction {
         self
     }
 
-    /// The storage class of the new object. Default: that of the bucket.
+    /// The storage class of the new object. One that is archived cannot be read back, so it does not go
+    /// with `recompress`. Default: that of the bucket.
     pub fn storage_class(mut self, class: StorageClass) -> Self {
         self.storage_class = Some(class);
         self
@@ -274,6 +275,13 @@ impl Compaction {
         self.rules.check()?;
         if let Some(compression) = self.recompress {
             compression.check()?;
+        }
+        let class = self.storage_class.map(StorageClass::as_str);
+        if self.recompress.is_some() && class.is_some_and(|class| class.ends_with("Archive")) {
+            return Err(Error::invalid_input(
+                "what is compressed anew is read back, which an archived object cannot be: take \
+                 another storage class, and let a lifecycle rule move the object later",
+            ));
         }
         if self.part_size < MIN_PART_SIZE || self.parallel == 0 {
             return Err(Error::invalid_input(format!(

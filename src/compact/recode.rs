@@ -28,6 +28,14 @@ impl Run {
         source: &Source,
         compression: Compression,
     ) -> Result<Content> {
+        if self.properties(source).is_encoded()
+            && matches!(compression, Compression::Zstd { level } if level >= 20)
+        {
+            return Err(Error::invalid_input(
+                "the object has a content encoding, and HTTP clients decode no window as large as \
+                 that of zstd from level 20 on: take level 19",
+            ));
+        }
         let upload = self.initiate(source).await?;
         let made = async {
             let (parts, plain, made) = self.recompress_parts(&upload, source, compression).await?;

@@ -10,7 +10,7 @@ use super::gate::Gate;
 use super::intent::Intents;
 use crate::engine::rules::Rules;
 use crate::error::{Error, Result};
-use crate::store::options::{ObjectOptions, RequestOptions};
+use crate::store::options::{ObjectOptions, RequestOptions, StorageClass};
 use crate::values::checkpoint::Checkpoint;
 use crate::values::format::StoredFormat;
 
@@ -71,6 +71,13 @@ impl AppenderOptions {
         let refuse = |reason: &str| Err(Error::invalid_input(reason));
         if self.rules.shared && self.mode != OpenMode::Append {
             return refuse("a shared object can only be opened for append, not new or in replay");
+        }
+        if let Some(class @ (StorageClass::ColdArchive | StorageClass::DeepColdArchive)) =
+            self.create.storage_class
+        {
+            return Err(Error::invalid_input(format!(
+                "an appendable object cannot have the storage class {class}"
+            )));
         }
         self.rules.check()?;
         self.create.check_meta(self.mark_creator)

@@ -378,7 +378,7 @@ wire_names! {
 }
 
 wire_names! {
-    /// The storage classes that OSS takes for an appendable object (`x-oss-storage-class`).
+    /// The storage classes (`x-oss-storage-class`). OSS takes the first three for an appendable object.
     StorageClass {
         /// Standard.
         Standard = "Standard",
@@ -389,6 +389,10 @@ wire_names! {
         /// bytes from those of others: one that [shares](crate::OssAppendWriterBuilder::shared) the
         /// object ends where an answer is lost and others have appended meanwhile.
         Archive = "Archive",
+        /// Cold Archive: not of an appendable object, but of one that was made by a multipart upload.
+        ColdArchive = "ColdArchive",
+        /// Deep Cold Archive: as the one before.
+        DeepColdArchive = "DeepColdArchive",
     }
 }
 

@@ -26,6 +26,9 @@ use crate::values::path::ObjectPath;
 /// How many objects are asked for at a time.
 const LOOKS: usize = 8;
 
+/// The most objects that are compared. Each may be the one that the files begin with.
+const MAX_OBJECTS: usize = 1000;
+
 /// Compares local files with objects, by length and CRC-64: may the files be deleted?
 ///
 /// Nothing is downloaded, so only whole objects can be compared, with as many bytes of the files. Several
@@ -197,7 +200,8 @@ impl Verification {
     /// Asks for the objects, reads the files, and compares. Files are read by a thread that may block.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) without files or objects;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) without files or objects, or with more than
+    /// 1,000 of these;
     /// [`RetriesExhausted`](crate::ErrorKind::RetriesExhausted), or what OSS said where trying again
     /// would not help. A missing object is a [verdict](Verdict::Missing), and so is a file that cannot
     /// be read.
@@ -208,6 +212,12 @@ impl Verification {
         let Some(first) = self.objects.first() else {
             return Err(Error::invalid_input("there is no object to compare with"));
         };
+        if self.objects.len() > MAX_OBJECTS {
+            return Err(Error::invalid_input(format!(
+                "at most {MAX_OBJECTS} objects are compared, not {}",
+                self.objects.len()
+            )));
+        }
         if self.files.is_empty() {
             return Err(Error::invalid_input("there is no file to compare"));
         }

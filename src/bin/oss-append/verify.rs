@@ -42,8 +42,8 @@ pub(crate) struct Arguments {
     files: Vec<PathBuf>,
     /// The object, as oss://BUCKET/KEY. In KEY, {file} is the name of a FILE without its directories:
     /// each file has objects of its own then. With {seq} the objects are all that the template names,
-    /// by their numbers, and those count that begin as the files do; {host} and {hash} are as for
-    /// append. Anything else is taken literally
+    /// by their numbers (the last 1,000), and those count that begin as the files do; {host} and {hash}
+    /// are as for append. Anything else is taken literally
     #[arg(value_name = "oss://BUCKET/KEY")]
     target: ObjectPath,
     /// Take braces and percent signs in KEY literally
@@ -63,6 +63,9 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     connection: ConnectionArguments,
 }
+
+/// The most objects of a template that are compared.
+const MOST: usize = 1000;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -143,6 +146,9 @@ impl Arguments {
             let page = page.ok_or_else(|| Failure::local("the bucket cannot be listed"))?;
             for listed in page.objects {
                 if let Some(number) = names.number(&listed.key) {
+                    if found.len() == MOST {
+                        found.pop_first();
+                    }
                     found.insert(
                         number,
                         ObjectPath::new(bucket, &listed.key).map_err(Error::from)?,

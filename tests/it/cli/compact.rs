@@ -280,18 +280,28 @@ async fn another_object_is_never_replaced() {
 #[tokio::test]
 async fn an_object_that_grows_or_is_replaced_meanwhile_is_not_compacted() {
     // Before the parts, between them, and before they become an object.
-    for (operation, held) in [
-        (Operation::InitiateMultipartUpload, 1),
-        (Operation::UploadPartCopy, 1),
-        (Operation::UploadPartCopy, 2),
+    for (operation, action, skip) in [
+        (Operation::InitiateMultipartUpload, Action::Hold, 0),
+        (Operation::UploadPartCopy, Action::Hold, 0),
+        (Operation::UploadPartCopy, Action::Hold, 1),
+        (Operation::UploadPartCopy, Action::HoldAnswer, 2),
     ] {
         for change in ["grown", "replaced", "removed"] {
             let emulator = emulator().await;
             let all = bytes(20 * MIB);
             emulator.append_foreign("bucket", KEY, all.clone()).unwrap();
-            emulator.inject(Fault::new(operation, Action::Hold).skip(held - 1));
+            emulator.inject(Fault::new(operation, action.clone()).skip(skip));
             let running = Running::start(command(&emulator, ["compact", "--json", TARGET]));
-            struck(&emulator, "hold", 1).await;
+            let copied = |r: &RequestRecord| {
+                r.operation == Operation::UploadPartCopy && r.status == Some(200)
+            };
+            emulator
+                .wait_for(|requests| {
+                    let copied = requests.iter().filter(|r| copied(r)).count();
+                    requests.iter().any(|r| r.fault.is_some())
+                        && copied >= usize::from(skip > 1) * 2
+                })
+                .await;
             match change {
                 "grown" => drop(emulator.append_foreign("bucket", KEY, "!").unwrap()),
                 "replaced" => emulator.put("bucket", KEY, bytes(20 * MIB - 1)).unwrap(),
@@ -463,6 +473,49 @@ async fn what_cannot_be_done_is_said_before_anything_is() {
             .as_str()
             .unwrap()
             .contains("oss:PutObject")
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_interrupt_is_told_and_the_same_command_goes_on() {
+    let emulator = emulator().await;
+    let all = bytes(MIB);
+    emulator.append_foreign("bucket", KEY, all.clone()).unwrap();
+    emulator.inject(Fault::new(Operation::CompleteMultipartUpload, Action::Hold));
+    let running = Running::start(command(&emulator, ["compact", "--json", TARGET]));
+    struck(&emulator, "hold", 1).await;
+    running.signal(rustix::process::Signal::TERM);
+    let ended = running.end().await.expect(130).json();
+    assert!(
+        ended["message"]
+            .as_str()
+            .unwrap()
+            .contains("run the same command again")
+    );
+    assert!(content(&emulator) == all);
+    compact(&emulator, &[]).await.expect(0);
+    // What was sent before the interrupt takes the place of nothing.
+    emulator.release().await;
+    assert!(stored(&emulator, COMPACTED).unwrap().bytes == all);
+    assert_eq!(uploads(&emulator).await, 0);
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_back_is_not_compressed() {
+    let emulator = emulator().await;
+    emulator.append_foreign("bucket", KEY, "hello").unwrap();
+    let options = ["--compress", "gzip", "--storage-class", "ColdArchive"];
+    let refused = compact(&emulator, &options).await.expect(2).json();
+    assert!(
+        refused["message"].as_str().unwrap().contains("read back"),
+        "{refused}"
+    );
+    compact(&emulator, &options[2..]).await.expect(0);
+    append(&emulator, &options[2..], "x").await.expect(2);
+    assert_eq!(
+        stored(&emulator, COMPACTED).unwrap().storage_class,
+        "ColdArchive"
     );
 }
 
