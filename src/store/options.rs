@@ -230,21 +230,22 @@ impl ObjectOptions {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for more than 10 tags, a key that is not 1
-    /// to 128 bytes, a value over 256 bytes, or a character that is not a letter, digit, space or
-    /// one of `+-=._:/`.
+    /// to 128 bytes, a value over 256 bytes, or a character that is not an ASCII letter, a digit, a
+    /// space or one of `+-=._:/`
+    /// (<https://www.alibabacloud.com/help/en/oss/user-guide/0010-00000216>).
     pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Result<Self> {
         let (key, value) = (key.into(), value.into());
-        let allowed = |c: char| c.is_alphanumeric() || " +-=._:/".contains(c);
+        let allowed = |c: char| c.is_ascii_alphanumeric() || " +-=._:/".contains(c);
         if key.is_empty() || key.len() > MAX_TAG_KEY || !key.chars().all(allowed) {
             return Err(Error::invalid_input(format!(
-                "tag key {key:?} is not valid: 1 to {MAX_TAG_KEY} bytes of letters, digits, space \
-                 and + - = . _ : /"
+                "tag key {key:?} is not valid: 1 to {MAX_TAG_KEY} bytes of ASCII letters, digits, \
+                 space and + - = . _ : /"
             )));
         }
         if value.len() > MAX_TAG_VALUE || !value.chars().all(allowed) {
             return Err(Error::invalid_input(format!(
-                "the value of tag {key:?} is not valid: at most {MAX_TAG_VALUE} bytes of letters, \
-                 digits, space and + - = . _ : /"
+                "the value of tag {key:?} is not valid: at most {MAX_TAG_VALUE} bytes of ASCII \
+                 letters, digits, space and + - = . _ : /"
             )));
         }
         self.tags.insert(key, value);
@@ -440,6 +441,8 @@ mod tests {
         assert!(options.tag("k10", "one too many").is_err());
         assert!(ObjectOptions::new().tag("", "x").is_err());
         assert!(ObjectOptions::new().tag("k".repeat(129), "x").is_err());
+        assert!(ObjectOptions::new().tag("é", "x").is_err());
+        assert!(ObjectOptions::new().tag("k", "é").is_err());
         assert!(ObjectOptions::new().tag("k", "v".repeat(257)).is_err());
         assert!(ObjectOptions::new().tag("k", "a&b").is_err());
     }
