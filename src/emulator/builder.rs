@@ -405,6 +405,7 @@ impl EmulatorBuilder {
             faults,
             log: Log::new(self.request_log),
             read_only: wanted.read_only,
+            local: self.listen.ip().is_loopback(),
             max_object_size: self.max_object_size,
             traits: self.account.traits(),
             max_requests: self.max_requests_per_connection.unwrap_or(u64::MAX),

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::fmt::rfc2822;
+use jiff::fmt::temporal::DateTimePrinter;
 use jiff::{SignedDuration, Timestamp};
 
 /// The system's clock plus an offset.
@@ -52,7 +53,10 @@ pub(super) fn parse_compact(text: &str) -> Option<Timestamp> {
 
 /// `2026-11-22T19:05:35.000Z`, as in XML. OSS shows whole seconds, and SDKs rely on that.
 pub(super) fn iso(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string()
+    const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
+    let mut text = PRINTER.timestamp_to_string(&time);
+    text.truncate(text.len() - 1);
+    text + ".000Z"
 }
 
 #[cfg(test)]

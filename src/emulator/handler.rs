@@ -23,6 +23,7 @@ use super::log::{Entry, RequestRecord};
 use super::operation::Operation;
 use super::operations::{self, Arguments, Call};
 use super::origin;
+use super::page;
 use super::pipelining::Pipelining;
 use super::refusal::Refusal;
 use super::shared::Shared;
@@ -48,6 +49,10 @@ pub(super) async fn serve(
     let (parts, mut body) = request.into_parts();
     let head = parts.method == Method::HEAD;
     let host = host(&parts);
+    if page::is_wanted(&shared, &parts, &host) {
+        let answer = page::serve(&shared, &parts, &host, &mut body).await;
+        return Ok(answer.into_response(head));
+    }
     let request_id = format!("{:024X}", fastrand::u128(..) >> 32);
     let continues = parts.headers.contains_key("expect");
 

@@ -92,6 +92,14 @@ impl Log {
         entries.iter().map(|entry| entry.locked().clone()).collect()
     }
 
+    /// The last of them.
+    pub(super) fn last(&self, most: usize) -> Vec<RequestRecord> {
+        let entries = self.lock();
+        let first = entries.len().saturating_sub(most);
+        let last = entries.range(first..);
+        last.map(|entry| entry.locked().clone()).collect()
+    }
+
     pub(super) fn clear(&self) {
         self.lock().clear();
     }

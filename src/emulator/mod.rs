@@ -9,6 +9,10 @@
 //! AbortMultipartUpload, ListParts and ListMultipartUploads. Objects live in memory, or in a directory
 //! and then survive restarts; uploads that are not completed end with the server.
 //!
+//! A page at `/_emulator` shows buckets, objects as they grow and the last requests, and has switches
+//! for faults. It is only there while the server listens on the loopback interface, and shows no
+//! secrets.
+//!
 //! It fails where a [`Fault`] says so, and as other servers and proxies do when requests are
 //! pipelined, see [`Pipelining`].
 //!
@@ -117,6 +121,7 @@ mod object;
 mod operation;
 mod operations;
 mod origin;
+mod page;
 mod pipelining;
 mod refusal;
 mod server;

@@ -46,12 +46,24 @@ fn foreign() -> Refusal {
     Refusal::access_denied("The emulator takes no requests of web pages of other origins.")
 }
 
-/// Whether a host is an address, or a name that always means this machine.
-fn is_own(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
+/// Whether a host is an address, or `localhost`.
+pub(super) fn is_address(host: &str) -> bool {
+    is_own(host)
+        && !without_port(host)
+            .to_ascii_lowercase()
+            .ends_with(".localhost")
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
-    };
+    }
+}
+
+/// Whether a host is an address, or a name that always means this machine.
+fn is_own(host: &str) -> bool {
+    let name = without_port(host);
     let address = name
         .strip_prefix('[')
         .and_then(|name| name.strip_suffix(']'));

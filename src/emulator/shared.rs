@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub(super) log: Log,
     /// Nothing may be changed.
     pub(super) read_only: bool,
+    /// Only this machine can reach it.
+    pub(super) local: bool,
     pub(super) max_object_size: u64,
     /// What the account allows.
     pub(super) traits: Traits,

@@ -409,3 +409,24 @@ impl Drop for Wire {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_wakes_up_late_catches_up() {
+        let bandwidth = Bandwidth::new(5_000_000);
+        let start = Instant::now();
+        for _ in 0..100 {
+            sleep_until(bandwidth.book(SEND, 50_000)).await;
+            tokio::time::advance(Duration::from_millis(2)).await;
+        }
+        assert!(start.elapsed() <= Duration::from_millis(1010));
+        // Nobody saves up what he did not use.
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let start = Instant::now();
+        sleep_until(bandwidth.book(SEND, 5_000_000)).await;
+        assert!(start.elapsed() >= Duration::from_millis(900));
+    }
+}

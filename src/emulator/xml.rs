@@ -26,7 +26,10 @@ impl Document {
 
     /// An element that holds nothing but text.
     pub(super) fn text(&mut self, name: &str, text: impl Display) -> &mut Self {
-        let text: String = text.to_string().chars().map(allowed).collect();
+        let mut text = text.to_string();
+        if text.chars().any(|c| allowed(c) != c) {
+            text = text.chars().map(allowed).collect();
+        }
         self.open(name);
         self.event(Event::Text(BytesText::new(&text)));
         self.close(name)

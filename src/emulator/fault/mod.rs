@@ -254,6 +254,14 @@ impl Fault {
         self.forever()
     }
 
+    /// What it is about, in short.
+    fn summary(&self) -> String {
+        let operation = self.operation.map_or("any", Operation::short_name);
+        let key = self.key.as_ref().map(|key| format!(" of {key}"));
+        let action = self.action.name();
+        format!("{operation}:{action}{}", key.unwrap_or_default())
+    }
+
     fn matches(&self, operation: Operation, key: Option<&str>) -> bool {
         self.operation.is_none_or(|own| own == operation)
             && self.key.as_deref().is_none_or(|own| Some(own) == key)
@@ -272,6 +280,17 @@ struct Rule {
     random: fastrand::Rng,
     skipped: u64,
     struck: u64,
+    /// It strikes nothing for now.
+    off: bool,
+}
+
+/// A rule as people see it.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct ShownFault {
+    rule: String,
+    on: bool,
+    struck: u64,
+    used_up: bool,
 }
 
 impl Faults {
@@ -283,7 +302,27 @@ impl Faults {
             random: fastrand::Rng::with_seed(seed),
             skipped: 0,
             struck: 0,
+            off: false,
         });
+    }
+
+    /// All rules.
+    pub(super) fn shown(&self) -> Vec<ShownFault> {
+        let rules = self.lock();
+        let shown = rules.iter().map(|rule| ShownFault {
+            rule: rule.fault.summary(),
+            on: !rule.off,
+            struck: rule.struck,
+            used_up: rule.used_up(),
+        });
+        shown.collect()
+    }
+
+    /// Lets a rule strike, or not. Nothing happens if there is no such rule any more.
+    pub(super) fn switch(&self, number: usize, on: bool) {
+        if let Some(rule) = self.lock().get_mut(number) {
+            rule.off = !on;
+        }
     }
 
     /// Removes all rules.
@@ -323,7 +362,7 @@ impl Rule {
 
     /// Counts a matching request and says what strikes it.
     fn turn(&mut self) -> Option<Action> {
-        if self.used_up() {
+        if self.off || self.used_up() {
             return None;
         }
         if self.skipped < self.fault.skip {
@@ -366,6 +405,20 @@ mod tests {
         );
         assert_eq!(strikes(&faults, 6), "..dd..");
         assert_eq!((faults.pending(), faults.struck()), (0, 2));
+    }
+
+    #[test]
+    fn a_rule_that_is_off_neither_strikes_nor_counts() {
+        let faults = Faults::default();
+        faults.inject(Fault::on_any(Action::Drop).key("k").times(2));
+        assert_eq!(strikes(&faults, 1), "d");
+        faults.switch(0, false);
+        assert_eq!(strikes(&faults, 3), "...");
+        faults.switch(0, true);
+        faults.switch(7, true);
+        assert_eq!(strikes(&faults, 3), "d..");
+        let shown = &faults.shown()[0];
+        assert_eq!((&*shown.rule, shown.struck), ("any:drop of k", 2));
     }
 
     #[test]

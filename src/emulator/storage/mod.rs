@@ -427,3 +427,56 @@ pub(super) fn read_file(mut file: &File, range: Range<u64>) -> io::Result<Vec<u8
     file.read_exact(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emulator::body::Received;
+    use crate::emulator::object::Attributes;
+
+    #[test]
+    fn a_bucket_that_is_deleted_takes_nothing_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let in_directory = Storage::in_directory(directory.path(), Use::default()).unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        for storage in [Storage::in_memory(), in_directory] {
+            storage.create_bucket("bucket", None, now).unwrap();
+            // Of a request that found it before it was deleted.
+            let bucket = storage.bucket("bucket").unwrap();
+            let append = || {
+                let object = Properties::empty(Attributes::plain(), now);
+                storage.with_slot(&bucket, "k", |slot| {
+                    slot.append(Received::default(), object)
+                })
+            };
+            append().unwrap();
+            assert!(!storage.delete_bucket("bucket").unwrap());
+            storage
+                .with_slot(&bucket, "k", |slot| slot.remove())
+                .unwrap();
+            assert!(storage.delete_bucket("bucket").unwrap());
+            let error = append().unwrap_err();
+            let cause = error.get_ref().unwrap();
+            assert!(cause.downcast_ref::<BucketDeleted>().is_some(), "{error}");
+            storage.create_bucket("bucket", None, now).unwrap();
+            assert!(storage.bucket("bucket").unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn nothing_changes_in_a_directory_that_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        let storage = Storage::in_directory(directory.path(), Use::default()).unwrap();
+        storage.create_bucket("bucket", None, now).unwrap();
+        let bucket = storage.bucket("bucket").unwrap();
+        storage.close();
+        let object = Properties::empty(Attributes::plain(), now);
+        let append = |slot: &mut Slot<'_>| slot.append(Received::default(), object);
+        assert!(storage.with_slot(&bucket, "k", append).is_err());
+        assert!(storage.create_bucket("other", None, now).is_err());
+        assert!(storage.delete_bucket("bucket").is_err());
+        let next = Storage::in_directory(directory.path(), Use::default()).unwrap();
+        assert!(next.bucket("bucket").is_some() && next.bucket("other").is_none());
+    }
+}

@@ -407,7 +407,7 @@ async fn a_disk_that_is_full_leaves_no_garbage() {
     shell
         .args(["-c", script, env!("CARGO_BIN_EXE_oss-append")])
         .args(arguments);
-    let running = start(shell).await;
+    let mut running = start(shell).await;
     let client = Client::new(running.address);
     assert_eq!(client.append("k", 0, b"fits").await.status, 200);
     let files = || {
@@ -427,7 +427,7 @@ async fn a_disk_that_is_full_leaves_no_garbage() {
     assert_eq!(files(), before);
     assert_eq!(client.get("k").await.body, b"fits");
     assert_eq!(client.append("k", 4, b" still").await.status, 200);
-    drop(running);
+    running.child.kill().await.unwrap();
     let running = run(&["--dir", path]).await;
     assert_eq!(
         Client::new(running.address).get("k").await.body,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use oss_append::emulator::Emulator;
+use oss_append::emulator::{Emulator, Fsync};
 
 use crate::support::raw::{BUCKET, Client, Request};
 
@@ -211,21 +211,27 @@ async fn a_server_that_only_reads_changes_nothing() {
 #[tokio::test]
 async fn a_directory_is_free_when_its_server_is_dropped() {
     let directory = made().await;
-    for round in 0..40 {
-        let emulator = start(directory.path()).await.unwrap();
+    for round in 0..20 {
+        // Slowly, so that some are at work in any moment.
+        let builder = Emulator::builder().directory(directory.path());
+        let emulator = builder.fsync(Fsync::Always).start().await.unwrap();
         let client = Client::new(emulator.address());
-        let appending = tokio::spawn(async move {
-            let key = format!("r{round}");
-            let mut length = 0;
-            while client.append_if_there(&key, length).await {
-                length += 1000;
-            }
-        });
+        let mut appending = tokio::task::JoinSet::new();
+        for n in 0..8 {
+            let (client, key) = (client.clone(), format!("{n}-{round}"));
+            appending.spawn(async move {
+                let mut length = 0;
+                while client.append_if_there(&key, length).await {
+                    length += 1000;
+                }
+            });
+        }
         emulator
             .wait_for(|requests| requests.iter().any(|request| request.status == Some(200)))
             .await;
         drop(emulator);
-        appending.await.unwrap();
+        drop(start(directory.path()).await.unwrap());
+        appending.join_all().await;
     }
     let emulator = start(directory.path()).await.unwrap();
     assert_eq!(emulator.damaged(), []);

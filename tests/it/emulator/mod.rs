@@ -12,6 +12,7 @@ mod faults;
 mod limits;
 mod multipart;
 mod objects;
+mod page;
 mod pipelining;
 #[cfg(unix)]
 mod safety;

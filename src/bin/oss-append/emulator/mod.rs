@@ -34,7 +34,9 @@ use crate::signals::{self, Signals};
 /// the number of the signal if one killed it, 127 if it was not found, 126 if it cannot be run. A
 /// signal that asks for the end is passed on as SIGTERM.
 ///
-/// Requests that a browser sends for a web page of another origin are refused.
+/// While it listens on the loopback interface, http://ADDRESS/_emulator shows buckets, objects as they
+/// grow and the last requests, and has switches for faults. Requests that a browser sends for a web
+/// page of another origin are refused.
 #[derive(Args)]
 #[command(after_long_help = LONG_HELP.as_str())]
 pub(crate) struct Arguments {
@@ -200,7 +202,8 @@ fn builder(arguments: Arguments, listen: SocketAddr) -> Result<EmulatorBuilder, 
         .region(arguments.region)
         .pipelining(arguments.pipelining)
         .fsync(arguments.fsync)
-        .request_log(0);
+        // What the page shows.
+        .request_log(50);
     let mut builder = arguments.account.add_to(builder)?;
     if let Some(directory) = arguments.dir {
         builder = builder.directory(directory);
