@@ -71,7 +71,7 @@ fn main() {
     }
 }
 
-/// Both in turns. The first round warms up.
+/// Both take turns. The first round warms up.
 fn contest(rounds: usize, one: impl Fn() -> Round, other: impl Fn() -> Round) -> String {
     let (mut ones, mut others) = (Vec::new(), Vec::new());
     for round in 0..=rounds {

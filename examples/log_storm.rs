@@ -188,7 +188,7 @@ impl Check {
             )
         };
         let Some(thread) = thread else {
-            return Err(format!("{} is no line of ours", told()));
+            return Err(format!("{} is not a line of ours", told()));
         };
         let next = &mut self.next[thread as usize];
         expect(&mut self.expected, thread, *next);

@@ -1,11 +1,11 @@
-//! What a lost answer costs with the usual remedy, and what it costs with this crate: two short
-//! plays on an embedded OSS server, each with the same trouble for both.
+//! What a lost answer costs with the usual remedy and with this crate: two short scenes on an embedded
+//! OSS server, in which the same failures hit both.
 //!
 //! ```text
-//! cargo run --release --example lost_answer
+//! cargo run --example lost_answer
 //! ```
 //!
-//! It checks what it claims, and ends with an error if that does not happen.
+//! It checks what it prints, and ends with an error if something else happens.
 
 use std::error::Error;
 use std::time::Duration;
@@ -28,20 +28,20 @@ async fn main() -> Result<()> {
         emulator: Emulator::builder().bucket(BUCKET).start().await?,
     };
     println!(
-        "An append got no answer: is it in the object? The usual remedy sends it again, and if"
+        "An append got no answer. Is it in the object? The usual remedy sends it again. If the"
     );
     println!(
-        "the position does not fit any more, takes the expected LENGTH for a proof that it is."
+        "position no longer fits, it takes the expected LENGTH as proof that the bytes are ours."
     );
 
-    println!("\n1. Our append gets lost, and somebody else appends just as many bytes.\n");
+    println!("\n1. Our append is lost, and somebody else appends just as many bytes.\n");
     stage.usual_and_a_foreign_append().await?;
     stage.ours_and_a_foreign_append().await?;
 
     println!(
-        "\n2. Our append gets no answer three times, though the third was applied. Then comes"
+        "\n2. Our append gets no answer three times, although the third attempt was applied. The"
     );
-    println!("   the next record, which happens to be just as long.\n");
+    println!("   next record happens to be just as long.\n");
     stage.usual_and_the_next_record().await?;
     stage.ours_and_the_next_record().await?;
 
@@ -76,10 +76,7 @@ impl Stage {
         check(landed == Some(Landed::No), "it says that ours is missing")?;
 
         let unsent = writer.into_unsent().map_err(|_| "the writer works")?;
-        println!(
-            "   it gives back {} bytes, for a writer opened anew:",
-            unsent.len()
-        );
+        println!("   it gives back {} bytes, for a new writer", unsent.len());
         let mut writer = open(&client, &object).await?;
         for chunk in unsent.chunks {
             writer.write_bytes(chunk).await?;

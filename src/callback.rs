@@ -1,8 +1,8 @@
-//! Calls of what the program has given to us: a panic in there is no end for anything of ours.
+//! Calls of the program's callbacks: a panic in them ends nothing of ours.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What `call` gives; `None` if it panics, which the panic hook has told of.
+/// What `call` gives; `None` if it panics, which the panic hook has reported.
 pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
     let panic = match catch_unwind(AssertUnwindSafe(call)) {
         Ok(given) => return Some(given),

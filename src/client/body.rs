@@ -19,7 +19,7 @@ use crate::values::progress::Progress;
 /// slow link moves within a timeout.
 const MAX_FRAME: usize = 64 * 1024;
 
-/// How often a body that has to wait shows that it has not come to a standstill.
+/// How often a body that has to wait reports that it has not come to a standstill.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A body of exactly known length over the chunks of a [`Batch`].

@@ -71,12 +71,12 @@ impl OssClientBuilder {
 
     /// Starts with what the environment says: the region from `OSS_REGION`, the endpoint from
     /// `OSS_ENDPOINT`, and [`EnvironmentCredentials`]. A variable that is unset or blank sets
-    /// nothing, white space around a value is left out, and what is called on the builder
-    /// afterwards counts more. [`build`](Self::build) refuses a value with quotation marks around
-    /// it or a line break in it, and names the variable.
+    /// nothing, white space around a value is ignored, and what is called on the builder afterwards
+    /// takes precedence. [`build`](Self::build) refuses a value with quotation marks around it or a
+    /// line break in it, and names the variable.
     ///
-    /// Keys that are somewhere else than in `OSS_ACCESS_KEY_ID` and `OSS_ACCESS_KEY_SECRET` are
-    /// found by [`credentials`](Self::credentials) with another provider, such as the
+    /// If the keys are somewhere else than in `OSS_ACCESS_KEY_ID` and `OSS_ACCESS_KEY_SECRET`, set
+    /// [`credentials`](Self::credentials) to another provider, such as the
     /// [`DefaultChain`](crate::credentials) of Alibaba Cloud's SDKs.
     pub fn from_env() -> Self {
         let variables = Variables::default();
@@ -104,8 +104,8 @@ impl OssClientBuilder {
         self
     }
 
-    /// Sets which of the region's endpoints is used. Default: [`EndpointKind::Public`]. Of no
-    /// effect where [`endpoint`](Self::endpoint) is set.
+    /// Sets which of the region's endpoints is used. Default: [`EndpointKind::Public`]. Has no
+    /// effect if [`endpoint`](Self::endpoint) is set.
     pub fn endpoint_kind(mut self, kind: EndpointKind) -> Self {
         self.destination.kind = kind;
         self
@@ -147,19 +147,18 @@ impl OssClientBuilder {
         self
     }
 
-    /// Connects through a proxy: `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, also by
-    /// `https://`, or by `socks5://` and, where the proxy is to resolve names, `socks5h://`. Requests
-    /// to an https endpoint go through a tunnel (CONNECT), of which the proxy sees no more than the
-    /// host. Default: what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and
-    /// `NO_PROXY` say, in upper or lower case, but none to loopback. `NO_PROXY` has the forms of
-    /// [`no_proxy`](Self::no_proxy). A variable that names no proxy is an error, unless it does not
-    /// count for the endpoint.
+    /// Connects through a proxy: `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, or the
+    /// same with `https://`, `socks5://`, or `socks5h://` (the proxy resolves names). Requests to
+    /// an https endpoint go through a tunnel (CONNECT), in which the proxy sees no more than the
+    /// host. Default: what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say, in upper or
+    /// lower case, but none to loopback. `NO_PROXY` has the forms of [`no_proxy`](Self::no_proxy).
+    /// A variable that does not name a proxy is an error, unless it does not apply to the endpoint.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.transport().proxy = Proxy::Through(Zeroizing::new(url.into()));
         self
     }
 
-    /// Connects without a proxy to these hosts, divided by commas or white space. Default: none.
+    /// Connects without a proxy to these hosts, separated by commas or white space. Default: none.
     ///
     /// | entry | connected to directly |
     /// |---|---|
@@ -169,8 +168,8 @@ impl OssClientBuilder {
     /// | `*` | everything |
     /// | `example.com:8443`, `10.0.0.1:9000`, `[::1]:9000`, `*:80` | the same, at that port alone |
     ///
-    /// Names are not resolved for it. An entry of another form is an error; one in `NO_PROXY` is
-    /// warned of in the log.
+    /// Names are not resolved for this. An entry of another form is an error; in `NO_PROXY` it is a
+    /// warning in the log.
     pub fn no_proxy(mut self, hosts: impl Into<String>) -> Self {
         self.transport().no_proxy = Some(hosts.into());
         self
@@ -182,9 +181,9 @@ impl OssClientBuilder {
         self
     }
 
-    /// Finds `host` at these addresses in place of asking for it; a port of 0 stands for that of
-    /// the URL. With [`Addressing::VirtualHost`] that host is `BUCKET.ENDPOINT`. May be called for
-    /// several hosts. Default: names are resolved by the system.
+    /// Connects to `host` at these addresses instead of resolving it; a port of 0 stands for that
+    /// of the URL. With [`Addressing::VirtualHost`] that host is `BUCKET.ENDPOINT`. May be called
+    /// for several hosts. Default: names are resolved by the system.
     pub fn resolve(
         mut self,
         host: impl Into<String>,
@@ -209,8 +208,8 @@ impl OssClientBuilder {
         self
     }
 
-    /// Shows this certificate to servers and proxies that ask for one: in PEM, behind it those
-    /// between it and its root; and its key, in PEM as PKCS #8. Default: none.
+    /// Shows this certificate to servers and proxies that ask for one: in PEM, followed by the
+    /// certificates between it and its root; and its key, in PEM as PKCS #8. Default: none.
     pub fn client_certificate(
         mut self,
         certificates: impl Into<Vec<u8>>,
@@ -226,8 +225,8 @@ impl OssClientBuilder {
     /// Sets how long a request may stand still: no byte sent, no byte received. Default: 30 s.
     /// A transfer that moves is never cut off, however slow it is.
     ///
-    /// What a connection has taken from the client but not yet delivered moves unseen, so the
-    /// timeout has to leave time for that.
+    /// Bytes that a connection has accepted from the client but not yet delivered move unseen, so
+    /// the timeout has to leave time for that.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = timeout;
         self
@@ -255,15 +254,15 @@ impl OssClientBuilder {
         self
     }
 
-    /// Sends through this HTTP client, for what the options of this builder do not offer. Those of
-    /// connections, proxies and certificates cannot be set beside it. Default: a client of its own.
+    /// Sends through this HTTP client, for what the options of this builder do not offer. Options
+    /// of connections, proxies and certificates cannot be combined with it. Default: a client of
+    /// its own.
     ///
-    /// The client must follow no redirects
-    /// ([`Policy::none`](reqwest::redirect::Policy::none)): they would leave the signature's
-    /// request. It must not repeat requests
+    /// The client must not follow redirects ([`Policy::none`](reqwest::redirect::Policy::none)),
+    /// which would leave the signed request. It must not repeat requests
     /// ([`retry::never`](reqwest::retry::never)), since each outcome has to be seen, nor decompress
     /// answers. It should have no total timeout, speak HTTP/1.1, and drop pooled connections after
-    /// some 15 s. A redirect that was followed all the same is an error.
+    /// about 15 s. If it follows a redirect all the same, that is an error.
     pub fn http_client(mut self, client: reqwest::Client) -> Self {
         self.http_client = Some(client);
         self
@@ -332,7 +331,7 @@ impl OssClientBuilder {
     }
 }
 
-/// Shows where the client will send to, no credentials.
+/// Shows where the client will send to, but no credentials.
 impl fmt::Debug for OssClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OssClientBuilder")

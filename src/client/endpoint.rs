@@ -125,7 +125,7 @@ impl Destination {
                 "the endpoint {problem}: https://HOST, http://HOST:PORT or HOST is right"
             ))
         };
-        let url = Url::parse(&text).map_err(|error| problem(&format!("is no URL ({error})")))?;
+        let url = Url::parse(&text).map_err(|error| problem(&format!("is not a URL ({error})")))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(problem("has a scheme that is neither https nor http"));
         }

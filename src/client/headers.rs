@@ -34,7 +34,7 @@ impl<'a> Headers<'a> {
         self.list.push((name.into(), value.into()));
     }
 
-    /// Adds a header that the options give; an empty value is no value.
+    /// Adds a header that the options give; an empty value counts as none.
     fn set_given(&mut self, name: &'static str, value: Option<&'a str>) {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             self.set(name, value);
@@ -99,7 +99,7 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// Makes the requester pay. More than once is no harm.
+    /// Makes the requester pay. Calling it again changes nothing.
     pub(super) fn set_requester_pays(&mut self) {
         const NAME: &str = "x-oss-request-payer";
         if !self.list.iter().any(|(name, _)| name == NAME) {
@@ -169,7 +169,7 @@ fn is_secret(name: &str) -> bool {
 
 fn header_name(name: &str) -> Result<HeaderName> {
     HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| Error::invalid_input(format!("{name:?} is no header name")))
+        .map_err(|_| Error::invalid_input(format!("{name:?} is not a header name")))
 }
 
 #[cfg(test)]

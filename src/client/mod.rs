@@ -1,9 +1,9 @@
 //! The OSS client: one signed HTTP request each, nothing repeated.
 //!
-//! [`OssClient`] speaks AppendObject and the few operations around it. It is the layer under the
-//! writers of this crate, and of use on its own where a program wants to see each request's
-//! outcome. Nothing here retries or follows a redirect: an append whose answer was lost may have
-//! been applied, and only a caller that knows the position and the checksum can tell.
+//! [`OssClient`] speaks AppendObject and the few operations around it. The writers of this crate
+//! stand on it, and it is useful on its own where a program wants to see each request's outcome.
+//! Nothing here retries or follows a redirect: an append whose answer was lost may have been
+//! applied, and only a caller that knows the position and the checksum can tell.
 
 mod body;
 mod builder;
@@ -71,8 +71,8 @@ use crate::wire::clock::Clock;
 /// A client of Alibaba Cloud OSS. Cheap to clone: clones share connections, credentials and the
 /// correction of the clock.
 ///
-/// Each operation gives a request that is sent with `send`, once. A request has to be sent inside
-/// a tokio runtime whose IO and time are enabled.
+/// Each operation returns a request, which `send` sends once. A request has to be sent inside a
+/// tokio runtime with IO and time enabled.
 ///
 /// ```no_run
 /// use oss_append::{ObjectPath, OssClient};
@@ -86,8 +86,9 @@ use crate::wire::clock::Clock;
 /// # }
 /// ```
 ///
-/// What is asked about objects is sent with `Cache-Control: no-cache`: HEAD, GET and listings. A
-/// cache or CDN on a custom domain that heeds it does not answer with an earlier state.
+/// Requests that ask about objects (HEAD, GET and listings) are sent with `Cache-Control:
+/// no-cache`. A cache or CDN on a custom domain that respects it does not answer with an earlier
+/// state.
 ///
 /// # Errors of every request
 /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) and
@@ -100,8 +101,8 @@ use crate::wire::clock::Clock;
 ///   [`clock_corrected`](crate::ServiceError::clock_corrected) says that sending the request again
 ///   may help. If it refused the credentials, their provider is told and asked for others, and
 ///   [`credentials_renewed`](crate::ServiceError::credentials_renewed) says that there are some. A
-///   key whose signature does not match is fetched anew at most once a minute.
-/// - [`BadAnswer`](crate::ErrorKind::BadAnswer): the answer is none that OSS gives.
+///   key whose signature does not match is fetched again at most once a minute.
+/// - [`BadAnswer`](crate::ErrorKind::BadAnswer): OSS does not give such an answer.
 ///
 /// # Cancel safety
 /// A request whose future is dropped may or may not take effect.
@@ -118,7 +119,7 @@ struct Inner {
     mismatch: renewal::Mismatch,
     observations: observed::Observations,
     pace: Option<Arc<pace::Pace>>,
-    /// Where lanes can be had.
+    /// Where lanes can be opened.
     connections: Option<Arc<lane::Connections>>,
     attempt_timeout: Duration,
     user_agent: String,
@@ -131,7 +132,7 @@ impl OssClient {
         OssClientBuilder::new()
     }
 
-    /// A client by the environment alone, see [`OssClientBuilder::from_env`].
+    /// A client configured by the environment alone, see [`OssClientBuilder::from_env`].
     ///
     /// # Errors
     /// As [`OssClientBuilder::build`]. Missing keys are an error of the first request.
@@ -172,7 +173,7 @@ impl OssClient {
         PutObjectRequest::new(self.clone(), object.clone(), body.into())
     }
 
-    /// Deletes an object. A missing object is no error.
+    /// Deletes an object. A missing object is not an error.
     pub fn delete_object(&self, object: &ObjectPath) -> DeleteObjectRequest {
         DeleteObjectRequest::new(self.clone(), object.clone())
     }
@@ -236,7 +237,7 @@ impl OssClient {
         ListMultipartUploadsRequest::new(self.clone(), bucket.into())
     }
 
-    /// Creates a bucket. One that the caller owns already is no error.
+    /// Creates a bucket. One that the caller already owns is not an error.
     pub fn create_bucket(&self, bucket: impl Into<String>) -> CreateBucketRequest {
         CreateBucketRequest::new(self.clone(), bucket.into())
     }
@@ -251,7 +252,7 @@ impl OssClient {
         self.inner.endpoint.to_string()
     }
 
-    /// What the last answer told of the connection and the clock.
+    /// What the last answer told about the connection and the clock.
     pub fn observed(&self) -> Observed {
         self.inner.observations.last()
     }
@@ -277,7 +278,7 @@ impl OssClient {
     }
 }
 
-/// Shows where the client sends to, no credentials.
+/// Shows where the client sends to, but no credentials.
 impl fmt::Debug for OssClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OssClient")

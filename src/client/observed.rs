@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::values::locks::MutexExt;
 use crate::wire::clock::clock_ahead;
 
-/// What the last answer told of the connection and the clock, given by
+/// What the last answer told about the connection and the clock, given by
 /// [`OssClient::observed`](super::OssClient::observed).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

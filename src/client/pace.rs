@@ -32,7 +32,7 @@ impl Pace {
         usize::try_from(frame).unwrap_or(usize::MAX)
     }
 
-    /// Reserves the time that `bytes` take, behind all others, and tells when it begins.
+    /// Reserves the time that `bytes` take, after all others, and returns when it begins.
     pub(super) fn reserve(&self, bytes: usize) -> Instant {
         let takes = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
         let mut free_at = self.free_at.locked();

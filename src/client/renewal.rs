@@ -1,4 +1,4 @@
-//! What is done about credentials that OSS refuses: their provider is told, and asked for others.
+//! What happens when OSS refuses credentials: their provider is told, and asked for others.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use crate::credentials::Credentials;
 use crate::error::{ErrorKind, Refusal, ServiceError};
 use crate::values::locks::MutexExt;
 
-/// How long a key whose signatures do not match is not fetched anew, once that gave the same key.
+/// How long a key whose signatures do not match is not fetched again, once that gave the same key.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// The key whose signature did not match last, and when it was fetched anew for that.
+/// The key whose signature did not match last, and when it was fetched again for that.
 #[derive(Debug, Default)]
 pub(super) struct Mismatch(Mutex<Option<(Credentials, Instant)>>);
 
 impl Mismatch {
-    /// Whether this key is to be fetched anew. A wrong signature may also be the work of something
+    /// Whether this key is to be fetched again. A wrong signature may also be the work of something
     /// between that changes requests: then each of them would else fetch the key.
     fn is_new(&self, refused: &Credentials) -> bool {
         let now = Instant::now();

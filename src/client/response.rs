@@ -57,7 +57,7 @@ impl Answer {
         };
         match decimal(&text) {
             Some(number) => Ok(Some(number)),
-            None => Err(self.bad(format!("the value of {name} is no number"))),
+            None => Err(self.bad(format!("the value of {name} is not a number"))),
         }
     }
 
@@ -66,7 +66,7 @@ impl Answer {
     pub(super) fn length(&self, name: &str) -> Result<Option<u64>> {
         match self.number(name)? {
             Some(length) if length > MAX_LENGTH => {
-                Err(self.bad(format!("the value of {name} is no length")))
+                Err(self.bad(format!("the value of {name} is not a length")))
             }
             length => Ok(length),
         }
@@ -133,7 +133,7 @@ pub(super) async fn read_bounded(
             }
         }
     };
-    // A body that trickles for ever is progress, but not towards anything: the time is bounded.
+    // A body that trickles forever is progress, but not towards anything: the time is bounded.
     let _ = tokio::time::timeout(timeout, read).await;
     body.freeze()
 }

@@ -58,7 +58,7 @@ pub struct AssumeRole {
     place: Place,
 }
 
-/// By what the role is assumed.
+/// What the role is assumed with.
 #[derive(Clone)]
 enum Identity {
     Key {
@@ -152,8 +152,8 @@ impl AssumeRole {
         self
     }
 
-    /// Sets for how long each key is good: from 15 minutes to what the role allows, in whole
-    /// seconds. Default: 1 h.
+    /// Sets how long each key is valid: from 15 minutes to what the role allows, in whole seconds.
+    /// Default: 1 h.
     pub fn session_duration(mut self, duration: Duration) -> Self {
         self.session.duration = duration;
         self
@@ -165,8 +165,8 @@ impl AssumeRole {
         self
     }
 
-    /// Sets the external id that the role's trust policy asks for. Default: none. Of no effect with
-    /// OIDC.
+    /// Sets the external id that the role's trust policy asks for. Default: none. Has no effect
+    /// with OIDC.
     pub fn external_id(mut self, id: impl Into<String>) -> Self {
         if let Identity::Key { external_id, .. } = &mut self.identity {
             *external_id = Some(id.into());
@@ -181,8 +181,8 @@ impl AssumeRole {
         self
     }
 
-    /// Whether the region's STS is reached inside of a VPC. Default: what the environment says, else
-    /// no. Of no effect without a region.
+    /// Whether the region's STS is reached inside of a VPC. Default: what the environment says,
+    /// else no. Has no effect without a region.
     pub fn vpc(mut self, vpc: bool) -> Self {
         self.place.vpc = Some(vpc);
         self

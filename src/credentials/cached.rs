@@ -28,7 +28,7 @@ const LEAST_AGE: Duration = Duration::from_secs(1);
 /// The longest that a fetch takes: nobody else would begin one while it hangs.
 const LONGEST_FETCH: Duration = Duration::from_secs(300);
 
-/// How often a fetch that was lost with its runtime is begun anew.
+/// How often a fetch that was lost with its runtime is started again.
 const BEGINNINGS: u32 = 3;
 
 tokio::task_local! {
@@ -38,21 +38,21 @@ tokio::task_local! {
 
 /// Fetches credentials from another provider, keeps them, and renews them before they expire.
 ///
-/// All providers of this module that fetch something are built as one of these. Around a
-/// [`CredentialsProvider`] of your own it does the same:
+/// All providers of this module that fetch something are built as one of these. It does the same
+/// around a [`CredentialsProvider`] of your own:
 ///
-/// - One fetch is under way at a time, however many writers ask.
-/// - A key that expires is renewed in the background at a random moment between 10 and 5 minutes
-///   before (of one that lives for less than 20 minutes, between a half and a quarter of its life),
-///   when somebody asks. What is held is handed out until the new one is there, also if renewing
-///   fails. An expired one is never handed out.
+/// - One fetch is in flight at a time, however many writers ask.
+/// - A key that expires is renewed in the background, when somebody asks, at a random moment between 10
+///   and 5 minutes before (for one that lives for less than 20 minutes, between a half and a quarter of
+///   its life). Until the new one is there the old one is handed out, also if renewing fails. An expired
+///   one is never handed out.
 /// - A key without an expiry is kept until OSS refuses it.
 /// - A refused key is forgotten, and the next request waits for a new one.
 /// - A fetch that takes 5 minutes is given up.
-/// - After a failed fetch the next one begins after 0.5 to 1 s, doubling up to 30 s; whoever asks
-///   in between gets the same error.
+/// - After a failed fetch the next one begins after 0.5 to 1 s, doubling up to 30 s; callers in between
+///   get the same error.
 ///
-/// Nothing is fetched before somebody asks, nor while nobody does. Clones share everything.
+/// Nothing is fetched unless somebody asks. Clones share everything.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -73,8 +73,8 @@ tokio::task_local! {
 /// ```
 ///
 /// # Cancel safety
-/// Dropping the future of whoever asks is no harm: a fetch is a task of its own on the tokio runtime
-/// of who asked first, and goes on for those who ask next.
+/// Dropping the future of a caller does no harm: a fetch is a task of its own on the tokio runtime
+/// of the first caller, and goes on for the next ones.
 #[derive(Clone)]
 pub struct CachedCredentials {
     shared: Arc<Shared>,

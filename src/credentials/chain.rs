@@ -29,10 +29,10 @@ use crate::wire::variables::Variables;
 ///    [`EcsRole::from_env`]
 /// 6. a URI, if `ALIBABA_CLOUD_CREDENTIALS_URI` is set, see [`CredentialsUri::from_env`]
 ///
-/// What works first is used from then on. Something that is configured and does not work ends the
-/// search with an error, where the SDKs would go on: another identity than the one that was meant
-/// is never taken silently. Only an ECS role that `ALIBABA_CLOUD_ECS_METADATA` does not name is
-/// passed over. The error says of each place why there is no key.
+/// The first place that works is used from then on. A place that is configured and does not work
+/// ends the search with an error, where the SDKs would go on: another identity than the one that
+/// was meant is never used silently. Only an ECS role that `ALIBABA_CLOUD_ECS_METADATA` does not
+/// name is skipped. The error says for each place why there is no key.
 ///
 /// No client looks here unless it is told to.
 ///
@@ -82,7 +82,7 @@ impl DefaultChain {
         self
     }
 
-    /// The provider. Nothing is looked for before it is asked.
+    /// The provider. Nothing is looked up until it is asked.
     pub fn build(self) -> CachedCredentials {
         CachedCredentials::new(Chain {
             options: self,

@@ -10,11 +10,11 @@ use crate::error::Result;
 
 /// Credentials from a function, kept until the expiry that they have, see [`CachedCredentials`].
 ///
-/// The function is called when there are none, when they are about to expire, and when OSS has
-/// refused them. An error that it makes with [`Error::credentials`](crate::Error::credentials) is
-/// final for the writer that meets it; with
+/// The function is called when there are no credentials, when they are about to expire, and when
+/// OSS has refused them. An error that it makes with
+/// [`Error::credentials`](crate::Error::credentials) is final for the writer that gets it. With
 /// [`Error::credentials_unavailable`](crate::Error::credentials_unavailable) the writer asks again
-/// until its delivery timeout. It should put no secret in either.
+/// until its delivery timeout. The error should not contain secrets.
 ///
 /// ```
 /// use oss_append::credentials::{self, Credentials};

@@ -61,7 +61,7 @@ impl KeyDocument {
         }
         match self.expiration.as_ref().map(Moment::time) {
             Some(Some(expiration)) => credentials = credentials.with_expiration(expiration),
-            Some(None) => return Err("has an Expiration that is no time".into()),
+            Some(None) => return Err("has an Expiration that is not a time".into()),
             None if needs == Needs::TokenAndExpiration => return Err(missing("Expiration")),
             None => {}
         }

@@ -25,10 +25,10 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The credentials of the RAM role that is attached to this ECS instance.
 ///
-/// They come from the metadata service `http://100.100.100.200`, in the hardened mode (IMDSv2): a
-/// token first, then the name of the role, then its key, with 2 s for each. Where the token cannot
-/// be had, the normal mode is used, unless [`require_token`](Self::require_token) forbids it.
-/// Instances of ECI and containers on such an instance have the same service.
+/// They come from the metadata service `http://100.100.100.200`, in the hardened mode (IMDSv2):
+/// first a token, then the name of the role, then its key, with 2 s for each. If there is no token,
+/// the normal mode is used, unless [`require_token`](Self::require_token) forbids it. Instances of
+/// ECI, and containers on such an instance, have the same service.
 ///
 /// Source: <https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata>
 ///
@@ -166,7 +166,7 @@ impl EcsSource {
             return Err(self.http.refusal(WHAT, &answer, None));
         }
         let token = answer.line().map(|line| Zeroizing::new(line.to_owned()));
-        token.ok_or_else(|| self.http.bad_answer(WHAT, "is no token"))
+        token.ok_or_else(|| self.http.bad_answer(WHAT, "is not a token"))
     }
 
     async fn role(&self, token: Option<&str>) -> Result<String> {
@@ -183,7 +183,7 @@ impl EcsSource {
         }
         let role = answer.line().filter(|line| is_role(line));
         role.map(ToOwned::to_owned)
-            .ok_or_else(|| self.http.bad_answer(WHAT, "is no role's name"))
+            .ok_or_else(|| self.http.bad_answer(WHAT, "is not the name of a role"))
     }
 
     async fn key(&self, role: &str, token: Option<&str>) -> Result<Credentials> {

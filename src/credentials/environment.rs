@@ -12,10 +12,10 @@ use crate::wire::variables::Variables;
 /// `ALIBABA_CLOUD_ACCESS_KEY_ID`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET` and
 /// `ALIBABA_CLOUD_SECURITY_TOKEN`.
 ///
-/// The variables are read for each request, and the names are never mixed. An id or secret that is
-/// unset or blank is an error that names the variable. White space around a value, such as a line
-/// break at the end of a file, is left out. Quotation marks around it, and white space or anything
-/// else within it that is in no key, are an error that names the variable and does not show it.
+/// The variables are read for each request, and the two sets of names are never mixed. If an id or
+/// secret is unset or blank, the error names the variable. White space around a value, such as a
+/// line break at the end of a file, is ignored. Quotation marks around it, or characters in it that
+/// no key has, are an error that names the variable and does not show the value.
 ///
 /// The first names are those of the OSS SDKs of the second generation, the others those of
 /// <https://www.alibabacloud.com/help/en/sdk/developer-reference/v2-manage-go-access-credentials>.

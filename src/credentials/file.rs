@@ -15,10 +15,10 @@ pub(super) async fn read(path: &Path, what: &str, limit: u64) -> Result<Zeroizin
         |why: &str| Error::credentials(format!("{what}: the file {} {why}", path.display()));
     let broken =
         |error: io::Error| failed(&format!("cannot be read: {}", error.kind())).with_source(error);
-    // Before it is opened, which would wait for ever at a pipe that nobody writes to.
+    // Before it is opened, which would wait forever at a pipe that nobody writes to.
     let metadata = tokio::fs::metadata(path).await.map_err(broken)?;
     if !metadata.is_file() {
-        return Err(failed("is no regular file"));
+        return Err(failed("is not a regular file"));
     }
     let file = tokio::fs::File::open(path).await.map_err(broken)?;
     // Of its final size at once: growing would leave copies behind.
@@ -38,7 +38,7 @@ pub(super) async fn read(path: &Path, what: &str, limit: u64) -> Result<Zeroizin
     }
 }
 
-/// Warns of a file that is for its owner alone and that others may read.
+/// Warns about a file that should be for its owner alone but that others may read.
 pub(super) async fn warn_of_readers(path: &Path) {
     let metadata = tokio::fs::metadata(path).await;
     if metadata.is_ok_and(|metadata| is_open_to_others(&metadata)) {

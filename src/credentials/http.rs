@@ -126,7 +126,7 @@ impl Http {
         time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
-    /// Does it once more if it failed by a clock that is known to be wrong only now.
+    /// Does it once more if it failed because of a clock that only now is known to be wrong.
     pub(super) async fn by_right_clock<T, F>(&self, fetch: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
@@ -274,7 +274,7 @@ pub(super) fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
     serde_json::from_slice(text).map_err(|error| {
         let what = match error.is_data() {
             true => "is JSON of another form than expected",
-            false => "is no JSON",
+            false => "is not JSON",
         };
         format!("{what} (line {}, column {})", error.line(), error.column())
     })

@@ -14,7 +14,7 @@ const DEFAULT: &str = "default";
 pub(super) fn find(text: &str, name: Option<&str>, surroundings: &Surroundings) -> Result<Found> {
     let name = name.unwrap_or(DEFAULT);
     let section = Section::parse(text, name)
-        .map_err(|line| Error::credentials(format!("is no ini file (line {line})")))?;
+        .map_err(|line| Error::credentials(format!("is not an ini file (line {line})")))?;
     let Some(section) = section else {
         return Ok(Err(format!("has no profile {name:?}")));
     };

@@ -1,8 +1,7 @@
 //! Where access keys come from: the value, the trait, and the providers, one a file.
 //!
-//! A client takes exactly one [`CredentialsProvider`] and asks it before each request, so keys
-//! that rotate are picked up. Nothing is ever looked up that was not asked for: which provider is
-//! used is the program's choice.
+//! A client takes exactly one [`CredentialsProvider`] and asks it before each request, so rotated
+//! keys are picked up. It never looks anywhere else: the program chooses the provider.
 //!
 //! | provider | where keys come from | feature |
 //! |---|---|---|
@@ -15,7 +14,7 @@
 //! | `CredentialsProcess` | a program | `credentials` |
 //! | `ProfileFile` | `~/.aliyun/config.json` or `~/.alibabacloud/credentials` | `credentials` |
 //! | `DefaultChain` | the first of these that is configured | `credentials` |
-//! | a [`CredentialsProvider`] of your own | anywhere, if slow in a [`CachedCredentials`] | |
+//! | a [`CredentialsProvider`] of your own | anywhere; if slow, wrap it in a [`CachedCredentials`] | |
 //!
 //! What is fetched is kept and renewed before it expires, see [`CachedCredentials`].
 
@@ -88,8 +87,8 @@ pub use uri::CredentialsUri;
 
 /// An access key, with a session token if it is a temporary one. Cheap to clone.
 ///
-/// The secret and the token are wiped from memory with the last clone, and are shown nowhere:
-/// `Debug` prints the first characters of the id alone.
+/// The secret and the token are wiped from memory with the last clone, and are never shown: `Debug`
+/// prints only the first characters of the id.
 ///
 /// ```
 /// use oss_append::credentials::Credentials;
@@ -113,8 +112,8 @@ struct Parts {
 }
 
 impl Credentials {
-    /// An access key that does not expire. White space around id and secret is left out, such as a
-    /// line break at the end of a file.
+    /// An access key that does not expire. White space around id and secret, such as a line break
+    /// at the end of a file, is ignored.
     pub fn new(id: impl Into<String>, secret: impl Into<String>) -> Self {
         Self {
             parts: Arc::new(Parts {
@@ -127,7 +126,7 @@ impl Credentials {
         }
     }
 
-    /// Adds the session token of a temporary key. An empty token is no token.
+    /// Adds the session token of a temporary key. An empty token counts as none.
     #[must_use]
     pub fn with_session_token(mut self, token: impl Into<String>) -> Self {
         let token = Zeroizing::new(trimmed(token.into()));
@@ -142,8 +141,7 @@ impl Credentials {
         self
     }
 
-    /// Says where the key was found, for those who have to find out. It is shown, so it must have
-    /// nothing secret in it.
+    /// Says where the key was found, for diagnosis. It is shown, so it must not contain secrets.
     #[must_use]
     pub fn with_origin(mut self, origin: impl Into<Cow<'static, str>>) -> Self {
         Arc::make_mut(&mut self.parts).origin = Some(origin.into());
@@ -243,7 +241,7 @@ pub trait CredentialsProvider: fmt::Debug + Send + Sync + 'static {
     /// The credentials to sign the next request with.
     ///
     /// # Errors
-    /// [`Credentials`](crate::ErrorKind::Credentials) if there are none to be had.
+    /// [`Credentials`](crate::ErrorKind::Credentials) if there are none.
     ///
     /// # Cancel safety
     /// The client may drop the future at any await point; the next call must work.

@@ -11,10 +11,10 @@ use super::sts::{self, Session};
 use super::{Credentials, CredentialsProvider};
 use crate::error::{Error, Result};
 
-/// STS takes none that is longer.
+/// STS accepts none that is longer.
 const MAX_TOKEN: u64 = 20_000;
 
-/// Assumes a role with the token in a file, each time anew.
+/// Assumes a role with the token in a file, each time.
 #[derive(Debug)]
 pub(super) struct OidcSource {
     pub(super) session: Session,

@@ -25,9 +25,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// `sts_token` and `expiration`, as the mode `External` of Alibaba Cloud's command line has it.
 ///
 /// The expiry is in ISO 8601 or in seconds of Unix time. The program is run when there is no key,
-/// when the key is about to expire, and when OSS has refused it. It reads nothing, has 60 s, and is
-/// killed then; what it starts itself is not. What it writes on standard error is thrown away,
-/// since nobody knows whether a secret is in it.
+/// when the key is about to expire, and when OSS has refused it. It gets no input and has 60 s,
+/// after which it is killed, but not what it has started itself. What it writes to standard error
+/// is thrown away, since it may contain a secret.
 ///
 /// Source: <https://www.alibabacloud.com/help/en/cli/use-an-external-program-to-get-credentials>
 ///

@@ -17,7 +17,7 @@ use crate::wire::variables::Variables;
 /// The most bytes of a file of profiles.
 const MAX_FILE: u64 = 1 << 20;
 
-/// The credentials of a profile, of one of two files:
+/// The credentials of a profile, from one of two files:
 ///
 /// | | [`cli`](Self::cli) | [`ini`](Self::ini) |
 /// |---|---|---|
@@ -31,8 +31,8 @@ const MAX_FILE: u64 = 1 << 20;
 /// | a program | `External` | |
 ///
 /// The file is read when there is no key, when the key is about to expire, and when OSS has refused
-/// it: a key that was replaced in it is found then. A file that others may read is warned of in the
-/// log, and used.
+/// it, so that a key that was replaced in the file is found. If others may read the file, it is
+/// used, and the log has a warning.
 ///
 /// Sources: <https://www.alibabacloud.com/help/en/cli/configure-credentials>,
 /// <https://www.alibabacloud.com/help/en/sdk/developer-reference/v2-manage-go-access-credentials>
@@ -136,7 +136,7 @@ impl ProfileFile {
         self
     }
 
-    /// The provider. Nothing is read before it is asked.
+    /// The provider. Nothing is read until it is asked.
     pub fn build(self) -> CachedCredentials {
         CachedCredentials::new(self)
     }

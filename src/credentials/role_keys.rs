@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
-/// Assumes a role with the key of another provider, each time anew.
+/// Assumes a role with the key of another provider, each time.
 pub(super) struct RoleKeySource {
     pub(super) session: Session,
     pub(super) external_id: Option<String>,

@@ -57,7 +57,7 @@ impl Place {
                 if let Some(endpoint) = self.variables.get(ENDPOINT)? {
                     return server_url(&endpoint).map_err(|_| {
                         Error::credentials(format!(
-                            "the environment variable {ENDPOINT} is no host or HTTP URL"
+                            "the environment variable {ENDPOINT} is not a host or an HTTP URL"
                         ))
                     });
                 }

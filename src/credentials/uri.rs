@@ -15,8 +15,8 @@ pub(super) const VARIABLE: &str = "ALIBABA_CLOUD_CREDENTIALS_URI";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Credentials that a GET of a URI answers: JSON with `AccessKeyId`, `AccessKeySecret`,
-/// `SecurityToken` and `Expiration`, and with the `Code` `Success` if it has one.
+/// Credentials from a GET of a URI, which answers with JSON: `AccessKeyId`, `AccessKeySecret`,
+/// `SecurityToken` and `Expiration`, and optionally `Code`, which must be `Success`.
 ///
 /// The server gets 5 s for the connection and 10 s for the answer. A URI of `http` is never asked
 /// through a proxy. No error shows more of the URI than scheme, host and port.
@@ -52,7 +52,7 @@ impl CredentialsUri {
     /// Checks the URI. Nothing is sent.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is no URL of `http` or `https`.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it is not a URL of `http` or `https`.
     pub fn build(self) -> Result<CachedCredentials> {
         Ok(CachedCredentials::new(self.source()?))
     }

@@ -1,4 +1,4 @@
-//! Questions that are asked until there is an answer.
+//! Questions to the store that are asked until there is an answer.
 
 use std::future::Future;
 use std::pin::pin;

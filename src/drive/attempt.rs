@@ -1,4 +1,4 @@
-//! One request, given up when nothing moves any more.
+//! One request, given up when nothing moves for too long.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! Finds out what an object holds already, where what is to be appended might not go with it. What
-//! does is decided in [`engine/beginning.rs`](crate::engine::beginning).
+//! Finds out what an object already holds, where the bytes to be appended might not fit it.
+//! [`engine/beginning.rs`](crate::engine::beginning) decides what follows.
 
 use bytes::Bytes;
 use futures::StreamExt as _;

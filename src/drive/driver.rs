@@ -1,7 +1,7 @@
 //! The engine of one object with the store that it works on.
 //!
-//! The window of what is to be appended is elsewhere, and given to each call: an
-//! [`ObjectAppender`](super::ObjectAppender) has its own, that of a writer is where its handles are.
+//! The window of bytes to be appended is elsewhere, and is passed to each call: an
+//! [`ObjectAppender`](super::ObjectAppender) has its own, and that of a writer is with its handles.
 
 use std::sync::Arc;
 

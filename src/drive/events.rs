@@ -1,9 +1,10 @@
-//! What a program is told about delivery while it happens: trouble that begins, lasts and ends. And
-//! the same about reading.
+//! What a program is told about delivery and about reading while it happens: trouble that begins,
+//! lasts and ends.
 //!
-//! Trouble begins with a request that failed and that is tried again or looked into. It is over when
-//! an append is proven, or what was asked is answered. What is expected to fail now and then is none:
-//! a position that another writer of a shared object has moved, an expired key that was renewed.
+//! Trouble begins with a request that failed and that is tried again or looked into. It is over
+//! when an append is proven, or a question is answered. Failures that are expected now and then do
+//! not count: a position that another writer of a shared object has moved, an expired key that was
+//! renewed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,18 +16,18 @@ use crate::callback::caught;
 use crate::error::Error;
 use crate::values::path::ObjectPath;
 
-/// Something that a program, or who runs it, should know about the delivery to an object.
+/// What happens in the delivery to an object, for a program or its operator.
 ///
 /// An `on_event` callback gets these, such as
 /// [that of a writer](crate::OssAppendWriterBuilder::on_event). The same go to the `tracing`
 /// subscriber that is current where the writer is opened, with the target `oss_append::delivery`:
 /// the first [`Failed`](Self::Failed) in a row as WARN, each of them as DEBUG,
-/// [`Recovered`](Self::Recovered) as INFO, and [`GaveUp`](Self::GaveUp) as WARN. To a writer that is
-/// opened without a subscriber, and to a log appender, which would log its own trouble into itself,
-/// no subscriber is told anything.
+/// [`Recovered`](Self::Recovered) as INFO, and [`GaveUp`](Self::GaveUp) as WARN. Nothing goes to a
+/// subscriber if there was none where the writer was opened, or for a log appender, which would log
+/// its own trouble into itself.
 ///
-/// An [`ObjectReader`](crate::ObjectReader) tells the same of the way back, with the target
-/// `oss_append::read`: what is delivered then are the object's bytes, to the program.
+/// An [`ObjectReader`](crate::ObjectReader) tells the same about reading, with the target
+/// `oss_append::read`. What is delivered then is the object's bytes, to the program.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum DeliveryEvent {
@@ -40,11 +41,11 @@ pub enum DeliveryEvent {
         /// How many requests have failed since the last success, with this one: 1 is where trouble
         /// begins.
         failures: u64,
-        /// How long ago trouble began.
+        /// How long the trouble has lasted.
         failing: Duration,
-        /// How long it is tried again if nothing gets better; `None`: without end.
+        /// How much longer it is tried if nothing improves; `None`: forever.
         gives_up_in: Option<Duration>,
-        /// How many bytes of the writer wait to become durable, those under way with them; `None`
+        /// How many bytes of the writer wait to become durable, including those in flight; `None`
         /// where that is not known, as while an object is opened or read.
         buffered: Option<u64>,
     },
@@ -58,7 +59,7 @@ pub enum DeliveryEvent {
         /// How long it took from the first failure.
         failing: Duration,
     },
-    /// Nothing is tried any more: the writer, the key of a keyed one, or the reader has failed.
+    /// Nothing more is tried: the writer, the key of a keyed writer, or the reader has failed.
     #[non_exhaustive]
     GaveUp {
         /// The object that could not be delivered to.
@@ -67,7 +68,7 @@ pub enum DeliveryEvent {
         error: Error,
         /// How many requests have failed since the last success.
         failures: u64,
-        /// How long ago trouble began.
+        /// How long the trouble had lasted.
         failing: Duration,
     },
 }
@@ -233,7 +234,7 @@ impl Events {
         })
     }
 
-    /// Both are the program's: a panic in them ends nothing. Not to be called under a lock.
+    /// Both belong to the program: a panic in them ends nothing. Must not be called under a lock.
     pub(super) fn tell(&self, event: DeliveryEvent) {
         self.trace(|| match self.reads {
             true => event.trace_read(),

@@ -1,4 +1,4 @@
-//! The limits that a writer's requests have to keep.
+//! The limits that a writer's requests must respect.
 
 use std::future::Future;
 use std::pin::pin;

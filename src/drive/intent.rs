@@ -1,4 +1,4 @@
-//! Who is told, before an append is sent, what it is meant for.
+//! Callbacks that learn, before an append is sent, what it is meant for.
 
 use std::fmt;
 

@@ -40,9 +40,9 @@ use crate::values::position::ObjectPosition;
 /// and CRC-64, or when a look at the object has proven it. Failures are retried within
 /// [`delivery_timeout`](ObjectAppenderBuilder::delivery_timeout).
 ///
-/// After an error that is not [`InvalidInput`](crate::ErrorKind::InvalidInput) the appender stays
-/// failed: every call returns that error, and [`into_unsent`](Self::into_unsent) gives the batch
-/// back that is not durable.
+/// After an error other than [`InvalidInput`](crate::ErrorKind::InvalidInput) the appender stays
+/// failed: every call returns that error, and [`into_unsent`](Self::into_unsent) gives back the
+/// batch that is not durable.
 ///
 /// # Cancel safety
 /// Dropping the future of [`append`](Self::append) neither loses nor doubles the batch: the
@@ -96,10 +96,10 @@ impl<S: AppendStore> ObjectAppender<S> {
     /// Appends `batch` and returns when it is in the object: in one request, or in several on a link
     /// that is too slow for that. An empty batch makes no request.
     ///
-    /// # Errors
-    /// Every kind of [`Error`](crate::Error) but those of the writer;
-    /// [`Error::landed`](crate::Error::landed) says whether the batch is in the object. [`InvalidInput`](crate::ErrorKind::InvalidInput) for a batch that is
-    /// longer than the store takes at once ([`StoreLimits::max_append`](crate::StoreLimits)).
+    /// Every kind of [`Error`](crate::Error) except those of the writer.
+    /// [`Error::landed`](crate::Error::landed) says whether the batch is in the object.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a batch that is longer than the store
+    /// takes at once ([`StoreLimits::max_append`](crate::StoreLimits)).
     ///
     /// # Cancel safety
     /// Safe: see the type. [`unsettled`](Self::unsettled) shows the batch that was kept.
@@ -136,11 +136,10 @@ impl<S: AppendStore> ObjectAppender<S> {
     }
 
     /// Proves everything given so far, by reading back what the replay has only compared by
-    /// checksum and not yet to its end. Outside of a replay there is nothing to prove.
+    /// checksum, and not yet to its end. Outside of a replay there is nothing to prove.
     ///
-    /// # Errors
-    /// [`ReplayDiffers`](crate::ErrorKind::ReplayDiffers) if the object holds something else; else
-    /// as [`append`](Self::append).
+    /// [`ReplayDiffers`](crate::ErrorKind::ReplayDiffers) if the object holds something else;
+    /// otherwise as [`append`](Self::append).
     ///
     /// # Cancel safety
     /// Safe: what was proven stays proven, the rest is read again by the next call.
@@ -164,7 +163,7 @@ impl<S: AppendStore> ObjectAppender<S> {
         self.told(ended)
     }
 
-    /// Seals the object at its present length. Sealing it again succeeds; an object that was never
+    /// Seals the object at its current length. Sealing it again succeeds. An object that was never
     /// created is left alone.
     ///
     /// Needs the permission `oss:SealAppendObject`, and the account must be allowed to seal
@@ -206,7 +205,7 @@ impl<S: AppendStore> ObjectAppender<S> {
         self.driver.position().bytes()
     }
 
-    /// Up to here the object is proven to hold what was given. Behind
+    /// Up to here the object is proven to hold what was given. Less than
     /// [`position`](Self::position) only in a replay.
     pub fn durable_position(&self) -> u64 {
         self.driver.engine().durable_position().bytes()
@@ -230,7 +229,7 @@ impl<S: AppendStore> ObjectAppender<S> {
         self.driver.counters().snapshot()
     }
 
-    /// Tells of an end of trouble that is none.
+    /// Reports the end of trouble that is over for another reason.
     fn told<T>(&self, result: Result<T>) -> Result<T> {
         self.driver.counters().told(self.object(), result)
     }

@@ -87,8 +87,9 @@ impl AppenderOptions {
 /// The setters for a builder that keeps an `Arc` of its [`AppenderOptions`] in the named field path.
 macro_rules! appender_option_setters {
     ($($field:ident).+) => {
-        /// Shares the object with other writers: a foreign append is not a conflict, ours goes
-        /// after it, at once. Each append stays whole. Default: off, the object is ours alone.
+        /// Shares the object with other writers: an append by somebody else is not a conflict, and
+        /// ours goes after it at once. Each append stays whole. Default: off, the object is ours
+        /// alone.
         ///
         /// An append that OSS has refused because of its position is not in the object, and goes to
         /// the new end, even if others have appended the same bytes. After a lost answer the
@@ -107,18 +108,18 @@ macro_rules! appender_option_setters {
         }
 
         /// Marks each object that this creates with a random value, in the user metadata
-        /// `oss-append-creator` ([`ObjectOptions::CREATOR`](crate::ObjectOptions::CREATOR)). Of two
-        /// writers that create the same object with the same bytes, each knows by that whether it
-        /// was the one. The mark is compared whenever the object is looked at anyway, so it costs no
-        /// request. Default: on.
+        /// `oss-append-creator` ([`ObjectOptions::CREATOR`](crate::ObjectOptions::CREATOR)). If two
+        /// writers create the same object with the same bytes, each knows from the mark whether the
+        /// object is its own. The mark is compared whenever the object is looked at anyway, so it
+        /// costs no request. Default: on.
         ///
-        /// Without it, and behind a store that keeps no metadata, a writer whose first append was
-        /// not answered takes an object that somebody else created with the same bytes for its own.
+        /// Without it, or with a store that keeps no metadata, a writer whose first append was not
+        /// answered takes an object that somebody else created with the same bytes for its own.
         ///
-        /// Nobody is told apart by it who appends to an object that exists already: a second
-        /// writer which thinks that the object is its own, and appends the same bytes at the same
-        /// position as the first, is told that they are durable. They are there once. Open an
-        /// object by one writer at a time, or by [`shared`](Self::shared) ones.
+        /// The mark does not tell apart writers that append to an existing object. If a second
+        /// writer thinks that the object is its own, and appends the same bytes at the same
+        /// position as the first, it is told that they are durable; they are there once. Open an
+        /// object with one writer at a time, or with [`shared`](Self::shared) writers.
         pub fn mark_creator(mut self, mark: bool) -> Self {
             let options = ::std::sync::Arc::make_mut(&mut self.$($field).+);
             options.mark_creator = mark;
@@ -126,9 +127,10 @@ macro_rules! appender_option_setters {
             self
         }
 
-        /// Looks at each object that this has created, whether it has our mark: one HEAD more for
-        /// each. It finds somebody else's empty object, at the beginning of which OSS lets us
-        /// append: that is a [`Conflict`](crate::ErrorKind::Conflict). This needs the mark, and sets it. Default: off.
+        /// Checks that each object that this has created has our mark: one more HEAD for each. It
+        /// finds empty objects that somebody else created, to which OSS lets us append at position
+        /// 0: that is a [`Conflict`](crate::ErrorKind::Conflict). This needs the mark, and sets it.
+        /// Default: off.
         pub fn verify_creator(mut self, verify: bool) -> Self {
             let options = ::std::sync::Arc::make_mut(&mut self.$($field).+);
             options.rules.verify_creator = verify;
@@ -142,32 +144,32 @@ macro_rules! appender_option_setters {
             self
         }
 
-        /// Gives an attempt up when nothing has moved for this long. A transfer that still moves
-        /// is never cut. What was given up on is sent again in smaller appends; where appends have to
-        /// stay whole, the next attempt gets twice the time. Default: 30 s. An [`OssClient`](crate::OssClient) has a limit of this kind
-        /// too; the shorter one counts.
+        /// Gives an attempt up when nothing has moved for this long. A transfer that still moves is
+        /// never cut. What was given up is sent again in smaller appends; where appends have to
+        /// stay whole, the next attempt gets twice the time. Default: 30 s. An
+        /// [`OssClient`](crate::OssClient) has a limit of this kind too; the shorter one counts.
         pub fn attempt_timeout(mut self, timeout: ::std::time::Duration) -> Self {
             ::std::sync::Arc::make_mut(&mut self.$($field).+).rules.attempt_timeout = timeout;
             self
         }
 
-        /// Fails for good when there has been no progress for this long, however often was retried
-        /// until then. Default: 120 s.
+        /// Fails for good when there has been no progress for this long, however many retries that
+        /// took. Default: 120 s.
         pub fn delivery_timeout(mut self, timeout: ::std::time::Duration) -> Self {
             ::std::sync::Arc::make_mut(&mut self.$($field).+).rules.delivery_timeout = timeout;
             self
         }
 
-        /// How long to wait between attempts. Default: base 100 ms, max 10 s, full jitter. What
-        /// OSS asks for by `Retry-After` or `x-oss-qos-delay-time` is waited at least, up to 60 s.
-        /// The end of the writer (`shutdown`, a dropped log guard) ends such a wait.
+        /// How long to wait between attempts. Default: base 100 ms, max 10 s, full jitter. The wait
+        /// is at least what OSS asks for by `Retry-After` or `x-oss-qos-delay-time`, up to 60 s.
+        /// The end of the writer (`shutdown`, a dropped log guard) ends the wait.
         pub fn backoff(mut self, backoff: $crate::values::backoff::Backoff) -> Self {
             ::std::sync::Arc::make_mut(&mut self.$($field).+).rules.backoff = backoff;
             self
         }
 
-        /// Sends at most so many append requests a second, at least 1, evenly spaced: OSS bills
-        /// each. Where that binds, more gathers for the next one, up to
+        /// Sends at most this many append requests a second, at least 1, evenly spaced: OSS bills
+        /// each. Where the limit applies, more gathers for the next append, up to
         /// [`max_append_size`](crate::OssAppendWriterBuilder::max_append_size). Writers that come
         /// from one builder share the limit. Default: no limit.
         pub fn max_appends_per_second(mut self, appends: u32) -> Self {
@@ -177,8 +179,9 @@ macro_rules! appender_option_setters {
             self
         }
 
-        /// Keeps a limit on appends a second that other writers may share, such as all of a
-        /// process, beside [`max_appends_per_second`](Self::max_appends_per_second). Default: none.
+        /// Adds a limit on appends a second that other writers may share, such as all writers of a
+        /// process. It applies in addition to
+        /// [`max_appends_per_second`](Self::max_appends_per_second). Default: none.
         pub fn append_limit(mut self, limit: &$crate::drive::rate::AppendLimit) -> Self {
             let gate = &mut ::std::sync::Arc::make_mut(&mut self.$($field).+).gate;
             *gate = Some($crate::drive::gate::Gate::limited(gate.as_deref(), false, limit.clone()));
@@ -186,8 +189,8 @@ macro_rules! appender_option_setters {
         }
 
         /// Calls this whenever [delivery](crate::DeliveryEvent) is in trouble, out of it, or given
-        /// up, beside the events for `tracing`. It runs on the task that sends, so it must not
-        /// block. A panic in it ends nothing. Default: none.
+        /// up, in addition to the events for `tracing`. It runs on the task that sends, so it must
+        /// not block. A panic in it ends nothing. Default: none.
         ///
         /// ```no_run
         /// # async fn example(client: oss_append::OssClient) -> Result<(), oss_append::Error> {
@@ -234,15 +237,15 @@ pub(crate) use appender_option_setters;
 /// How one object is opened: not for a builder of many.
 macro_rules! open_mode_setters {
     ($($field:ident).+) => {
-        /// Fails with a [`Conflict`](crate::ErrorKind::Conflict) if the object exists, and creates
-        /// it at once if not.
+        /// Creates the object at once, and fails with a [`Conflict`](crate::ErrorKind::Conflict) if
+        /// it exists.
         ///
         /// Default: the object is continued at its end, or created by the first append.
         ///
-        /// The object is looked at and then appended to, and OSS takes an append at position 0 of
-        /// an empty object as well as of none. So an empty object that somebody else creates
-        /// between the look and the first append goes unnoticed: who may write is decided by the
-        /// first bytes, but the object may have the other's properties.
+        /// The object is looked at and then appended to. OSS accepts an append at position 0 both
+        /// of an empty object and of one that does not exist. So an empty object that somebody else
+        /// creates between the look and the first append goes unnoticed: the first bytes decide who
+        /// may write, but the object may have the other's properties.
         pub fn create_new(mut self) -> Self {
             ::std::sync::Arc::make_mut(&mut self.$($field).+).mode = $crate::drive::options::OpenMode::CreateNew;
             self

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 
 use crate::values::locks::MutexExt as _;
 
-/// A limit on how many append requests are sent a second, by all writers that it is given to.
+/// A limit on the append requests a second of all writers that it is given to.
 ///
-/// OSS bills requests, and takes so many a second from an account and under one prefix of keys (2,000
-/// under keys that follow one another, see
+/// OSS bills requests, and limits how many a second it takes from an account and under one prefix
+/// of keys (2,000 under sequential keys, see
 /// <https://www.alibabacloud.com/help/en/oss/user-guide/oss-performance-best-practices>). Where the
-/// limit binds, more bytes gather for each append. Requests that are repeated after a failure count
-/// too. Clones are the same limit.
+/// limit applies, more bytes gather for each append. Requests that are repeated after a failure
+/// count too. Clones share one limit.
 ///
 /// ```
 /// use oss_append::AppendLimit;
@@ -42,7 +42,7 @@ struct Shared {
 const LAG: Duration = Duration::from_millis(10);
 
 impl AppendLimit {
-    /// At most so many a second, at least 1, evenly spaced.
+    /// At most this many a second, at least 1, evenly spaced.
     pub fn per_second(appends: u32) -> Self {
         Self {
             shared: Arc::new(Shared {

@@ -29,14 +29,14 @@ pub struct AppendStats {
     pub reconciles: u64,
     /// Requests of any sort that failed, overcome or not.
     pub failed_requests: u64,
-    /// How long ago trouble began, if it lasts: requests fail, and since the first of them no append
-    /// was proven. `None` while all is well.
+    /// How long the current trouble has lasted: requests fail, and since the first failure no
+    /// append was proven. `None` while all is well.
     pub failing: Option<Duration>,
     /// The last failure of a request, whether it was overcome or not.
     pub last_error: Option<Error>,
     /// When an append was last proven.
     pub last_success: Option<SystemTime>,
-    /// Options for new objects that are without effect, since the object existed and differs.
+    /// Options for new objects that have no effect, since the object already existed and differs.
     pub ignored_options: Vec<IgnoredOption>,
 }
 
@@ -70,7 +70,7 @@ struct Notes {
     ignored: Vec<IgnoredOption>,
 }
 
-/// What is tried yet after a failure.
+/// What is still tried after a failure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hope {
     /// It was on the way to deliver something.
@@ -94,7 +94,7 @@ impl Hope {
         }
     }
 
-    /// What was given up is tried again without end.
+    /// What was given up is tried again endlessly.
     #[cfg(feature = "rolling")]
     pub(crate) fn without_end(delivering: bool) -> Self {
         Self {
@@ -247,7 +247,7 @@ impl Counters {
         });
     }
 
-    /// The same for one whose caller is given the error: only after trouble that was told of.
+    /// The same for one whose caller gets the error: only after trouble that was reported.
     pub(crate) fn told<T>(&self, object: &ObjectPath, result: Result<T>) -> Result<T> {
         if let Err(error) = &result
             && self.is_failing()
@@ -276,7 +276,7 @@ impl Counters {
         }
     }
 
-    /// Tells of the options that the object lacks which is used from now on.
+    /// Reports the options that have no effect on the object that is used from now on.
     pub(crate) fn tell_ignored(&self, object: &ObjectPath) {
         // Whoever is told may ask for the counts.
         let options = self.snapshot().ignored_options;
@@ -287,7 +287,7 @@ impl Counters {
                 tracing::warn!(
                     target: TARGET,
                     %object,
-                    "the object exists, so that it does not get {options}"
+                    "the object already exists, so it does not get {options}"
                 );
             });
         }

@@ -1,4 +1,4 @@
-//! Work that blocks, on a thread for that.
+//! Blocking work, on a thread for it.
 
 #[cfg(test)]
 use std::cell::Cell;
@@ -15,9 +15,11 @@ thread_local! {
 
 /// Sets [`INLINE`] as long as it is there.
 #[cfg(test)]
+#[allow(dead_code, reason = "the tests that need it need features")]
 pub(crate) struct Inline;
 
 #[cfg(test)]
+#[allow(dead_code, reason = "the tests that need it need features")]
 impl Inline {
     pub(crate) fn new() -> Self {
         INLINE.set(true);

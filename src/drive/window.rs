@@ -1,4 +1,4 @@
-//! Where the window is that an object's engine works on: with whoever waits for what is in it.
+//! Where the window that an object's engine works on lives: with those who wait for what is in it.
 
 use crate::engine::window::Window;
 

@@ -1,4 +1,4 @@
-//! What an engine is asked for, what it wants done, and what it is told.
+//! The inputs and outputs of an engine: goals, actions and events.
 
 use std::ops::Range;
 use std::time::Duration;

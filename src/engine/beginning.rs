@@ -1,19 +1,18 @@
-//! Whether what is to be appended may follow what an object holds already.
+//! Whether the bytes to be appended may follow what an object already holds.
 //!
-//! Members of gzip or frames of zstd behind one another are read as one by the usual tools. Anything
-//! else behind them is not, and neither are they behind anything else. So nothing is appended before
-//! both forms are known to agree, where there is a sign that they might not:
+//! The usual tools read consecutive gzip members or zstd frames as one file. They do not read
+//! anything else after them, nor them after anything else. So where there is a sign that the two
+//! forms might not agree, nothing is appended before they are known to:
 //!
-//! - A writer that compresses goes on with an object that was begun in the same form. That is told by
-//!   the object's metadata if such a writer has made it
-//!   ([`COMPRESSION`](crate::ObjectOptions::COMPRESSION)), else by its first bytes, which are read.
-//! - Whoever does not compress may well append what is compressed already. Their bytes are asked for
-//!   where the object is compressed: by its metadata, or, where its key, content type or content
-//!   encoding say so, by its first bytes. Behind whole members there has to be another. What others
-//!   have made may end in the midst of one, to be completed: there it is refused what begins another
-//!   form, and what is text.
+//! - A writer that compresses continues an object that was begun in the same form. The object's metadata
+//!   tells the form if such a writer has created it
+//!   ([`COMPRESSION`](crate::ObjectOptions::COMPRESSION)); otherwise its first bytes do, which are read.
+//! - A writer that does not compress may append bytes that are compressed already. Its first bytes are
+//!   checked if the object is compressed: by its metadata, or, where its key, content type or content
+//!   encoding say so, by its first bytes. After whole members there has to be another member. An object
+//!   by others may end in the middle of one, to be completed: only another form and text are refused.
 //!
-//! What cannot be read, such as an object that is archived, is not held against anybody.
+//! If the object cannot be read, for example because it is archived, the append is allowed.
 
 use crate::error::{Conflict, ConflictCause, Error, ErrorKind, Result};
 use crate::store::options::ObjectOptions;

@@ -1,4 +1,4 @@
-//! What a replay has compared with the object and not proven: as much of it as there is room for.
+//! What a replay has compared with the object but not proven, as far as there is room for it.
 
 use std::collections::VecDeque;
 

@@ -1,9 +1,9 @@
 //! How much one append may carry so that it is answered in time, as far as that has been measured.
 //!
-//! An append of `n` bytes takes some time whatever it carries, and so much for each byte. So one that
-//! took `t` shows that `n * target / t` bytes can be answered within the target: with fewer the
-//! constant part weighs more. Between client and server may be buffers that take the whole request
-//! at once and pass it on slowly: nothing moves for the client then until the answer comes, and only
+//! An append takes a constant time plus some time for each byte. So an append of `n` bytes that
+//! took `t` shows that `n * target / t` bytes can be answered within the target: with fewer bytes
+//! the constant part weighs more. Buffers between client and server may take the whole request at
+//! once and pass it on slowly. Then nothing moves for the client until the answer comes, and only
 //! experience can tell a slow link from a dead one.
 
 use std::time::Duration;

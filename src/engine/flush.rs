@@ -1,7 +1,7 @@
 //! Flush targets: which position has to become durable, and when the append for it is due.
 //!
-//! A program that flushes much is served at once; what is held back are trickles of small flushes,
-//! by an allowance that saves up for those that come now and then.
+//! A program that flushes much is served at once. Only trickles of small flushes are held back, by
+//! an allowance that saves up for occasional ones.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(u32::MAX as u64);
 const MANY_WAITS: u32 = 50;
 const WAITS_WITHIN: Duration = Duration::from_secs(60);
 
-/// What is told then.
+/// What is logged then.
 pub(crate) const SLOWED_DOWN: &str = "this program keeps waiting for flushes of less than 4 KiB, \
     which FlushMode::Coalesced lets through one each min_interval; write more before each flush, \
     give records to `records` or `enqueue` and wait for the receipts of some, use `feed` instead of \
@@ -32,7 +32,7 @@ pub(crate) const SLOWED_DOWN: &str = "this program keeps waiting for flushes of 
 
 /// What `poll_flush` promises, and how soon it acts.
 ///
-/// What it promises of the writes of other clones is said at
+/// What it promises about the writes of other clones is described at
 /// [`OssAppendWriter`](crate::OssAppendWriter#clones).
 ///
 /// Why the default is coalesced: `tokio::io::copy` and `FramedWrite` flush after nearly every
@@ -42,20 +42,20 @@ pub(crate) const SLOWED_DOWN: &str = "this program keeps waiting for flushes of 
 #[non_exhaustive]
 pub enum FlushMode {
     /// Everything written before the flush is durable when it returns. How soon its append is
-    /// issued depends on how much it carries, which is what was written before it and is in no
-    /// append yet:
+    /// issued depends on how much it carries: the bytes that were written before it and are in no
+    /// append yet.
     ///
     /// - 4 KiB or more: at once.
     /// - Less: at once too, as long as the allowance lasts, else when the next one falls due. The
     ///   allowance is one append each `min_interval`; up to 20 that were not used are saved up, and
     ///   a new writer has all of them.
     ///
-    /// So a few flushes never wait, and a trickle of 100 bytes each 5 ms, with a flush after each,
-    /// makes 5 appends a second after the first 20. A program that waits for each small flush
-    /// before it writes on is slowed down to the same rate; it should write more before it
-    /// flushes, or take [`records`](crate::OssAppendWriter::records), which do not flush. A writer
-    /// that keeps waiting so tells of it once, by an event of `tracing` at the level WARN with the
-    /// target `oss_append::flush`.
+    /// So an occasional flush never waits, and a trickle of 100 bytes every 5 ms, with a flush
+    /// after each, makes 5 appends a second after the first 20. A program that waits for each small
+    /// flush before it writes on is slowed down to the same rate. It should write more before it
+    /// flushes, or use [`records`](crate::OssAppendWriter::records), which does not flush. A writer
+    /// that keeps waiting like that logs it once, as an event of `tracing` at the level WARN with
+    /// the target `oss_append::flush`.
     ///
     /// Each writer has one allowance, shared by its clones; a rolling writer has one for all of its
     /// objects, a keyed writer one for each open key. `sync` uses none of it.
@@ -69,12 +69,12 @@ pub enum FlushMode {
     /// A flush returns at once and forces nothing: appends are issued by size and time alone.
     /// `sync` and `shutdown` (a sink's `close`) still make everything durable.
     ///
-    /// The mode for bulk through an adapter that flushes on its own account: `FramedWrite` does
-    /// whenever its own 8 KiB are full, and waits for a round trip then in the other modes.
+    /// Use it for bulk through an adapter that flushes by itself: `FramedWrite` does so whenever
+    /// its own 8 KiB are full, and in the other modes waits for a round trip then.
     Handoff,
     /// Everything written before the flush is on disk when it returns, in the writer's
-    /// [spool](crate::SpoolStats), and synced by what that says. Forces no append: `sync` and
-    /// `shutdown` still make everything durable in OSS. Only for writers that have a spool.
+    /// [spool](crate::SpoolStats), and synced as the spool's options say. Forces no append: `sync`
+    /// and `shutdown` still make everything durable in OSS. Only for writers that have a spool.
     Spooled,
 }
 
@@ -193,7 +193,7 @@ impl FlushTargets {
         }
     }
 
-    /// Notes that a flush was held up until `now`. Tells whether that is to be told.
+    /// Notes that a flush was held up until `now`. Returns whether to report that.
     pub(crate) fn waited(&mut self, now: Time) -> bool {
         self.waits.get_or_insert_default().note(now)
     }
@@ -208,7 +208,7 @@ pub(crate) struct Waits {
 }
 
 impl Waits {
-    /// Notes one more at `now`. Tells whether that is to be told.
+    /// Notes one more at `now`. Returns whether to report it.
     pub(crate) fn note(&mut self, now: Time) -> bool {
         if self.count == 0 || now.saturating_sub(self.since) > WAITS_WITHIN {
             self.since = now;

@@ -1,4 +1,4 @@
-//! What a look at the object tells of the flights, and what is done about it.
+//! What a look at the object tells about the flights, and what follows from it.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -285,7 +285,7 @@ impl Moment<'_> {
         let Some(body) = self.window.doubtful_body() else {
             return;
         };
-        // It has told of all of them.
+        // It has reported all of them.
         self.window.looked_at_those_behind();
         let Some(flight) = self.window.first_mut() else {
             return;

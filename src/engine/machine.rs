@@ -1,8 +1,8 @@
-//! The state machine of one object: what is proven of it, and what is to be done next about the
-//! [window](super::window) of what is to be appended.
+//! The state machine of one object: what is proven about it, and what to do next about the
+//! [window](super::window) of bytes to be appended.
 //!
-//! The caller asks [`Moment::next`] what to do, does that, and tells by [`Moment::on`] how it went.
-//! It may stop at any point, and tells that too: whatever was under way then counts as sent and not
+//! The caller asks [`Moment::next`] what to do, does it, and reports the result to [`Moment::on`].
+//! It may stop at any point, and reports that too: a request in flight then counts as sent and not
 //! answered, and the next goal finds out. Time and randomness come in as arguments.
 //!
 //! How a flight is settled by attempts and answers is in [`settle`](super::settle), by looks in
@@ -14,7 +14,7 @@
 //!   ends that, least of all the refusal of a later attempt.
 //! - A flight is frozen: its bytes go to its position, or go on behind others' in a shared
 //!   object, until they are proven to be there or cannot get there any more.
-//! - What is given is proven, but for what a replay has only compared.
+//! - What is given is proven, except for what a replay has only compared.
 
 use std::time::Duration;
 
@@ -385,7 +385,7 @@ impl Moment<'_> {
                 Some(Action::Head)
             }
             (Task::Content(_), _) => {
-                // Given up in the midst of it: look again.
+                // Given up in the middle of it: look again.
                 job.task = Task::Main;
                 self.again()
             }

@@ -28,12 +28,13 @@ pub(crate) mod recovery;
 #[cfg(feature = "rolling")]
 mod release;
 pub(crate) mod replay;
-#[cfg(test)]
+// In the published package the tests of the library have no features of their own.
+#[cfg(all(test, feature = "rolling"))]
 mod rows;
 pub(crate) mod rules;
 pub(crate) mod schedule;
 mod seal;
 mod settle;
-#[cfg(test)]
+#[cfg(all(test, feature = "rolling"))]
 mod simulation;
 pub(crate) mod window;

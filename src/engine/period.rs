@@ -11,13 +11,12 @@ use crate::error::{Error, Result};
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
 /// Periods of one length that follow each other without a gap, for all time.
-///
 /// They are counted from midnight of 1970-01-01 at the offset, so that hours begin on the hour and
-/// days at local midnight. A length that does not divide the day drifts through it. These are the
-/// periods of a [`RollingWriter`](crate::RollingWriter) with the same
+/// days at local midnight. A length that does not divide the day drifts through it. A
+/// [`RollingWriter`](crate::RollingWriter) with the same
 /// [`roll_every`](crate::RollingWriterBuilder::roll_every) and
-/// [`utc_offset`](crate::RollingWriterBuilder::utc_offset): with a
-/// [`KeyTemplate`](crate::KeyTemplate) they tell in which objects a time is.
+/// [`utc_offset`](crate::RollingWriterBuilder::utc_offset) has these periods: with a
+/// [`KeyTemplate`](crate::KeyTemplate) they tell which objects hold a given time.
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
@@ -66,8 +65,8 @@ impl Periods {
         Ok(Self { every, utc_offset })
     }
 
-    /// The period that `time` falls in: from its first moment up to, without, the first of the
-    /// next.
+    /// The period that `time` falls in: from its first moment up to, but not including, the first
+    /// of the next.
     ///
     /// Times end with the year 9999, and so does the last period: all later ones count as its end.
     pub fn containing(&self, time: SystemTime) -> Range<SystemTime> {

@@ -1,9 +1,9 @@
 //! Replay: what is written again is compared with what the object holds, and skipped.
 //!
-//! What was only compared is not durable: the comparison by checksum is complete where the object
-//! ended when it was looked at. It is proven there, or by reading it back, or it stays unproven and
-//! the writer says so. Until the first append of our own is proven, a request of the predecessor
-//! may still land.
+//! What was only compared is not durable: the comparison by checksum is complete only where the
+//! object ended when it was looked at. It is proven there or by reading it back, or it stays
+//! unproven and the writer says so. Until the first append of our own is proven, a request of the
+//! predecessor may still land.
 
 use std::collections::VecDeque;
 

@@ -85,7 +85,7 @@ struct World {
     /// No request is answered any more.
     dead: bool,
     /// How often others have destroyed the content, and how often they had when something was proven
-    /// last. A proof in the midst of that is none that can be checked.
+    /// last. A proof in the middle of that is none that can be checked.
     destroyed: u32,
     proven: Option<u32>,
     /// The parts of a batch were proven before and after that.

@@ -1,15 +1,15 @@
-//! What one writer has taken in, and how far that has come: the one owner of all that is not decided.
+//! What one writer has accepted, and how far it has got: the one owner of everything undecided.
 //!
 //! # Invariants
 //! - `accepted >= issued >= settled >= durable`, and none of them ever goes back.
-//! - What is accepted and not issued is in the buffer, whoever has that.
-//! - What is issued and not settled is in the flights, in order, one behind the other: together they
-//!   are as long as that. A flight leaves the window by proof alone.
-//! - What is settled and not durable has been compared with what the object holds, in a replay, and
-//!   has not been proven. The last bytes of it are kept, as far as there is room for them.
+//! - Accepted bytes that are not issued are in the buffer, whoever owns it.
+//! - Issued bytes that are not settled are in the flights, in order and without gaps; the flights have
+//!   exactly their length. A flight leaves the window only by proof.
+//! - Settled bytes that are not durable have been compared with what the object holds, in a replay, and
+//!   have not been proven. The last of them are kept, as far as there is room.
 //!
-//! All counts are of bytes as the caller gave them. What is compressed is settled when the whole of
-//! what it was compressed to is.
+//! All counts are of bytes as the caller gave them. Compressed bytes are settled when all of the
+//! batch that they were compressed to is.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -290,7 +290,7 @@ impl Window {
         }
     }
 
-    /// A look has told of the flights behind the first one too.
+    /// A look has reported the flights behind the first one too.
     pub(super) fn looked_at_those_behind(&mut self) {
         for flight in self.flights.iter_mut().skip(1) {
             flight.look = false;
@@ -476,7 +476,7 @@ impl Window {
         }
     }
 
-    /// Notes that a flush was held up until `now`. Tells whether that is to be told.
+    /// Notes that a flush was held up until `now`. Returns whether to report that.
     pub(crate) fn waited(&mut self, now: Time) -> bool {
         self.flush.waited(now)
     }

@@ -1,4 +1,4 @@
-//! How an object differs from what was proven of it.
+//! How an object differs from what was proven about it.
 
 use std::fmt;
 use std::ops::Range;
@@ -15,9 +15,9 @@ pub struct Conflict {
     pub expected: u64,
     /// The length that it has, where known.
     pub found: Option<u64>,
-    /// Where bytes of ours are in the object although others are before them that should not be:
-    /// they were in flight behind an append of ours that another took the place of, one of the same
-    /// length. Empty with one append in flight at a time.
+    /// Where bytes of ours are in the object behind bytes that should not be there: they were in
+    /// flight behind an append of ours whose place another append of the same length took. Empty
+    /// with one append in flight at a time.
     pub apart: Vec<Range<u64>>,
 }
 
@@ -45,16 +45,17 @@ pub enum ConflictCause {
     Replaced,
     /// Created it before us, although a new object was asked for.
     Exists,
-    /// Wrote it in another form than what is to be appended has: no tool could read both. It is found
-    /// before anything is sent.
+    /// Wrote it in another form than that of what is to be appended: no tool could read both. This
+    /// is found out before anything is sent.
     ///
-    /// A writer that compresses goes on with an object
-    /// that begins in the same form. Whoever does not compress may append what is compressed
-    /// already: their first bytes are asked for where the object is compressed. That is known by its
-    /// metadata [`COMPRESSION`](crate::ObjectOptions::COMPRESSION), and looked for where its key ends
-    /// as those of compressed files do (`.gz`, `.tgz`, `.zst`), or its content type or encoding says
-    /// so. What a writer has compressed takes a member or frame of the same form then. What others
-    /// have made takes anything but another form and text, since it may end in the midst of a member.
+    /// A writer that compresses continues an object that was begun in the same form. A writer that
+    /// does not compress may append bytes that are compressed already; their first bytes are
+    /// examined if the object is compressed. That is known from its metadata
+    /// [`COMPRESSION`](crate::ObjectOptions::COMPRESSION). It is examined if the key has the
+    /// extension of a compressed file (`.gz`, `.tgz`, `.zst`), or if the content type or encoding
+    /// says so. An object that a writer has compressed then takes a member or frame of the same
+    /// form. An object by others takes anything except another form and text, since it may end in
+    /// the middle of a member.
     Format {
         /// The form of what the object holds.
         found: StoredFormat,

@@ -70,8 +70,8 @@ impl From<Error> for io::Error {
     }
 }
 
-/// Ours is given back as it was. That of somebody else is taken for one of what was read from, as in
-/// [`copy_from`](crate::OssAppendWriter::copy_from).
+/// An error of ours is given back as it was. One of somebody else is taken for an error of the
+/// reader, as in [`copy_from`](crate::OssAppendWriter::copy_from).
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         match Self::from_io(&error) {

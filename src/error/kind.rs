@@ -10,18 +10,19 @@ use crate::values::format::StoredFormat;
 
 /// The kinds of [`Error`](crate::Error) that a caller acts on differently.
 ///
-/// Kinds and their fields may grow: match with a last arm, and with `..` behind the fields. Errors of
-/// kinds that a store or a test makes itself come from the constructors of
-/// [`Error`](crate::Error), such as [`Error::not_appendable`](crate::Error::not_appendable).
+/// Kinds and their fields may grow: match with a last arm, and with `..` after the fields. A store
+/// or a test makes errors of these kinds with the constructors of [`Error`](crate::Error), such as
+/// [`Error::not_appendable`](crate::Error::not_appendable).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// OSS answered with an error that is none of the kinds below.
+    /// OSS answered with an error that is none of the other kinds.
     Service(ServiceError),
     /// The object is not what it was proven to be: somebody else appended to it, replaced it,
-    /// removed it, or created it first. Or it is not compressed as what is to be appended.
+    /// removed it, or created it first. Or its compression differs from that of what is to be
+    /// appended.
     Conflict(Conflict),
-    /// The object exists and is no appendable object. Holds OSS's object type.
+    /// The object exists and is not appendable. Holds OSS's object type.
     #[non_exhaustive]
     NotAppendable {
         /// The value of `x-oss-object-type`, where known.
@@ -39,8 +40,8 @@ pub enum ErrorKind {
         /// The length of the refused append in bytes.
         batch: u64,
     },
-    /// The append was refused before it was sent: the object is made of as many appends as the store
-    /// allows.
+    /// The append was refused before it was sent: the object already consists of as many appends as
+    /// the store allows.
     #[non_exhaustive]
     TooManyAppends {
         /// The most appends to an object.
@@ -75,9 +76,9 @@ pub enum ErrorKind {
         /// The object's length.
         object: u64,
     },
-    /// The bytes that were read do not have the CRC-64 that the object should have with them: they
-    /// were damaged on the way, or the object was replaced while it was read, or before it was by
-    /// other bytes than those of the checkpoint that is read from.
+    /// The bytes that were read do not match the CRC-64 of the object: they were damaged on the
+    /// way, or the object was replaced while it was read, or before that by other bytes than those
+    /// of the checkpoint that is read from.
     #[non_exhaustive]
     ReadDiffers {
         /// Where the bytes begin that were read.
@@ -100,13 +101,13 @@ pub enum ErrorKind {
         /// It is not whole: what was read ends before it does.
         cut: bool,
     },
-    /// No credentials could be had.
+    /// There were no credentials.
     #[non_exhaustive]
     Credentials {
         /// What was tried and why it failed.
         reason: String,
-        /// Asking again later may help: their source could not be reached, was busy, or failed on
-        /// its side.
+        /// Asking again later may help: the source could not be reached, was busy, or failed
+        /// itself.
         temporary: bool,
     },
     /// A key, option, header value or call was refused before anything was sent.
@@ -118,7 +119,7 @@ pub enum ErrorKind {
     /// The request did not get through, or no complete answer came back.
     #[non_exhaustive]
     Transport {
-        /// In which way it failed.
+        /// How it failed.
         cause: TransportCause,
         /// One line about it.
         reason: String,
@@ -143,15 +144,14 @@ pub enum ErrorKind {
     },
     /// The writer was shut down before this call.
     Closed,
-    /// The tokio runtime that ran the writer's worker ended before the writer did, or the worker, or
-    /// a callback that it called, panicked. Then the source has the panic's text.
+    /// The tokio runtime that ran the writer's worker ended before the writer did, or the worker or
+    /// a callback that it called panicked. Then the source has the panic's text.
     WorkerLost,
-    /// This process was forked from the one that opened the writer, and the writer's worker did not
-    /// come along. What the writer had accepted before is delivered there; a process opens its
-    /// writers after the fork.
+    /// This process was forked from the one that opened the writer, and the writer's worker stayed
+    /// there. What the writer had accepted before is delivered there. Open writers after the fork.
     Forked,
-    /// So many keys of a keyed writer have failed that it opens no more, until some are forgiven.
-    /// The error of one of them is the source.
+    /// So many keys of a keyed writer have failed that it opens no more until some are forgiven.
+    /// The source is the error of one of them.
     #[non_exhaustive]
     TooManyFailedKeys {
         /// How many keys have failed.
@@ -174,7 +174,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// A name for programs and for counting, such as `retries_exhausted`. It stays the same.
+    /// A stable name for programs and for counting, such as `retries_exhausted`.
     ///
     /// ```
     /// use oss_append::Error;
@@ -209,7 +209,7 @@ impl ErrorKind {
     }
 }
 
-/// In which way a request failed to get through.
+/// How a request failed to get through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportCause {

@@ -79,7 +79,7 @@ impl Error {
         })
     }
 
-    /// No credentials could be had, and asking again would not help.
+    /// There were no credentials, and asking again would not help.
     pub fn credentials(reason: impl Into<String>) -> Self {
         Self::new(ErrorKind::Credentials {
             reason: reason.into(),
@@ -87,7 +87,7 @@ impl Error {
         })
     }
 
-    /// No credentials could be had this time. A writer asks again until its delivery timeout.
+    /// There were no credentials this time. A writer asks again until its delivery timeout.
     pub fn credentials_unavailable(reason: impl Into<String>) -> Self {
         Self::new(ErrorKind::Credentials {
             reason: reason.into(),
@@ -95,8 +95,8 @@ impl Error {
         })
     }
 
-    /// The object takes no appends since it was not made by them. `object_type` is the store's name
-    /// for what it is, where known.
+    /// The object takes no appends since it was not created by an append. `object_type` is the
+    /// store's name for its type, where known.
     pub fn not_appendable(object_type: Option<String>) -> Self {
         Self::new(ErrorKind::NotAppendable { object_type })
     }
@@ -110,8 +110,8 @@ impl Error {
         })
     }
 
-    /// As a writer gives up after so many requests and so long without progress, for tests of what a
-    /// program does then. The last failure is added [as the source](Self::with_source).
+    /// The error of a writer that gave up after so many requests and so long without progress, for
+    /// tests of what a program does then. Add the last failure [as the source](Self::with_source).
     pub fn retries_exhausted(attempts: u32, stalled: Duration) -> Self {
         Self::new(ErrorKind::RetriesExhausted { attempts, stalled })
     }
@@ -150,14 +150,14 @@ impl Error {
         self
     }
 
-    /// Says what may mend it.
+    /// Says what may fix it.
     #[must_use]
     pub(crate) fn with_advice(mut self, advice: Option<&'static str>) -> Self {
         Arc::make_mut(&mut self.inner).advice = advice;
         self
     }
 
-    /// Whether both are of the same failure.
+    /// Whether both stem from the same failure.
     #[cfg(feature = "tracing")]
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
@@ -198,7 +198,7 @@ impl Error {
         self.inner.landed
     }
 
-    /// Why the store has refused the request: this one, or that of the nearest cause that was.
+    /// Why the store refused the request: this one, or that of the nearest cause that has a reason.
     pub fn refusal(&self) -> Option<Refusal> {
         self.service_error().map(|answer| answer.refusal)
     }

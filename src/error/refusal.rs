@@ -1,12 +1,11 @@
-//! Why a store has refused a request, as everything above the wire decides by.
+//! Why a store has refused a request: what everything above the wire decides by.
 
-/// Why a store has refused a request: what an error answer means, whatever its words are.
+/// Why a store has refused a request: what an error answer means, whatever its wording.
 ///
 /// It is set once, where the answer is read, and everything above decides by it alone: what may be
-/// tried again, what closes an object, and what is told to the caller.
-/// [`ServiceError::new`](crate::ServiceError::new) knows the codes of OSS. A store that speaks
-/// another language says what it means with
-/// [`with_refusal`](crate::ServiceError::with_refusal):
+/// tried again, what ends an object, and what the caller is told.
+/// [`ServiceError::new`](crate::ServiceError::new) knows the codes of OSS. A store with other codes
+/// says what it means with [`with_refusal`](crate::ServiceError::with_refusal):
 ///
 /// ```
 /// use oss_append::{Refusal, ServiceError};
@@ -24,11 +23,11 @@ pub enum Refusal {
     Position,
     /// The object is sealed, and takes no more appends.
     Sealed,
-    /// The object was not made by appends, and takes none.
+    /// The object was not created by an append, and takes none.
     NotAppendable,
     /// The object may not be changed: a retention policy keeps it as it is.
     Immutable,
-    /// The object exists, and the request was only to be applied if it does not.
+    /// The object exists, and the request was only to be applied if it did not.
     Exists,
     /// The state of the object, or of what holds it, forbids the request in another way.
     Conflict,
@@ -36,10 +35,11 @@ pub enum Refusal {
     NoSuchObject,
     /// There is no such bucket.
     NoSuchBucket,
-    /// The caller is known, and may not do this.
+    /// The caller is known, but may not do this.
     Denied,
     /// Block Public Access is on for the bucket or the account, and the request would have let
-    /// everybody read or write. No permission helps: leave the public ACL out, or switch that off.
+    /// everybody read or write. No permission helps: leave out the public ACL, or switch Block
+    /// Public Access off.
     PublicAccessBlocked,
     /// The object is archived: it takes appends, and cannot be read before it is restored.
     Archived,
@@ -54,8 +54,8 @@ pub enum Refusal {
     Throttled,
     /// The request may have been applied, or be applied later: only a look at the object tells.
     InDoubt,
-    /// Something between has answered, perhaps after passing the request on. To try again does not
-    /// help.
+    /// Something between client and OSS has answered, perhaps after passing the request on. Trying
+    /// again does not help.
     Between,
     /// Anything else: the request was not applied, and would be refused again.
     #[default]

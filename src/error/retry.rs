@@ -1,13 +1,13 @@
-//! Which errors may pass.
+//! Which errors may pass by themselves.
 
 use super::{Error, ErrorKind, Refusal, ServiceError, TransportCause};
 
 impl Error {
-    /// Whether the same may succeed when it is tried again later, with nothing changed: after an
-    /// overload, an outage, a lost answer, or credentials that were not there yet. Writers have
-    /// tried for their `delivery_timeout` before they give such an error.
+    /// Whether the same call may succeed later with nothing changed: after an overload, an outage,
+    /// a lost answer, or while credentials were not there yet. Writers have tried for their
+    /// `delivery_timeout` before they return such an error.
     ///
-    /// An append that is tried again by hand has to be looked for first: see
+    /// Before you repeat an append yourself, find out whether it landed: see
     /// [`landed`](Self::landed).
     pub fn is_retryable(&self) -> bool {
         match self.kind() {

@@ -30,14 +30,14 @@ pub struct ServiceError {
     pub endpoint: Option<String>,
     /// The object's length that a position mismatch names.
     pub next_append_position: Option<u64>,
-    /// How long to wait before the next request, by `Retry-After` or `x-oss-qos-delay-time`. The
-    /// client believes no more than 60 s.
+    /// How long to wait before the next request, by `Retry-After` or `x-oss-qos-delay-time`, at
+    /// most 60 s.
     pub retry_after: Option<Duration>,
     /// Set by the client when it has corrected its clock by this answer, so that a retry is
     /// signed with the right time.
     pub clock_corrected: bool,
-    /// Set by the client when this answer refused the credentials and their provider has others by
-    /// now, or may have them soon, so that a retry is signed with those.
+    /// Set by the client when this answer refused the credentials, and their provider has others by
+    /// now or may have them soon, so that a retry is signed with those.
     pub credentials_renewed: bool,
 }
 

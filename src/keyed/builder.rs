@@ -78,11 +78,11 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     /// [template](crate::KeyTemplate) of its objects. Default: the key itself.
     ///
     /// Each key must have an object or a template of its own: of two keys with the same one, at
-    /// least one fails with a [`Conflict`](crate::ErrorKind::Conflict). What is in a key goes into
-    /// the name as `name` puts it there: where others choose the keys, as tenants do, a
+    /// least one fails with a [`Conflict`](crate::ErrorKind::Conflict). A key goes into the name as
+    /// `name` puts it there. If others choose the keys, as tenants do, a
     /// [`template`](Self::template) keeps them apart, whatever is in them.
     ///
-    /// This takes the place of a [`template`](Self::template).
+    /// This replaces a [`template`](Self::template).
     ///
     /// ```
     /// # fn example(client: oss_append::OssClient) {
@@ -101,19 +101,19 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     /// [`KeyTemplate`](crate::KeyTemplate), `%%`, `{{` and `}}` too; any other name of ASCII
     /// letters, digits, `_`, `-` and `.` is a field.
     ///
-    /// With [`rolling`](Self::rolling) it can have all that a `KeyTemplate` has besides: the key is
-    /// the template of the objects then, with the fields filled in.
+    /// With [`rolling`](Self::rolling) it may also have everything that a `KeyTemplate` has: the
+    /// key is then the template of the objects, with the fields filled in.
     ///
-    /// No value gets out of its place. What is not an ASCII letter, a digit, `-`, `_` or `.` is
-    /// percent-encoded as UTF-8, a slash and a percent sign too, and so are the dots of a value that
-    /// has nothing else; so records with different values have different objects, and the values can
-    /// be read from the name. An empty value is refused.
+    /// No value can leave its place. Characters other than ASCII letters, digits, `-`, `_` and `.`
+    /// are percent-encoded as UTF-8, including slashes and percent signs, and so are the dots of a
+    /// value that has nothing else. So records with different values have different objects, and
+    /// the values can be read from the name. An empty value is refused.
     ///
-    /// The template is checked by [`start`](Self::start). It must have a field, between two fields
-    /// a character that no value has, such as `/`, and between a field and `{seq}` one that is no
-    /// digit.
+    /// [`start`](Self::start) checks the template. It must have a field; between two fields, a
+    /// character that no value has, such as `/`; and between a field and `{seq}`, a character that
+    /// is not a digit.
     ///
-    /// This takes the place of [`objects`](Self::objects).
+    /// This replaces [`objects`](Self::objects).
     ///
     /// ```
     /// # async fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
@@ -134,11 +134,11 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     }
 
     /// Sets the options of the writer of each key: batch size, linger, timeouts, object options and
-    /// so on. Its `buffer_capacity` is the most that one key may have of all memory, beside the
-    /// [share](KeyedWriter#keys-that-are-stuck) that it has anyway; a write to a key that has so much
-    /// waits, and keeps no other from going on.
+    /// so on. Its `buffer_capacity` is the most memory that one key may use, in addition to the
+    /// [share](KeyedWriter#keys-that-are-stuck) that limits it anyway. A write to a key that has
+    /// reached it waits, and does not hold up other keys.
     ///
-    /// Each key writes to one object then, and this takes the place of [`rolling`](Self::rolling).
+    /// Each key then writes to one object, and this replaces [`rolling`](Self::rolling).
     pub fn writer(
         mut self,
         configure: impl Fn(
@@ -153,12 +153,13 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
         self
     }
 
-    /// Writes a sequence of objects for each key, as a [`RollingWriter`](crate::RollingWriter) does,
-    /// with these options. [`objects`](Self::objects) gives the template. This takes the place of
+    /// Writes a sequence of objects for each key, as a [`RollingWriter`](crate::RollingWriter)
+    /// does, with these options. [`objects`](Self::objects) gives the template. This replaces
     /// [`writer`](Self::writer); use that of the `RollingWriterBuilder`.
     ///
     /// Closing a key finishes its object, as a shutdown of its writer does; the object is continued
-    /// when the key comes again. Hence `seal_on_shutdown` is refused when the key is written to.
+    /// when the next record arrives for the key. So `seal_on_shutdown` is refused when the key is
+    /// written to.
     ///
     /// ```
     /// # fn example(client: oss_append::OssClient) {
@@ -178,26 +179,26 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
         self
     }
 
-    /// The most keys that are open at a time. When another comes, those that were not written to
-    /// for longest are closed first, which makes what they hold durable. If that takes longer than a
+    /// The most keys that are open at a time. When another is needed, the least recently written
+    /// keys are closed first, which makes what they hold durable. If that takes longer than a
     /// second, further ones are closed. Default: 1,000.
     pub fn max_open(mut self, keys: usize) -> Self {
         self.limits.max_open = keys;
         self
     }
 
-    /// Closes a key that was not written to for so long. Default: 60 s.
+    /// Closes a key that was not written to for this long. Default: 60 s.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.limits.idle_timeout = timeout;
         self
     }
 
-    /// The most bytes in memory for all keys together, gathered and in flight; when it is reached,
-    /// a write waits. Keys that hold much are appended then, also below their thresholds. A key that
+    /// The most bytes in memory for all keys together, buffered and in flight. When it is reached,
+    /// a write waits, and keys that hold much are appended, even below their thresholds. A key that
     /// holds something takes no more than it leaves free, so that none can take all. No record may
     /// be longer. Default: 64 MiB.
     ///
-    /// This counts the bytes of records. A key that gathers short ones takes 4 KiB at least for
+    /// This counts the bytes of records. A key that gathers short ones takes at least 4 KiB for
     /// them.
     pub fn buffer_capacity(mut self, bytes: u64) -> Self {
         self.limits.buffer_capacity = bytes;
@@ -205,55 +206,55 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
     }
 
     /// The most requests at a time: appends, looks at objects, and with [`rolling`](Self::rolling)
-    /// listings and seals. Further ones go in the order in which they came, so each key that waits
-    /// gets its turn before another has its next; what gathers for it until then goes in the same
-    /// append. A request that fails gives its turn up until it is tried again. One of which nothing
-    /// has moved for 5 s goes on without a turn, so that there can be more requests than this if OSS
-    /// does not answer. Default: 16.
+    /// listings and seals. Further ones wait in order of arrival, so each waiting key gets its turn
+    /// before another gets its next. What gathers for a key meanwhile goes into the same append. A
+    /// request that fails gives its turn up until it is tried again. A request that has not moved
+    /// for 5 s goes on without a turn, so there can be more requests than this if OSS does not
+    /// answer. Default: 16.
     pub fn max_concurrent_appends(mut self, requests: usize) -> Self {
         self.max_concurrent_appends = requests;
         self
     }
 
-    /// The most keys that have failed before no further ones are opened: a write to a key that is
-    /// not open is refused then with [`TooManyFailedKeys`](crate::ErrorKind::TooManyFailedKeys),
-    /// until keys are [forgiven](KeyedWriter::forgive). Those that are open go on, so that never
-    /// more than this and [`max_open`](Self::max_open) together have failed. Default: 10,000.
+    /// The most keys that may have failed before no more keys are opened: a write to a key that is
+    /// not open is then refused with [`TooManyFailedKeys`](crate::ErrorKind::TooManyFailedKeys),
+    /// until failed keys are [forgiven](KeyedWriter::forgive). Open keys go on, so at most this
+    /// many and [`max_open`](Self::max_open) together can have failed. Default: 10,000.
     ///
-    /// This is for what lets all keys fail, such as credentials that were revoked: each key that has
-    /// failed takes the memory of its name and its error, about a kilobyte.
+    /// This is for failures that hit all keys, such as revoked credentials: each failed key takes
+    /// the memory of its name and its error, about a kilobyte.
     pub fn max_failed_keys(mut self, keys: usize) -> Self {
         self.limits.max_failed_keys = keys;
         self
     }
 
-    /// Calls `tell` with each key that fails, and what was not durable of it. Without this, those
-    /// bytes are gone, and counted as [`failed`](crate::KeyedStats::failed).
+    /// Calls `tell` with each key that fails, and with its bytes that are not durable. Without
+    /// this, those bytes are gone, and counted as [`failed`](crate::KeyedStats::failed).
     ///
-    /// The bytes count as buffered until it returns. It is called by the key's worker, without any
-    /// lock: it must not block (send it through a channel), and may call
+    /// The bytes count as buffered until it returns. The key's worker calls it without any lock. It
+    /// must not block (send the bytes through a channel), but may call
     /// [`forgive`](KeyedWriter::forgive) and everything else that does not wait. If it panics, the
-    /// bytes are gone, and nothing else comes of it.
+    /// bytes are gone, and nothing else happens.
     pub fn on_failed(mut self, tell: impl Fn(FailedKey) + Send + Sync + 'static) -> Self {
         self.on_failed = Some(OnFailed::new(tell));
         self
     }
 
-    /// Keeps what was accepted on disk until it is durable, each key in a directory of its own in that
-    /// of `spool`: across an outage of any length, and across the end of the process. Default: in
-    /// memory alone.
+    /// Keeps accepted bytes on disk until they are durable, across outages of any length and the
+    /// end of the process. Each key has a directory of its own inside that of `spool`. Default:
+    /// only in memory.
     ///
-    /// [`start`](Self::start) finds what an earlier process has left, and the keys of that are opened
-    /// and delivered beside those that are written to, exactly once and in order. So after a crash no
+    /// [`start`](Self::start) finds what an earlier process has left. It opens those keys and
+    /// delivers their records along with new ones, exactly once and in order. So after a crash, no
     /// key has to be written to again before its records arrive.
     ///
-    /// It differs from what is said elsewhere in this:
+    /// Some things differ from what is said elsewhere:
     ///
     /// - [`max_size`](Spool::max_size) is for all open keys together. When it is reached, writes wait.
     /// - [`buffer_capacity`](Self::buffer_capacity) is divided: each open key may use an equal part, but
     ///   at least 64 KiB, and a record or an append that is longer. What does not fit in goes by the
     ///   disk when nothing has become durable for 250 ms. So keys do not wait for each other's memory,
-    ///   and an append carries half of a key's part at most, but for a longer record.
+    ///   and an append carries half of a key's part at most, except for a longer record.
     /// - While OSS is away, keys that hold records stay open, and take more. So
     ///   [`max_open`](Self::max_open) should be the number of keys that are written to in an outage: a
     ///   record for another key waits.
@@ -285,13 +286,13 @@ impl<S: AppendStore> KeyedWriterBuilder<S> {
         self
     }
 
-    /// Starts the writer on the current tokio runtime. Makes no request.
+    /// Starts the writer on the current tokio runtime. Sends no request.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options or a template that cannot be, or
-    /// outside of a tokio runtime; kind [`Spool`](crate::ErrorKind::Spool) for a directory that cannot
-    /// be had: looking at that takes some system calls, in which this blocks. What is wrong with the
-    /// options of a key is told when that is written to.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options or a template that are not
+    /// valid, or outside of a tokio runtime; kind [`Spool`](crate::ErrorKind::Spool) if the
+    /// directory cannot be used: looking at it takes some blocking system calls. Options of a key
+    /// that are not valid are reported when the key is written to.
     pub fn start(self) -> Result<KeyedWriter> {
         let Self {
             store,

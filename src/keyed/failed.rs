@@ -1,4 +1,4 @@
-//! What is told of keys that failed.
+//! What is reported about keys that failed.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,17 +1,17 @@
 //! What the handles of a keyed writer and the workers of its keys share: the table of keys, the
 //! places for open ones, and the memory.
 //!
-//! A write waits for a place first, then for memory, and holds neither while it waits for its key.
-//! Memory becomes free by appends alone, which need no place; so nobody waits in a circle.
+//! A write first waits for a place, then for memory, and holds neither while it waits for its key.
+//! Only appends free memory, and they need no place; so there is no circular wait.
 //!
-//! Nobody waits for the trouble of another key. A place is waited for by one write of each key that
-//! is not open, the others wait for that one; a key that does not close in time is not relied on for
-//! its place; a key takes no more of the memory than it leaves to the others; and the lock is held
-//! across no wait and no call of what a caller has given.
+//! No key waits for the trouble of another. For each key that is not open one write waits for a
+//! place, and the others wait for that write. If a key does not close in time, another one is
+//! closed for its place. A key takes no more memory than it leaves to the others. The lock is never
+//! held across a wait or a call of a caller's code.
 //!
-//! With a spool each key has one of its own. Then memory is not waited for: the writers of the keys
-//! have equal parts of it, and what does not fit in goes by the disk. A key is opened by a thread that
-//! may block, and is in the table before its worker does anything.
+//! With a spool, each key has one of its own. Then nothing waits for memory: the writers of the
+//! keys have equal parts of it, and what does not fit goes by the disk. A thread that may block
+//! opens a key, which is in the table before its worker does anything.
 
 use std::fmt;
 use std::future::{Future, poll_fn};

@@ -15,10 +15,11 @@ use crate::writer::Receipt;
 use crate::writer::record_sink::encode;
 
 /// A `futures::Sink` of items with their keys, made by [`KeyedWriter::records`]: what the encoder
-/// makes of each item is one record for the object of its key, as [`KeyedWriter::write`] takes it.
+/// makes of each item is one record for the object of its key, as if given to
+/// [`KeyedWriter::write`].
 ///
-/// An item is `(key, item)`. All keys have the same encoder, so it must not carry anything from one
-/// item to the next, such as a number or a dictionary; make a sink for each key where it does.
+/// An item is `(key, item)`. All keys use the same encoder, so it must not carry anything from one
+/// item to the next, such as a number or a dictionary. If it does, make a sink for each key.
 ///
 /// | call | meaning |
 /// |---|---|
@@ -29,10 +30,10 @@ use crate::writer::record_sink::encode;
 /// | `close` | the same; the writer stays open |
 ///
 /// # Errors
-/// Those of [`KeyedWriter::write`], and [`InvalidInput`](crate::ErrorKind::InvalidInput) for an item
-/// that the encoder refuses, with its error as the source. They are told by the call that takes the
-/// item in, or by the next one if the item had to wait; that item is not written, and the sink goes
-/// on. `close` tells the error of the first key that has failed.
+/// Those of [`KeyedWriter::write`], and [`InvalidInput`](crate::ErrorKind::InvalidInput) for an
+/// item that the encoder refuses, with its error as the source. The call that accepts the item
+/// returns them, or the next call if the item had to wait. That item is not written, and the sink
+/// goes on. `close` returns the error of the first key that has failed.
 ///
 /// # Dropping
 /// An item that waits for room when the sink is dropped is still written, as long as the runtime
@@ -83,12 +84,12 @@ impl<E> KeyedRecordSink<E> {
         }
     }
 
-    /// Takes `item` in as one record for the object of `key`, and gives a receipt that tells when it
-    /// is durable and where.
+    /// Accepts `item` as one record for the object of `key`, and returns a receipt that tells when
+    /// it is durable and where.
     ///
     /// # Errors
-    /// As [above](Self#errors). That of an item which has waited comes first; then nothing of this
-    /// one has been taken.
+    /// As [above](Self#errors). The error of an item that had to wait comes first; then nothing of
+    /// this one was accepted.
     ///
     /// # Cancel safety
     /// Safe: a future that was dropped before it returned has accepted nothing of the item, though
@@ -107,8 +108,8 @@ impl<E> KeyedRecordSink<E> {
     /// Makes everything accepted so far durable, at once and in every flush mode.
     ///
     /// # Errors
-    /// That of an item which has waited; else that of the first key which has failed and was not
-    /// [forgiven](KeyedWriter::forgive). [`KeyedWriter::sync`] tells all of them.
+    /// The error of an item that had to wait; otherwise that of the first key that has failed and
+    /// was not [forgiven](KeyedWriter::forgive). [`KeyedWriter::sync`] returns all of them.
     ///
     /// # Cancel safety
     /// Safe: the appends stay on their way.

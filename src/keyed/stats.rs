@@ -7,23 +7,24 @@
 pub struct KeyedStats {
     /// Keys that are open; never more than `max_open`.
     pub open: usize,
-    /// Those of them of which everything is durable.
+    /// Open keys of which everything is durable.
     pub idle: usize,
-    /// Those of them that are being closed.
+    /// Open keys that are being closed.
     pub closing: usize,
     /// Keys that have failed and were not [forgiven](crate::KeyedWriter::forgive).
     pub failed_keys: usize,
     /// Records taken from callers.
     pub records: u64,
-    /// Bytes taken from callers, and of open keys what an earlier process has left in their spools.
+    /// Bytes taken from callers, and of open keys also what an earlier process has left in their
+    /// spools.
     pub accepted: u64,
     /// Bytes proven to be in their objects.
     pub durable: u64,
     /// Bytes in memory, or with a spool on disk: waiting, or in an append whose outcome is open.
     /// Without a spool never more than `buffer_capacity`.
     pub buffered: u64,
-    /// Those of them that are on disk.
+    /// How many of them are on disk.
     pub spooled: u64,
-    /// Bytes of keys that failed, which were not durable then.
+    /// Bytes of failed keys that were not durable when the key failed.
     pub failed: u64,
 }

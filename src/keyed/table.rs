@@ -1,4 +1,4 @@
-//! The keys that are open, and those that have failed: what the one lock of a keyed writer protects.
+//! The open keys and the failed ones: what the one lock of a keyed writer protects.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -14,52 +14,52 @@ use crate::error::{Error, Result};
 use crate::store::AppendStore;
 use crate::writer::Receipt;
 
-/// Writes each record to the object of its key, for hundreds of thousands of keys: as an
-/// [`OssAppendWriter`](crate::OssAppendWriter) for each, or a
-/// [`RollingWriter`](crate::RollingWriter), with one limit for the memory of all.
+/// Writes each record to the object of its key, for hundreds of thousands of keys, with one limit
+/// for the memory of all. Each key works like an [`OssAppendWriter`](crate::OssAppendWriter) or a
+/// [`RollingWriter`](crate::RollingWriter).
 ///
 /// The object of a key has the records that were accepted for it, whole and in order, exactly once.
 /// A record is never split between two appends.
 ///
 /// # Open keys
-/// A key is opened by its first record, and closed when it was not written to for a while or when
-/// its place is needed ([`idle_timeout`](KeyedWriterBuilder::idle_timeout),
-/// [`max_open`](KeyedWriterBuilder::max_open)). A closed key takes no memory. When it comes again it
-/// is continued at the end of its object, which costs one look at it; so `max_open` should be more
-/// than the keys that are busy at a time.
+/// A key is opened by its first record. It is closed when it was not written to for a while, or
+/// when its place is needed ([`idle_timeout`](KeyedWriterBuilder::idle_timeout),
+/// [`max_open`](KeyedWriterBuilder::max_open)). A closed key takes no memory. Its next record opens
+/// it again at the end of its object, which costs one look; so `max_open` should be larger than the
+/// number of keys that are busy at a time.
 ///
-/// An open key of which everything is durable takes less than 4 KiB. One that gathers records takes
-/// 4 KiB at least for them.
+/// An open key takes less than 4 KiB if everything in it is durable, and at least 4 KiB more while
+/// it gathers records.
 ///
 /// # Keys that are stuck
-/// A key whose requests fail or are not answered keeps no other from going on, until it has failed
+/// A key whose requests fail or are not answered does not hold up other keys, until it has failed
 /// for good after its [`delivery_timeout`](crate::OssAppendWriterBuilder::delivery_timeout):
 ///
-/// - It keeps its place among the [`max_open`](KeyedWriterBuilder::max_open) keys. If that is needed,
-///   another key is closed in its stead, after a second.
+/// - It keeps its place among the [`max_open`](KeyedWriterBuilder::max_open) keys. If a place is needed,
+///   another key is closed instead, after a second.
 /// - It holds no more of the [memory](KeyedWriterBuilder::buffer_capacity) than it leaves free: one
 ///   stuck key up to half, two up to two thirds, and so on. Only a single record may be longer.
-/// - A request of which nothing moves gives its [turn](KeyedWriterBuilder::max_concurrent_appends) to
+/// - A request that does not move gives its [turn](KeyedWriterBuilder::max_concurrent_appends) to
 ///   others after 5 s.
 ///
-/// Writes that find no memory get it in the order in which they came. A record that is longer than
-/// what is free therefore holds up those after it that need memory too.
+/// Writes that wait for memory get it in order of arrival. A record that is longer than what is
+/// free therefore holds up later records that need memory too.
 ///
 /// # Failure
-/// A key that fails fails alone: with all of its records that are not durable, whose receipts tell
-/// the same error. [`on_failed`](KeyedWriterBuilder::on_failed) gets their bytes. From then on the
-/// key's writes, and every flush and shutdown, return its error, until [`forgive`](Self::forgive) is
-/// called: otherwise its object would go on with a gap that nobody has agreed to. Each key that has
-/// failed takes the memory of its name and its error until then, so there is a
-/// [limit](KeyedWriterBuilder::max_failed_keys) to their number, at which no more keys are opened.
+/// A key that fails does not affect the others. All of its records that are not durable fail, and
+/// their receipts return the same error. [`on_failed`](KeyedWriterBuilder::on_failed) gets their
+/// bytes. From then on the key's writes, and every flush and shutdown, return its error until
+/// [`forgive`](Self::forgive) is called: otherwise its object would go on with a gap that nobody
+/// has noticed. Until then, each failed key takes the memory of its name and its error, so their
+/// number is [limited](KeyedWriterBuilder::max_failed_keys); at that limit no more keys are opened.
 ///
 /// # Clones
-/// A clone is another handle of the same writer.
+/// A clone is another handle to the same writer.
 ///
 /// # Dropping
 /// Dropping the last clone never blocks. What was accepted is still appended as long as the runtime
-/// lives, but nobody learns how that ends, except from receipts: call [`shutdown`](Self::shutdown).
-/// A drop before everything is durable logs one warning.
+/// lives, but nobody except the receipts learns the outcome: call [`shutdown`](Self::shutdown) for
+/// that. If not everything is durable, a drop logs one warning.
 ///
 /// ```no_run
 /// # async fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
@@ -93,8 +93,8 @@ impl KeyedWriter {
         Self { pool, template }
     }
 
-    /// Takes `record` in for the object of `key`, and gives a receipt that tells when it is durable
-    /// and where. Without copying, unless it is short. Waits while there is no memory, while the
+    /// Accepts `record` for the object of `key`, and returns a receipt that tells when it is
+    /// durable and where. Copies it only if it is short. Waits while there is no memory, while the
     /// key holds its own `buffer_capacity` or its share of all memory, or, if the key is not open,
     /// while another is closed to make room for it.
     ///
@@ -102,16 +102,16 @@ impl KeyedWriter {
     /// [`written`](Receipt::written) tells where the record is in the object.
     ///
     /// # Errors
-    /// The failure of the key, see [above](Self#failure); [`Closed`](crate::ErrorKind::Closed) after
-    /// a shutdown; [`TooManyFailedKeys`](crate::ErrorKind::TooManyFailedKeys) for a key that is not
-    /// open when so many others have failed;
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty record, one of more
-    /// than [`buffer_capacity`](KeyedWriterBuilder::buffer_capacity) or `max_append_size` bytes, a
-    /// key whose object cannot be named so, and options of a key that do not go together: nothing
-    /// is written then, and the key has not failed.
+    /// The failure of the key, see [above](Self#failure); [`Closed`](crate::ErrorKind::Closed)
+    /// after a shutdown; [`TooManyFailedKeys`](crate::ErrorKind::TooManyFailedKeys) for a key that
+    /// is not open when too many others have failed;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty record, a record of more than
+    /// [`buffer_capacity`](KeyedWriterBuilder::buffer_capacity) or `max_append_size` bytes, a key
+    /// whose object cannot have that name, and options of a key that do not go together: then
+    /// nothing is written, and the key has not failed.
     ///
-    /// That an object is no appendable one, or that OSS refuses the credentials, is found out by
-    /// its first append: the receipt tells it.
+    /// If an object is not appendable, or OSS refuses the credentials, the first append finds that
+    /// out, and the receipt reports it.
     ///
     /// # Cancel safety
     /// Safe: a future that was dropped before it returned has accepted nothing.
@@ -121,8 +121,8 @@ impl KeyedWriter {
         self.pool.write(key, record).await
     }
 
-    /// Takes `record` in for the object that the [`template`](KeyedWriterBuilder::template) gives
-    /// to these fields; those that it does not name are of no effect.
+    /// Accepts `record` for the object that the [`template`](KeyedWriterBuilder::template) gives to
+    /// these fields. Fields that it does not name have no effect.
     ///
     /// The same as [`write`](Self::write) with the [`key_of`](Self::key_of) these fields.
     ///
@@ -135,30 +135,30 @@ impl KeyedWriter {
         self.write(&self.key_of(fields)?, record).await
     }
 
-    /// The key of records with these fields, by which they are written, fail and are
-    /// [forgiven](Self::forgive).
+    /// The key of records with these fields: the key that they are written to, fail with and are
+    /// [forgiven](Self::forgive) by.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a field of the template that is missing,
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if a field of the template is missing,
     /// empty or there twice, and without a [`template`](KeyedWriterBuilder::template).
     pub fn key_of(&self, fields: &[(&str, &str)]) -> Result<String> {
         let key = match &self.template {
             Some(template) => template.key(fields),
             None => Err(Error::invalid_input(
-                "there is no template that makes a key of fields: give the builder one",
+                "no template makes a key of fields: give the builder one",
             )),
         };
         key.map_err(|error| error.with_operation("write"))
     }
 
-    /// A `Sink` of items with their keys, `(key, item)`, each of which is one record as `encoder`
-    /// makes it: any [`Encoder`](tokio_util::codec::Encoder) of tokio-util. It is another handle to
-    /// this writer, as a clone is, and never flushes it.
+    /// A `Sink` of items with their keys, `(key, item)`. Each item is one record as `encoder` makes
+    /// it: any [`Encoder`](tokio_util::codec::Encoder) of tokio-util. Like a clone, it is another
+    /// handle to this writer. It never flushes.
     pub fn records<E>(&self, encoder: E) -> KeyedRecordSink<E> {
         KeyedRecordSink::new(self.clone(), encoder)
     }
 
-    /// Takes `record` in if nothing has to be waited for; tells whether it did.
+    /// Accepts `record` if that needs no waiting; tells whether it did.
     pub(super) fn try_write(&self, key: &str, record: &Bytes) -> Result<bool> {
         self.pool.try_write_now(key, record)
     }
@@ -169,13 +169,13 @@ impl KeyedWriter {
     }
 
     /// Waits until everything accepted before is durable, and issues it as the
-    /// [`FlushMode`](crate::FlushMode) of each key says: each has an allowance of its own for small
-    /// flushes, a new one when it is opened again. For one record of one key wait for its
-    /// [receipt](Receipt::written) instead, which no other key holds up.
+    /// [`FlushMode`](crate::FlushMode) of each key says. Each key has an allowance of its own for
+    /// small flushes, and a new one when it is opened again. To wait for one record of one key,
+    /// await its [receipt](Receipt::written) instead, which no other key holds up.
     ///
     /// # Errors
-    /// All keys that have failed, now or earlier, and were not [forgiven](Self::forgive). Everything
-    /// accepted for others is durable.
+    /// All keys that have failed, now or earlier, and were not [forgiven](Self::forgive).
+    /// Everything accepted for the other keys is durable.
     ///
     /// # Cancel safety
     /// Safe: the appends stay on their way.
@@ -195,8 +195,8 @@ impl KeyedWriter {
     }
 
     /// Waits until everything accepted so far is in the spools of the keys, so that it survives the
-    /// process; with a `SpoolSync` but `Never`, until it is synced. Without spools (feature `spool`) it
-    /// returns at once.
+    /// process; with a `SpoolSync` other than `Never`, until it is synced. Without spools (feature
+    /// `spool`) it returns at once.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
@@ -207,31 +207,32 @@ impl KeyedWriter {
         self.pool.spooled().await
     }
 
-    /// Takes nothing more, makes everything durable and closes all keys. Writes that wait fail at
+    /// Accepts nothing more, makes everything durable and closes all keys. Waiting writes fail at
     /// once.
     ///
-    /// It takes as long as the keys do: a stuck one fails after its
+    /// It takes as long as the keys do: a stuck key fails after its
     /// [`delivery_timeout`](crate::OssAppendWriterBuilder::delivery_timeout) (120 s unless set),
-    /// counted from its last progress. With [`keep_trying`](crate::RollingWriterBuilder::keep_trying)
-    /// a key never fails, and a shutdown waits for it without a limit: give it one of your own, such
-    /// as `tokio::time::timeout`, after which [`stats`](Self::stats) tell what is missing.
+    /// counted from its last progress. With
+    /// [`keep_trying`](crate::RollingWriterBuilder::keep_trying) a key never fails, and a shutdown
+    /// waits for it without a limit: set your own, such as `tokio::time::timeout`, and see from
+    /// [`stats`](Self::stats) what is missing.
     ///
     /// # Errors
-    /// All keys that have failed, now or earlier, and were not [forgiven](Self::forgive). All others
-    /// have been closed. Called again, it tells the same.
+    /// All keys that have failed, now or earlier, and were not [forgiven](Self::forgive). All
+    /// others have been closed. Another call returns the same.
     ///
     /// # Cancel safety
-    /// Safe: the shutdown goes on, and can be waited for by another call.
+    /// Safe: the shutdown goes on, and another call can wait for it.
     pub async fn shutdown(&self) -> Result<(), KeyedError> {
         self.pool.shutdown().await
     }
 
-    /// Lets a key that has failed be written to again, and gives the error that it had: the next
-    /// record looks at the object and goes on at its end. `None` if it has not failed.
+    /// Lets a failed key be written to again, and returns the error that it had: the next record
+    /// looks at the object and goes on at its end. `None` if the key has not failed.
     ///
-    /// What was not durable does not come back by itself: to write it again, first look at
-    /// [`in_doubt`](crate::Unsent::in_doubt), or it may be there twice. What is in the key's spool does:
-    /// its delivery is begun anew.
+    /// Bytes that were not durable do not come back by themselves. Before you write them again,
+    /// look at [`in_doubt`](crate::Unsent::in_doubt), or they may be there twice. What is in the
+    /// key's spool does come back: its delivery starts again.
     pub fn forgive(&self, key: &str) -> Option<Error> {
         self.pool.forgive(key)
     }
@@ -245,7 +246,7 @@ impl KeyedWriter {
             .collect()
     }
 
-    /// What was done so far, and what is held.
+    /// What was done so far, and what is still held.
     pub fn stats(&self) -> KeyedStats {
         self.pool.lock().stats()
     }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Refusal, ServiceError, TransportCause};
 
-/// What may mend this, if its own text does not say so.
+/// What may fix this, if its own text does not say so.
 pub(super) fn advice(error: &Error) -> Option<&'static str> {
     if let Some(answer) = error.service_error() {
         return about_an_answer(answer);

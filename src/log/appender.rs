@@ -33,21 +33,21 @@ use crate::writer::intake::Admission;
 ///
 /// # The start
 /// [`start`](OssLogAppenderBuilder::start) asks OSS for the object to begin with, so that `main`
-/// learns of a wrong key, bucket or region; [`start_blocking`](OssLogAppenderBuilder::start_blocking)
-/// does the same without async, and [`start_unchecked`](OssLogAppenderBuilder::start_unchecked) asks
-/// nobody.
+/// learns of a wrong key, bucket or region.
+/// [`start_blocking`](OssLogAppenderBuilder::start_blocking) does the same without async, and
+/// [`start_unchecked`](OssLogAppenderBuilder::start_unchecked) does not ask.
 ///
 /// # Records
 /// What is written with a line break at its end is one record, whatever is in it: the event of a
-/// formatter, one line or many. Pieces without one are gathered up to the next. A record is written
-/// whole or dropped whole, and never split between objects.
+/// formatter, one line or many. Pieces without one are gathered up to the next line break. A record
+/// is written whole or dropped whole, and never split between objects.
 ///
 /// # Memory
-/// Records, and what is begun of others, take no more than `buffer_capacity`. Of a record that comes
-/// in pieces the first 4 KiB do not count: each [`LogWriter`] may keep as much for itself. What comes
-/// after them does, up to half of `buffer_capacity` for all together. A record that finds no room to
-/// grow is dealt with as any that finds no room, and is dropped if it is others, begun too, that
-/// leave it none. When a record has ended its writer keeps some KiB.
+/// Records and unfinished records take no more than `buffer_capacity`. If a record comes in pieces,
+/// its first 4 KiB do not count: each [`LogWriter`] may keep that much for itself. What comes after
+/// counts, up to half of `buffer_capacity` for all together. An unfinished record that cannot grow
+/// is treated like any record that does not fit, and is dropped if it is other unfinished records
+/// that leave it no room. When a record has ended, its writer keeps a few KiB.
 ///
 /// # When OSS is away, or slow
 /// Records gather up to `buffer_capacity` and are sent when OSS is back, however long that takes
@@ -57,8 +57,8 @@ use crate::writer::intake::Admission;
 /// happens: records are dropped and counted, and a line in their place says how many; or the
 /// logging thread waits. A record of more than `max_append_size` bytes is always dropped.
 ///
-/// A line on standard error tells of it: after 10 s, then each minute, and when it is over.
-/// [`on_trouble`](OssLogAppenderBuilder::on_trouble) takes it elsewhere.
+/// A line on standard error reports it: after 10 s, then every minute, and when it is over.
+/// [`on_trouble`](OssLogAppenderBuilder::on_trouble) takes that elsewhere.
 ///
 /// # The end
 /// Keep the [`LogGuard`](super::LogGuard) until the end of `main`: when it is dropped, what was
@@ -76,8 +76,8 @@ use crate::writer::intake::Admission;
 ///   takes a lock and memory.
 ///
 /// # No loop
-/// What happens on the appender's own threads is never logged by it, at any level. Give it a client
-/// of its own: the connections that clients share may be served by other threads, which log.
+/// The appender never logs what happens on its own threads, at any level. Give it a client of its
+/// own: connections that clients share may be served by other threads, which do log.
 ///
 /// ```no_run
 /// # async fn example(client: oss_append::OssClient) -> Result<(), Box<dyn std::error::Error>> {
@@ -99,7 +99,7 @@ pub(super) struct Shared {
     pub(super) rolling: RollingWriter,
     when_full: WhenFull,
     notice: Notice,
-    /// Whether there are dropped records that a line has yet to tell of.
+    /// Whether there are dropped records that no line has reported yet.
     unannounced: AtomicBool,
     dropped: Mutex<Dropped>,
     untold: Mutex<Untold>,
@@ -107,7 +107,7 @@ pub(super) struct Shared {
     pub(super) drop: Notify,
 }
 
-/// The dropped records that no line tells of.
+/// The dropped records that no line reports.
 #[derive(Clone, Copy, Default)]
 struct Untold {
     dropped: Dropped,
@@ -115,13 +115,13 @@ struct Untold {
     lines: u64,
 }
 
-/// The line that tells of dropped records.
+/// The line that reports dropped records.
 pub(super) type Notice = Box<dyn Fn(Dropped) -> String + Send + Sync>;
 
 impl OssLogAppender {
-    /// Prepares to log to the objects of `rolling`. Its records are what is logged at once, whatever
-    /// [`delimiter`](RollingWriterBuilder::delimiter) it has, and it
-    /// [keeps trying](RollingWriterBuilder::keep_trying).
+    /// Prepares to log to the objects of `rolling`. Its records are what is logged at once,
+    /// whatever [`delimiter`](RollingWriterBuilder::delimiter) is set, and it [keeps
+    /// trying](RollingWriterBuilder::keep_trying).
     pub fn builder<S: AppendStore>(rolling: RollingWriterBuilder<S>) -> OssLogAppenderBuilder<S> {
         OssLogAppenderBuilder::new(rolling)
     }
@@ -131,12 +131,12 @@ impl OssLogAppender {
         LogWriter::new(self.clone())
     }
 
-    /// Logs one record, whole; a line break at its end has to be part of it.
+    /// Logs one whole record. If it is to end with a line break, that has to be part of it.
     pub fn record(&self, record: &[u8]) {
         self.shared.record(record);
     }
 
-    /// What was done so far, and how it stands.
+    /// What was done so far, and the current state.
     pub fn stats(&self) -> LogStats {
         self.shared.stats()
     }
@@ -252,7 +252,7 @@ impl Shared {
         block_on(put).is_ok()
     }
 
-    /// Tells of what was dropped, if there is room for that; false if there is not.
+    /// Reports what was dropped if there is room for that; false if there is not.
     pub(super) fn try_announce(&self) -> bool {
         let told = self.try_put(LogRecord::default()).is_ready();
         // Not on this thread, which has others to serve.
@@ -286,7 +286,7 @@ impl Shared {
             };
             let mut untold = self.untold.locked();
             if untold.lines != told.lines {
-                // Another thread has told of them.
+                // Another thread has reported them.
                 continue;
             }
             // Those that were dropped while it was made are for the next one.

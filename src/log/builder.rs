@@ -20,16 +20,16 @@ use crate::writer::Spool;
 
 type Ends = Result<(OssLogAppender, LogGuard)>;
 
-/// What happens to a record that finds the buffer full.
+/// What happens to a record when the buffer is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// It is dropped and counted. The next record that finds room comes with a line before it that
-    /// says how many were dropped; if none comes, that line is written alone.
+    /// It is dropped and counted. The next record that fits comes with a line before it that says
+    /// how many were dropped; if no record comes, that line is written alone.
     #[default]
     Drop,
-    /// The thread that logs it waits for room. An outage that lasts stops the program then, and in
-    /// an async program a thread of its runtime.
+    /// The thread that logs it waits for room. A lasting outage then stops the program, and in an
+    /// async program a thread of its runtime.
     Block,
 }
 
@@ -60,11 +60,11 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
         }
     }
 
-    /// Keeps what is logged in `spool` until it is durable: what a call has returned for survives an
-    /// outage of OSS, a panic, `process::exit` and SIGKILL. The next start delivers what is left.
-    /// Default: what is not durable lives in memory.
+    /// Keeps log records in `spool` until they are durable: once a call has returned, its record
+    /// survives an outage of OSS, a panic, `process::exit` and SIGKILL. The next start delivers
+    /// what is left. Default: what is not durable is only in memory.
     ///
-    /// Each record is written to the file by the thread that logs it, which costs it a system call.
+    /// The thread that logs a record writes it to the file, which costs it a system call.
     #[cfg(feature = "spool")]
     #[cfg_attr(docsrs, doc(cfg(feature = "spool")))]
     pub fn spool(mut self, spool: Spool) -> Self {
@@ -72,7 +72,7 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
         self
     }
 
-    /// What happens to a record that finds the buffer full. Default: [`WhenFull::Drop`].
+    /// What happens to a record when the buffer is full. Default: [`WhenFull::Drop`].
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.when_full = when_full;
         self
@@ -84,12 +84,12 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
         self
     }
 
-    /// The line that says how many records were dropped, with its line break; for JSON logs, for
-    /// example. An empty one is not written, nor one of more than `max_append_size` bytes: then
-    /// only the counts tell. Default: a line of plain text.
+    /// The line that says how many records were dropped, with its line break, for example for JSON
+    /// logs. A line that is empty or longer than `max_append_size` bytes is not written; then only
+    /// the counts tell. Default: a line of plain text.
     ///
-    /// It is made by the thread that logs the next record, or by the appender's, without any lock,
-    /// and what it logs itself is not taken. If it panics, nothing is written, and the counts tell.
+    /// The thread that logs the next record makes it, or the appender's thread, without any lock.
+    /// What it logs itself is ignored. If it panics, nothing is written, and only the counts tell.
     pub fn dropped_notice(
         mut self,
         notice: impl Fn(Dropped) -> String + Send + Sync + 'static,
@@ -98,15 +98,15 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
         self
     }
 
-    /// What is told of the appender's own trouble: that nothing can be delivered, that it can again,
-    /// what is lost at the end. Default: each is a line on standard error, which begins with
-    /// `oss-append: `. `|_| {}` switches that off.
+    /// Called with the appender's own trouble: nothing can be delivered, delivery goes on, what is
+    /// lost at the end. Default: each is a line on standard error that begins with `oss-append: `.
+    /// `|_| {}` switches that off.
     ///
-    /// It is called on a thread of its own, which starts with the first trouble, so that it may
-    /// block: the log and the program go on, and what comes when four others wait to be told is left
-    /// out. So it is with standard error: a line that cannot be written is left out. What the
-    /// callback logs itself is taken by no appender; other subscribers and layers get it. If it
-    /// panics, it is called again for the next trouble.
+    /// It is called on a thread of its own, which starts with the first trouble, so it may block:
+    /// the log and the program go on. If four reports are waiting, further ones are left out. The
+    /// same holds for standard error: a line that cannot be written is left out. No appender
+    /// accepts what the callback logs itself; other subscribers and layers get it. If it panics, it
+    /// is called again for the next trouble.
     ///
     /// ```no_run
     /// # fn example(objects: oss_append::RollingWriterBuilder<oss_append::OssClient>) {
@@ -123,8 +123,8 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
         self
     }
 
-    /// How long nothing may be delivered, though something waits, before that is told as trouble.
-    /// What lingers, as it is told to, does not wait. Default: 10 s.
+    /// How long nothing may be delivered, although something waits, before that is reported as
+    /// trouble. Records that linger as configured do not count as waiting. Default: 10 s.
     pub fn trouble_after(mut self, after: Duration) -> Self {
         self.trouble_after = after;
         self
@@ -138,18 +138,18 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
     }
 
     /// Starts the appender on a thread of its own, once it has found the object to begin with: it
-    /// lists those of the template and looks at the newest, as [`RollingWriterBuilder::open`] does.
-    /// A wrong key, bucket or region, a name that is not resolved and a server that is away are
-    /// errors here, in `main`, and not a log that never arrives. Nothing is written, so whether the
-    /// key may write shows with the first record.
+    /// lists the objects of the template and looks at the newest, as [`RollingWriterBuilder::open`]
+    /// does. A wrong key, bucket or region, a name that does not resolve, and a server that is away
+    /// are errors here, in `main`, instead of a log that never arrives. Nothing is written, so
+    /// whether the key may write shows with the first record.
     ///
-    /// It can be awaited in any runtime, and needs none but its own.
+    /// It can be awaited in any runtime, and uses only its own.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) as for [`RollingWriterBuilder::open`], or if
-    /// no thread or runtime can be had; at once what OSS answers, if asking again would not change
-    /// that; the last failure, if there is no good answer within
-    /// [`start_timeout`](Self::start_timeout). The error says what may mend it.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) as for [`RollingWriterBuilder::open`], or
+    /// if no thread or runtime can be created. What OSS answers, at once, if asking again would not
+    /// change it. Otherwise the last failure, if there is no good answer within
+    /// [`start_timeout`](Self::start_timeout). The error says what may help.
     ///
     /// # Cancel safety
     /// Safe: an appender whose start was given up ends.
@@ -158,30 +158,29 @@ impl<S: AppendStore> OssLogAppenderBuilder<S> {
         finish(started.await)
     }
 
-    /// Starts as [`start`](Self::start) does, and blocks the thread meanwhile: for a `main` without
+    /// Starts as [`start`](Self::start) does, but blocks the thread: for a `main` that is not
     /// async.
     ///
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_blocking(self) -> Result<(OssLogAppender, LogGuard)> {
         let (started, finish) = self.begin(true)?;
-        // In a task of tokio whose turn is over, it would else be pending for ever.
+        // In a task of tokio whose turn is over, it would else be pending forever.
         finish(block_on(unconstrained(started)))
     }
 
-    /// Starts without asking OSS for anything before the first record: for a program that has to
-    /// start while OSS is away. Whatever is wrong is told by
-    /// [`on_trouble`](Self::on_trouble).
+    /// Starts without a request to OSS before the first record, for a program that has to start
+    /// while OSS is away. Problems are reported by [`on_trouble`](Self::on_trouble).
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) as for
-    /// [`RollingWriterBuilder::start`], or if no thread or runtime can be had.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) as for [`RollingWriterBuilder::start`], or
+    /// if no thread or runtime can be created.
     pub fn start_unchecked(self) -> Result<(OssLogAppender, LogGuard)> {
         let (started, finish) = self.begin(false)?;
         finish(block_on(unconstrained(started)))
     }
 
-    /// Starts the thread; then what makes the appender of what that says.
+    /// Starts the thread, which makes the appender.
     fn begin(self, looks: bool) -> Result<(Started, impl FnOnce(HasStarted) -> Ends)> {
         let teller = Arc::new(self.teller);
         let job = Job {

@@ -1,4 +1,4 @@
-//! The guard of a log: whoever ends it.
+//! The guard of a log, which ends it.
 
 use std::fmt;
 use std::sync::mpsc::Receiver;
@@ -16,10 +16,10 @@ use crate::values::locks::MutexExt;
 /// How much later than the deadline the appender's thread may answer, on a machine that is busy.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Keeps a log appender going; delivers what is left when it is dropped.
+/// Keeps a log appender running, and delivers what is left when it is dropped.
 ///
-/// There are three ways to end a log. All deliver what is left, within a deadline, and tell what was
-/// not:
+/// There are three ways to end a log. All deliver what is left, within a deadline, and report what
+/// was not delivered:
 ///
 /// | | waits | tells |
 /// |---|---|---|
@@ -27,12 +27,12 @@ const GRACE: Duration = Duration::from_secs(2);
 /// | [`shutdown`](Self::shutdown) | blocks its thread | by its value |
 /// | [`close`](Self::close) | without blocking | by its value |
 ///
-/// To block the thread does no harm to the log, which has a thread of its own. It does if OSS is
+/// Blocking the thread does not harm the log, which has a thread of its own. It does harm if OSS is
 /// reached through something that needs the blocked thread: a proxy or a server that runs in the
-/// same tokio runtime of one thread. Then use `close`.
+/// same single-threaded tokio runtime. Use `close` then.
 ///
-/// Leaking the guard (`mem::forget`) keeps the appender going to the end of the process, without
-/// delivering what is left then. So does `std::process::exit`, which drops nothing.
+/// Leaking the guard (`mem::forget`) keeps the appender going to the end of the process, but does
+/// not deliver what is left then. The same goes for `std::process::exit`, which drops nothing.
 ///
 /// [`shutdown_timeout`]: super::OssLogAppenderBuilder::shutdown_timeout
 #[must_use = "the log ends when the guard is dropped"]
@@ -62,13 +62,13 @@ impl LogGuard {
         }
     }
 
-    /// Ends the log: delivers what is left, within `timeout`, and tells how that went. Blocks the
+    /// Ends the log: delivers what is left within `timeout`, and reports how that went. Blocks the
     /// thread; in async code, use [`close`](Self::close).
     ///
-    /// With `Duration::ZERO` nothing is waited for, and what is not durable yet is lost; with
-    /// `Duration::MAX` it takes as long as OSS does, which may be for ever. If the appender's thread
-    /// is held up by a callback of the program, this returns 2 s after the deadline at the latest, and
-    /// a second later if the telling of [trouble](LogTrouble) is held up too.
+    /// With `Duration::ZERO` it does not wait, and what is not durable yet is lost. With
+    /// `Duration::MAX` it takes as long as OSS does, possibly forever. If a callback of the program
+    /// holds up the appender's thread, this returns at most 2 s after the deadline, and a second
+    /// later if reporting [trouble](LogTrouble) is held up too.
     pub fn shutdown(mut self, timeout: Duration) -> LogReport {
         let report = self.end(timeout);
         self.teller.finish();
@@ -76,13 +76,12 @@ impl LogGuard {
     }
 
     /// Ends the log as [`shutdown`](Self::shutdown) does, without blocking the thread. It can be
-    /// awaited in any runtime, and takes its time from none, so that a paused clock does not matter.
+    /// awaited in any runtime and uses no runtime's timer, so a paused clock does not matter.
     ///
     /// What is logged from the call on is dropped and counted, also before the future is polled.
     ///
-    /// # Cancel safety
-    /// Safe: the log is delivered, within `timeout`, also if the future is dropped. Its report is
-    /// lost then; what was not delivered is told as if the guard had been dropped.
+    /// Safe: the log is delivered within `timeout` even if the future is dropped. The report is
+    /// lost then; what was not delivered is reported as if the guard had been dropped.
     ///
     /// ```no_run
     /// # async fn example(guard: oss_append::LogGuard) {
@@ -128,7 +127,7 @@ impl LogGuard {
             .unwrap_or_else(|_| LogReport::of(&self.appender.shared, None))
     }
 
-    /// Tells of what is lost: the log itself is gone.
+    /// Reports what is lost, since the log itself is gone.
     fn tell(&self, report: LogReport) {
         if !report.is_complete() {
             self.teller.tell(LogTrouble::Lost(report));

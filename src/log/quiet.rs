@@ -1,4 +1,4 @@
-//! The appender's own threads log nothing, or what it sends would be logged and sent in turn.
+//! The appender's own threads log nothing; otherwise what it sends would be logged and sent again.
 
 use std::cell::Cell;
 

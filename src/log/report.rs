@@ -16,7 +16,7 @@ pub struct LogReport {
     pub undelivered: u64,
     /// Records that were dropped, over the whole life.
     pub dropped: Dropped,
-    /// Those of them that no line in the log tells of.
+    /// How many of them no line in the log reports.
     pub unannounced: Dropped,
     /// Why not everything was delivered: what the appender failed for, or the last failure of a
     /// request.
@@ -39,7 +39,7 @@ impl LogReport {
         }
     }
 
-    /// Whether everything that was logged is durable, or told of in the log.
+    /// Whether everything that was logged is durable, or reported as dropped in the log.
     pub fn is_complete(&self) -> bool {
         self.undelivered == 0 && self.unannounced.is_empty()
     }

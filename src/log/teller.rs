@@ -1,4 +1,4 @@
-//! Tells of trouble on a thread of its own: standard error may be a pipe that nobody reads, and the
+//! Reports trouble on a thread of its own: standard error may be a pipe that nobody reads, and the
 //! program's callback may take its time. Neither holds up the log or the program.
 
 use std::fmt;
@@ -12,7 +12,7 @@ use super::trouble::LogTrouble;
 use crate::callback::caught;
 use crate::values::locks::MutexExt;
 
-/// How much waits to be told. What comes when there is no more room is left out.
+/// How much may wait to be reported. What comes when there is no more room is left out.
 const WAITING: usize = 4;
 
 /// How long the end of a log waits until all its trouble is told.
@@ -92,7 +92,7 @@ impl fmt::Debug for Teller {
     }
 }
 
-/// In one write, so that lines of others do not get in its midst. What cannot be written, because
+/// In one write, so that lines of others do not get in the middle of it. What cannot be written, because
 /// nobody reads it or because it would block, is left out.
 fn print(trouble: LogTrouble) {
     let line = format!("oss-append: {trouble}").replace(['\n', '\r'], " ") + "\n";

@@ -22,7 +22,7 @@ use crate::store::AppendStore;
 
 const NAME: &str = "oss-append-log";
 
-/// As good as for ever, and small enough to be added to any moment.
+/// Practically forever, and small enough to be added to any moment.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Whether the log is open.
@@ -155,7 +155,7 @@ async fn serve(shared: &Shared, stopped: oneshot::Receiver<Duration>) -> Option<
     ended.err()
 }
 
-/// Tells of dropped records as soon as there is room, also if nothing more is logged.
+/// Reports dropped records as soon as there is room, even if nothing more is logged.
 async fn announce(shared: &Shared) -> Infallible {
     let mut writer = shared.rolling.handle().clone();
     loop {

@@ -1,4 +1,4 @@
-//! What a log appender has to say about itself: not in the log, which cannot be delivered.
+//! What a log appender reports about itself: not in the log, which cannot be delivered.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use super::stats::Dropped;
 use crate::error::Error;
 use crate::writer::SpoolStats;
 
-/// What a log appender tells about its trouble, on standard error or to
+/// What a log appender reports about its own trouble, on standard error or to
 /// [`on_trouble`](super::OssLogAppenderBuilder::on_trouble).
 ///
-/// `Display` gives it as one line: what failed, on which object, what OSS said, what to do, what is
-/// waiting, and what becomes of it.
+/// `Display` writes it as one line: what failed, on which object, what OSS said, what to do, how
+/// much is waiting, and what happens to it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum LogTrouble {
     /// Nothing has been delivered for
-    /// [`trouble_after`](super::OssLogAppenderBuilder::trouble_after), though something waits. Told
-    /// again each minute while it lasts. The appender goes on trying.
+    /// [`trouble_after`](super::OssLogAppenderBuilder::trouble_after), although something waits.
+    /// Reported again every minute while it lasts. The appender goes on trying.
     Stalled(LogOutage),
-    /// Everything is delivered that was waiting when delivery went on.
+    /// Everything is delivered that was waiting when delivery resumed.
     Over(LogOutage),
     /// The appender has failed for good, as described at
     /// [`keep_trying`](crate::RollingWriterBuilder::keep_trying): whatever waits is lost, and all
@@ -35,18 +35,18 @@ pub enum LogTrouble {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct LogOutage {
-    /// How long it has lasted: since the last delivery, or since the oldest record came that waits.
+    /// How long it has lasted: since the last delivery, or since the oldest waiting record arrived.
     pub lasted: Duration,
-    /// Records that were taken meanwhile. It is looked each second; those that came in the second
-    /// before it began may be among them, or not.
+    /// Records that were accepted meanwhile. This is checked once a second: records of the second
+    /// before it began may or may not be among them.
     pub records: u64,
     /// Records that were dropped meanwhile.
     pub dropped: Dropped,
     /// Bytes that wait: in the buffer, or on disk where there is a spool.
     pub buffered: u64,
-    /// The bytes that the buffer holds at most.
+    /// The most bytes that the buffer can hold.
     pub capacity: u64,
-    /// How its spool stands; `None` without one.
+    /// The state of its spool; `None` without one.
     pub spool: Option<SpoolStats>,
     /// The last failure of a request meanwhile; `None` if none has failed, as when OSS does not
     /// answer.

@@ -1,4 +1,4 @@
-//! Notices that nothing is delivered, and that it is again.
+//! Notices when nothing is delivered, and when delivery goes on.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use super::trouble::{LogOutage, LogTrouble};
 use crate::error::Error;
 use crate::writer::SpoolStats;
 
-/// How often trouble that lasts is told of.
+/// How often lasting trouble is reported.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// Time since the appender was set up.
 type Time = Duration;
 
-/// Looks at a log from time to time, and tells of its trouble.
+/// Looks at a log from time to time, and reports its trouble.
 pub(super) struct Watcher<'a> {
     shared: &'a Shared,
     teller: &'a Teller,
@@ -119,7 +119,7 @@ struct Watch {
     has_failed: bool,
 }
 
-/// An outage that has been told of.
+/// An outage that was reported.
 #[derive(Debug)]
 struct Outage {
     since: Time,

@@ -236,7 +236,7 @@ impl std::str::FromStr for Compression {
         let (name, level) = match text.split_once(':') {
             Some((name, level)) => {
                 let number = level.parse::<i32>().map_err(|error| {
-                    Error::invalid_input(format!("{level:?} is no level of compression"))
+                    Error::invalid_input(format!("{level:?} is not a compression level"))
                         .with_source(error)
                 })?;
                 (name, Some(number))
@@ -253,7 +253,7 @@ impl std::str::FromStr for Compression {
             ("zstd", Some(level)) => Self::Zstd { level },
             _ => {
                 return Err(Error::invalid_input(format!(
-                    "{name:?} is no compression: gzip and zstd are"
+                    "{name:?} is not a compression: use gzip or zstd"
                 )));
             }
         };

@@ -1,13 +1,12 @@
 //! What stands between the buffer of a writer and the engine of an object: which object the flights
 //! of its window go to, and in which form.
 //!
-//! Batches go down: the worker issues them as flights of the window, and has a [`Stage`] settle them.
-//! What became of them comes up by the window, at the moment when it is known: the bytes that were
-//! settled with the place where they are, and how far the object is proven. What ends a writer is the
-//! stage's error. That of a plain writer is the driver of its object; others stand before it and
-//! forward to what is behind them.
+//! Batches go down: the worker issues them as flights of the window, and has a [`Stage`] settle
+//! them. Outcomes come up through the window as soon as they are known: the bytes that were settled
+//! with their place, and how far the object is proven. A stage's error ends the writer. The stage
+//! of a plain writer is the driver of its object; other stages stand before it and forward to it.
 //!
-//! No stage keeps bytes of its own: what is in doubt is in the window.
+//! No stage keeps bytes of its own: everything in doubt is in the window.
 
 pub(crate) mod compressed;
 #[cfg_attr(

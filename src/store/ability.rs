@@ -1,8 +1,8 @@
-//! What a store can do, as far as stores differ in it.
+//! What a store can do, where stores differ.
 
-/// The limits of a store. `None`: it has none, or none that it knows beforehand.
+/// The limits of a store. `None`: there is none, or none that is known beforehand.
 ///
-/// They are respected by whatever appends: what would pass one of them is not sent.
+/// Appends respect them: nothing that would exceed one of them is sent.
 ///
 /// ```
 /// use oss_append::StoreLimits;
@@ -14,7 +14,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreLimits {
-    /// The most bytes of one append. A writer makes its appends no longer, whatever its
+    /// The most bytes of one append. A writer's appends are no longer than this, whatever its
     /// [`max_append_size`](crate::OssAppendWriterBuilder::max_append_size) is.
     pub max_append: Option<u64>,
     /// The most bytes of an object. The smaller of this and of
@@ -53,9 +53,9 @@ impl StoreLimits {
     }
 }
 
-/// What a store's answers prove of an object's content.
+/// What a store's answers prove about an object's content.
 ///
-/// It decides what an append costs beside its own request:
+/// It decides what an append costs in addition to its own request:
 ///
 /// | evidence | after an answer | after a lost answer |
 /// |---|---|---|
@@ -70,18 +70,17 @@ pub enum Evidence {
     #[default]
     Crc64,
     /// Answers and looks name a tag of the whole object, which changes with its content and with
-    /// nothing else. It cannot be computed beforehand: that an answer names the expected position is
-    /// the store's word for this very append, and the tag tells later that the object is unchanged
+    /// nothing else. It cannot be computed beforehand. If an answer names the expected position,
+    /// that is the store's word for this append; the tag tells later whether the object has changed
     /// since. An answer without a tag proves nothing.
     ///
-    /// What was damaged on its way to the store goes unnoticed, unless the store checks what it
-    /// receives.
+    /// Damage on the way to the store goes unnoticed, unless the store checks what it receives.
     Tag,
-    /// Answers and looks name only the object's length. That an answer names the expected position
-    /// is the store's word for this append. A look never proves anything by the length alone: the
-    /// bytes in question are read back.
+    /// Answers and looks name only the object's length. If an answer names the expected position,
+    /// that is the store's word for this append. In a look, the length alone never proves anything:
+    /// the bytes in question are read back.
     ///
-    /// An object that is replaced by another of the same length while nothing is in doubt goes
-    /// unnoticed, and so does what was damaged on its way to the store.
+    /// If an object is replaced by another of the same length while nothing is in doubt, that goes
+    /// unnoticed, and so does damage on the way to the store.
     Length,
 }

@@ -1,17 +1,17 @@
-//! Which options for a new object are without effect, since the object exists.
+//! Which options for a new object have no effect, since the object exists.
 
 use std::fmt;
 
 use super::options::ObjectOptions;
 use crate::values::info::ObjectProperties;
 
-/// An option for new objects that an object which existed already does not have.
+/// An option for new objects that an existing object does not have.
 ///
 /// ACL and tags are not compared: a look at an object does not show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IgnoredOption {
-    /// Which it is, by the name of its header, such as `Content-Type`.
+    /// The name of its header, such as `Content-Type`.
     pub name: String,
     /// What was asked for.
     pub asked: String,
@@ -30,7 +30,7 @@ impl fmt::Display for IgnoredOption {
 }
 
 impl ObjectOptions {
-    /// What an object with these properties does not have.
+    /// The options that an object with these properties does not have.
     pub(crate) fn ignored_by(&self, found: &ObjectProperties) -> Vec<IgnoredOption> {
         // Not every store names the class of what is in its usual one.
         let class = self.storage_class.filter(|_| found.storage_class.is_some());

@@ -8,7 +8,7 @@ use crate::values::info::ObjectKind;
 pub struct KeyPage {
     /// The objects, in the order of their keys' bytes.
     pub objects: Vec<ListedKey>,
-    /// Behind which key the next page begins; `None`: this is the last.
+    /// The key after which the next page begins; `None`: this is the last.
     pub next: Option<String>,
 }
 
@@ -19,16 +19,15 @@ impl KeyPage {
     }
 }
 
-/// What a listing tells of an object.
+/// What a listing tells about an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListedKey {
-    /// The key. Not every key that a bucket may hold is one that
-    /// [`ObjectPath`](crate::ObjectPath) takes.
+    /// The key. A bucket may hold keys that [`ObjectPath`](crate::ObjectPath) does not accept.
     pub key: String,
     /// The length in bytes.
     pub length: u64,
-    /// Whether it is an appendable object.
+    /// Whether the object is appendable.
     pub kind: ObjectKind,
 }
 

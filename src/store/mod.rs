@@ -25,15 +25,15 @@ use crate::error::Result;
 use crate::values::info::ObjectInfo;
 use crate::values::path::ObjectPath;
 
-/// A store of appendable objects: one request a call, no retries.
+/// A store of appendable objects: one request per call, no retries.
 ///
 /// [`OssClient`](crate::OssClient) implements it over HTTP, and with the feature `testing`
-/// `testing::MemoryStore` in memory. Every method tells the outcome of exactly one attempt, since the
-/// layer above has to see each.
+/// `testing::MemoryStore` in memory. Every method returns the outcome of exactly one attempt, since
+/// the layer above has to see each.
 ///
 /// # The contract
-/// Exactness rests on these rules. The suite `testing::Conformance` (feature `testing`) tries each of
-/// them with any store; run it against one of your own.
+/// Exactness rests on these rules. The suite `testing::Conformance` (feature `testing`) checks each
+/// of them with any store; run it against your own.
 ///
 /// 1. **An append is applied whole or not at all, and only at the object's length.** The length is
 ///    compared and the bytes are added in one step: of several appends at one position exactly one
@@ -96,11 +96,11 @@ pub trait AppendStore: Send + Sync + 'static {
     /// What the object is at this moment; `None` if there is no such object.
     ///
     /// # Errors
-    /// A missing bucket is an error, no missing object.
+    /// A missing bucket is an error; a missing object is not.
     fn head(&self, object: &ObjectPath) -> impl Future<Output = Result<Option<ObjectInfo>>> + Send;
 
-    /// Reads the bytes of `range`. The stream ends early if the object does, and is empty for a range
-    /// behind its end.
+    /// Reads the bytes of `range`. The stream ends early if the object does, and is empty for a
+    /// range beyond its end.
     ///
     /// # Errors
     /// [`Refusal::NoSuchObject`] if there is no object.
@@ -117,14 +117,14 @@ pub trait AppendStore: Send + Sync + 'static {
     /// as [`Refusal::Other`].
     fn seal(&self, object: &ObjectPath, position: u64) -> impl Future<Output = Result<()>> + Send;
 
-    /// The keys that begin with `prefix`, in the order of their bytes, behind `after`: one page.
-    /// `None`: this store cannot list, which is what the method does unless it is implemented.
+    /// The keys that begin with `prefix`, after `after`, in the order of their bytes: one page.
+    /// `None`: this store cannot list, which is the default.
     ///
-    /// To ask for the next page behind the [`next`](KeyPage::next) of each comes to the end. A key
-    /// that is there all the while is in exactly one of the pages.
+    /// Asking again with the [`next`](KeyPage::next) of each page reaches the end. A key that is
+    /// there all the while is in exactly one of the pages.
     ///
     /// # Errors
-    /// A missing bucket is an error, no empty page.
+    /// A missing bucket is an error, not an empty page.
     fn list(
         &self,
         bucket: &str,
@@ -135,22 +135,22 @@ pub trait AppendStore: Send + Sync + 'static {
         std::future::ready(Ok(None))
     }
 
-    /// A way on which several appends to `object` can be under way at a time. `None`: this store has
-    /// none, which is what the method says unless it is implemented.
+    /// A way on which several appends to `object` can be in flight at a time. `None`: this store
+    /// has none, which is the default.
     ///
-    /// Whether there are lanes is the same in every call.
+    /// Whether there are lanes must be the same in every call.
     fn lane(&self, object: &ObjectPath) -> Option<Box<dyn Lane>> {
         let _ = object;
         None
     }
 
-    /// The limits of this store, the same in every call. None, unless this is implemented.
+    /// The limits of this store, the same in every call. Default: none.
     fn limits(&self) -> StoreLimits {
         StoreLimits::default()
     }
 
-    /// What its answers prove, the same in every call. The CRC-64 of the whole object, as with OSS,
-    /// unless this is implemented.
+    /// What its answers prove, the same in every call. Default: the CRC-64 of the whole object, as
+    /// with OSS.
     fn evidence(&self) -> Evidence {
         Evidence::default()
     }

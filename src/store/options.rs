@@ -201,7 +201,7 @@ impl ObjectOptions {
         self.meta.get(Self::CREATOR).map(|mark| &**mark)
     }
 
-    /// What a look at an object shows that was created with these, but for what is guessed.
+    /// What a look at an object shows that was created with these, except for what is guessed.
     #[cfg(feature = "testing")]
     pub(crate) fn as_seen(&self) -> ObjectProperties {
         ObjectProperties {

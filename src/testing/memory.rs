@@ -119,7 +119,7 @@ impl MemoryStore {
         self
     }
 
-    /// Lets this bucket exist, and others no longer, but for those that were named here. Default:
+    /// Lets this bucket exist, and others no longer, except for those that were named here. Default:
     /// every bucket exists.
     #[must_use]
     pub fn bucket(self, name: impl Into<String>) -> Self {

@@ -2,7 +2,7 @@
 //! [`AppendStore`](crate::AppendStore) must pass.
 //!
 //! [`MemoryStore`] stands in for OSS below a writer, with lost answers, torn appends and whatever
-//! else can go wrong. [`Conformance`] checks a store of one's own against the contract that is
+//! else can go wrong. [`Conformance`] checks a store of your own against the contract that is
 //! written down at [`AppendStore`](crate::AppendStore).
 //!
 //! ```

@@ -4,9 +4,9 @@ use crate::values::path::ObjectPath;
 use crate::values::position::ObjectPosition;
 use crate::values::proven::Proven;
 
-/// A durable point of an object, from which a replay may start. Keep it where the source's offset
-/// is kept, and open the object with [`replay`](crate::OssAppendWriterBuilder::replay) to go on
-/// exactly there after a crash.
+/// A durable point of an object, from which a replay may start. Store it together with the source's
+/// offset. After a crash, open the object with [`replay`](crate::OssAppendWriterBuilder::replay) to
+/// go on exactly there.
 ///
 /// ```
 /// use oss_append::{Checkpoint, ObjectPath};
@@ -44,7 +44,7 @@ impl Checkpoint {
         Self::at(object, Proven::EMPTY)
     }
 
-    /// A checkpoint at `position`, without checksum; at position 0, that of nothing.
+    /// A checkpoint at `position` without a checksum; at position 0, the checksum of no bytes.
     pub fn new(object: ObjectPath, position: u64) -> Self {
         Self::at(object, Proven::unknown(ObjectPosition::new(position)))
     }

@@ -73,7 +73,7 @@ impl Crc64 {
         }
     }
 
-    /// Goes on behind bytes whose checksum is known.
+    /// Goes on after bytes whose checksum is known.
     pub(crate) fn behind(crc64: u64) -> Self {
         // The algorithm inverts its state at the end.
         let state = !crc64;

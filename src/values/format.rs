@@ -84,8 +84,8 @@ impl fmt::Display for StoredFormat {
     }
 }
 
-/// Whether what begins with `first` is text: UTF-8 without control characters but those of text. The
-/// midst of what is compressed is not, but for a few bytes of it.
+/// Whether what begins with `first` is text: UTF-8 without control characters other than those of
+/// text. The middle of compressed bytes is not, except for a few bytes of it.
 pub(crate) fn is_text(first: &[u8]) -> bool {
     let sample = &first[..first.len().min(TEXT_SAMPLE)];
     let text = match std::str::from_utf8(sample) {

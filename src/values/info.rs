@@ -12,7 +12,7 @@ pub struct ObjectInfo {
     pub length: u64,
     /// The CRC-64 of the whole object, if known.
     pub crc64: Option<u64>,
-    /// Whether it is an appendable object.
+    /// Whether the object is appendable.
     pub kind: ObjectKind,
     /// Whether it has been sealed.
     pub sealed: bool,
@@ -49,8 +49,8 @@ impl ObjectInfo {
     }
 }
 
-/// What an object was created with, as far as a look at it tells. What nobody set is `None`, or what
-/// the store sets then.
+/// What an object was created with, as far as a look at it tells. What nobody set is `None`, or the
+/// store's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObjectProperties {
@@ -83,7 +83,7 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// The type that OSS calls so.
+    /// The type with this name of OSS.
     pub(crate) fn named(name: String) -> Self {
         match name.eq_ignore_ascii_case("Appendable") {
             true => Self::Appendable,

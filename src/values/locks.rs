@@ -1,8 +1,8 @@
 //! Locks that a panic does not make unusable.
 //!
-//! A lock of the standard library is poisoned by a panic of its holder. What stands under the locks
-//! of this crate is whole after each statement, so whoever comes next can go on with it; to panic
-//! there again would let the fault of one task end others, or the program's own threads.
+//! A lock of the standard library is poisoned if its holder panics. What is under the locks of this
+//! crate is consistent after each statement, so the next holder can go on with it. Another panic
+//! there would let the fault of one task end others, or the program's own threads.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 #[cfg(feature = "emulator")]

@@ -1,4 +1,4 @@
-//! The forms that times have on the wire.
+//! The formats of times on the wire.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;

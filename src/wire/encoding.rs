@@ -1,4 +1,4 @@
-//! Percent-encoding, as signatures and forms of Alibaba Cloud want it.
+//! Percent-encoding, as signatures and forms of Alibaba Cloud require it.
 
 use std::borrow::Cow;
 

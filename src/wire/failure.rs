@@ -1,4 +1,4 @@
-//! The ways in which a request does not get through.
+//! How a request can fail to get through.
 
 use std::error::Error as StdError;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! What others have sent, made fit to be shown: without secrets, in one line of bounded length.
+//! Makes text that others have sent fit to be shown: without secrets, on one line of bounded
+//! length.
 
 /// The most characters of one field.
 pub(crate) const MAX_FIELD: usize = 1024;

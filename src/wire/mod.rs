@@ -1,6 +1,6 @@
-//! What everything that speaks HTTP shares, whether it asks OSS or a service that gives credentials:
-//! the plain client, proxies, percent-encoding, dates, the server's clock, text that is fit to be
-//! shown, and the environment. It knows no request and no credentials.
+//! What everything that speaks HTTP shares, whether it asks OSS or a service that gives
+//! credentials: the plain client, proxies, percent-encoding, dates, the server's clock, text that
+//! is fit to be shown, and the environment. It knows nothing about requests or credentials.
 
 pub(crate) mod clock;
 pub(crate) mod dates;

@@ -1,4 +1,4 @@
-//! Which servers are connected to directly: the entries of `NO_PROXY`, as the users of curl, Go and
+//! Which servers are connected to directly: the entries of `NO_PROXY`, as users of curl, Go and
 //! Python's requests write them.
 
 use std::net::IpAddr;

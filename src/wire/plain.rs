@@ -1,4 +1,4 @@
-//! The HTTP client below all others: it does nothing by itself that nobody has asked for.
+//! The HTTP client below all others: it does nothing that was not asked for.
 
 use std::time::Duration;
 

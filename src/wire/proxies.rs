@@ -1,5 +1,5 @@
-//! Through which proxy a server is reached: decided here for requests, for lanes, and for what
-//! gives credentials.
+//! Which proxy a server is reached through: decided here for requests, for lanes, and for services
+//! that give credentials.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The environment variables of the process, or what a program gives instead of them, as people set
-//! them: from files with a line break at the end, with quotes that nobody took off.
+//! them: from files with a line break at the end, or with quotes left around them.
 //!
-//! White space around a value is left out. What cannot be meant is refused at once, with the name
-//! of the variable and what to do, and never with the value, which may be a secret.
+//! White space around a value is ignored. A value that cannot be meant is refused at once, with the
+//! name of the variable and what to do, and never with the value, which may be a secret.
 
 use std::ffi::OsString;
 use std::fmt;

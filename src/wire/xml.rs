@@ -1,5 +1,5 @@
-//! Elements of an XML document, one after the other. No depth costs stack, and no entity is expanded
-//! but those that every document has.
+//! Elements of an XML document, one after the other. Depth costs no stack, and no entity is
+//! expanded except those that every document has.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -37,7 +37,7 @@ impl<'a> Elements<'a> {
     }
 
     /// Those of a document that counts as far as it goes: ends may not match their starts, what is
-    /// `<empty/>` is no element, and entities that are not known are left out.
+    /// `<empty/>` is not an element, and unknown entities are left out.
     pub(crate) fn lenient(text: &'a str) -> Self {
         let mut elements = Self::new(text, false);
         elements.reader.config_mut().check_end_names = false;

@@ -1,4 +1,4 @@
-//! How the records of a log come in, of which some are announced before their end is there.
+//! How the records of a log come in, some of them announced before they are complete.
 
 use super::intake::{Admission, Intake};
 use super::writer::OssAppendWriter;

@@ -47,7 +47,7 @@ pub(crate) struct WriterOptions {
     /// How long a writer that has become idle keeps the memory of its buffer.
     pub(crate) keep_memory: Duration,
     pub(crate) observer: Option<Arc<dyn Observer>>,
-    /// Each request waits for its turn, and a batch is made when that has come.
+    /// Each request waits for its turn, and a batch is made when its turn has come.
     pub(super) gate: Option<Arc<Gate>>,
     /// The time from which it counts.
     pub(crate) origin: Instant,
@@ -76,9 +76,9 @@ pub struct ManyObjects;
 
 /// Options for opening an [`OssAppendWriter`].
 ///
-/// A rolling or a keyed writer has them too, for each of its objects. They are of type
-/// `OssAppendWriterBuilder<S, ManyObjects>` then, which lacks those that mean something for
-/// [one object](OneObject) alone.
+/// Rolling and keyed writers have the same options for each of their objects. The type is then
+/// `OssAppendWriterBuilder<S, ManyObjects>`, which lacks the options that make sense only for [one
+/// object](OneObject).
 #[derive(Clone, Debug)]
 #[must_use = "call `open` to get the writer"]
 pub struct OssAppendWriterBuilder<S, O = OneObject> {
@@ -119,76 +119,78 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
         self
     }
 
-    /// The most bytes of one append, counted before any compression: what gathers while another is
-    /// in flight goes in one request up to this. On a slow link appends are shorter, so that each
-    /// is answered within a third of [`attempt_timeout`](Self::attempt_timeout). Default: 8 MiB, or `batch_size` if that is more, or
-    /// half of `buffer_capacity` if that is less.
+    /// The most bytes of one append, counted before any compression: what gathers while another
+    /// append is in flight goes in one request up to this size. On a slow link appends are shorter,
+    /// so that each is answered within a third of [`attempt_timeout`](Self::attempt_timeout).
+    /// Default: 8 MiB, or `batch_size` if that is more, or half of `buffer_capacity` if that is
+    /// less.
     pub fn max_append_size(mut self, bytes: u64) -> Self {
         self.max_append_size = Some(bytes);
         self
     }
 
-    /// The most bytes in memory, gathered and in flight, counted before any compression; when it is
-    /// reached, `poll_write` is pending. At least twice `max_append_size`. Default: 16 MiB, or twice
-    /// `max_append_size` if that is more.
+    /// The most bytes in memory, buffered and in flight, counted before any compression. When it is
+    /// reached, `poll_write` is pending. At least twice `max_append_size`. Default: 16 MiB, or
+    /// twice `max_append_size` if that is more.
     pub fn buffer_capacity(mut self, bytes: u64) -> Self {
         self.buffer_capacity = Some(bytes);
         self
     }
 
     /// The longest time that a byte waits for its append while none is in flight, counted from the
-    /// first byte of the batch; runs without anybody polling. Zero: as soon as none is in flight.
+    /// first byte of the batch. It runs even if nobody polls. Zero: as soon as none is in flight.
     /// Default: 1 s.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
     }
 
-    /// What `poll_flush` does. Default: [`FlushMode::Coalesced`] with 200 ms. For many small records
-    /// take [`records`](OssAppendWriter::records), which do not flush, in the place of `FramedWrite`,
-    /// which does for each `send` and each 8 KiB.
+    /// What `poll_flush` does. Default: [`FlushMode::Coalesced`] with 200 ms. For many small
+    /// records use [`records`](OssAppendWriter::records), which does not flush, instead of
+    /// `FramedWrite`, which flushes on each `send` and every 8 KiB.
     pub fn flush_mode(mut self, mode: FlushMode) -> Self {
         self.flush_mode = mode;
         self
     }
 
-    /// Compresses what is written: each append is one complete gzip member or zstd frame, so that
-    /// the object can be read by `zcat` or `zstdcat` after each of them, also after a crash, and can
-    /// be continued by opening it again. Default: not.
+    /// Compresses what is written: each append is one complete gzip member or zstd frame. `zcat` or
+    /// `zstdcat` can read the object after each append, also after a crash, and it can be continued
+    /// by opening it again. Default: off.
     ///
-    /// Larger appends are compressed better: with a long `linger` and few flushes. What is kept
-    /// whole in one append without compression (writes to a [shared](Self::shared) object, records
-    /// of a sequence) is in one member. An object that no byte has been appended to is empty; the
-    /// tools call that an unexpected end.
+    /// Larger appends compress better: use a long `linger` and few flushes. What is kept whole in
+    /// one append without compression (writes to a [shared](Self::shared) object, records of a
+    /// sequence) is in one member. An object that no byte was appended to is empty, which the tools
+    /// report as an unexpected end.
     ///
     /// # What is counted
-    /// `batch_size`, `max_append_size` and `buffer_capacity` are raw bytes, and so are positions of
-    /// the writer, statistics but for [`stored`](crate::WriterStats::stored), and what
-    /// [`into_unsent`](OssAppendWriter::into_unsent) gives back: the batch that is not durable as a
-    /// whole, as a whole. Positions count from the opening.
+    /// `batch_size`, `max_append_size` and `buffer_capacity` count raw bytes. So do the writer's
+    /// positions, its statistics except [`stored`](crate::WriterStats::stored), and
+    /// [`into_unsent`](OssAppendWriter::into_unsent), which gives back whole batches. Positions
+    /// count from the opening.
     ///
-    /// [`checkpoint`](OssAppendWriter::checkpoint), positions in errors, [`Written`](crate::Written)
-    /// and `max_object_size` are of the object, that is of compressed bytes. Beside the buffer there
-    /// is one compressed batch in memory.
+    /// [`checkpoint`](OssAppendWriter::checkpoint), positions in errors,
+    /// [`Written`](crate::Written) and `max_object_size` count bytes of the object, that is
+    /// compressed bytes. In addition to the buffer there is one compressed batch in memory.
     ///
     /// # The object
-    /// One that this creates has the `Content-Type` `application/gzip` or `application/zstd`, unless
-    /// [`object_options`](Self::object_options) have another, and no `Content-Encoding`, unless they
+    /// A new object gets the `Content-Type` `application/gzip` or `application/zstd` unless
+    /// [`object_options`](Self::object_options) have another, and no `Content-Encoding` unless they
     /// have one. The user metadata `oss-append-compression` says how it is compressed
-    /// ([`ObjectOptions::COMPRESSION`](crate::ObjectOptions::COMPRESSION)). Which tools and libraries
-    /// read all of it, and which stop after the first append, is at [`Compression`].
+    /// ([`ObjectOptions::COMPRESSION`](crate::ObjectOptions::COMPRESSION)). [`Compression`] says
+    /// which tools and libraries read all of it, and which stop after the first append.
     ///
-    /// One that exists is continued if it was begun with the same compression: by that metadata, or,
-    /// where others have made it, by its first bytes, for which a range of 4 bytes is read. Else
-    /// [`open`](OssAppendWriterBuilder::open) fails with a [`Conflict`](crate::ErrorKind::Conflict)
-    /// ([`Format`](crate::ConflictCause::Format)), and a sequence goes on with its next number.
+    /// An existing object is continued if it was begun with the same compression. That is known
+    /// from the metadata, or, if others have created the object, from its first 4 bytes, which are
+    /// read. Otherwise [`open`](OssAppendWriterBuilder::open) fails with a
+    /// [`Conflict`](crate::ErrorKind::Conflict) ([`Format`](crate::ConflictCause::Format)), and a
+    /// sequence goes on with its next number.
     ///
-    /// So does a writer that does not compress with an object that is compressed, when it is about to
-    /// append, unless what it was given is compressed in the same way. See
+    /// In the same way, a writer that does not compress fails when it is about to append to a
+    /// compressed object, unless what it was given is compressed in the same way. See
     /// [`Format`](crate::ConflictCause::Format).
     ///
-    /// A replay cannot be compressed, since it compares what is written with what is stored: it is
-    /// refused by [`open`](OssAppendWriterBuilder::open).
+    /// A replay cannot be compressed, since it compares what is written with what is stored:
+    /// [`open`](OssAppendWriterBuilder::open) refuses it.
     #[cfg(feature = "compression")]
     #[cfg_attr(docsrs, doc(cfg(feature = "compression")))]
     pub fn compression(mut self, compression: Compression) -> Self {
@@ -216,7 +218,7 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
         self
     }
 
-    /// What is appended together stays together: records, of which no part is worth anything.
+    /// What is appended together stays together: records, of which a part is worth nothing.
     #[cfg(feature = "rolling")]
     pub(crate) fn whole(mut self) -> Self {
         Arc::make_mut(&mut self.appender.options).rules.whole = true;
@@ -332,40 +334,38 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
 impl<S: AppendStore> OssAppendWriterBuilder<S> {
     open_mode_setters!(appender.options);
 
-    /// The most appends that are under way at a time: the next is sent before the one before it is
-    /// answered, if the store has [lanes](AppendStore::lane). Then `batch_size` bytes go as soon as
-    /// they have gathered, and the round trip does not limit how many bytes a second get through.
-    /// Default: 1.
+    /// The most appends in flight at a time: the next one is sent before the previous one is
+    /// answered, if the store has [lanes](AppendStore::lane). Then `batch_size` bytes are sent as
+    /// soon as they have gathered, and the round trip does not limit the throughput. Default: 1.
     ///
-    /// Each append is sent with the position where the one before it ends, and lands only there. So
-    /// the object is always a prefix of what was written, whatever is lost, late or repeated on the
-    /// way, as long as nobody else appends to it. If somebody does, with exactly as many bytes as an
-    /// append of ours has, what was sent behind that lands behind the other's bytes: the writer fails
-    /// with a [`Conflict`](crate::ErrorKind::Conflict) that names where ours are
-    /// ([`Conflict::apart`](crate::Conflict::apart)).
+    /// Each append is sent with the position where the previous one ends, and lands only there. As
+    /// long as nobody else appends to the object, it is always a prefix of what was written,
+    /// whatever is lost, late or repeated on the way. If somebody else appends exactly as many
+    /// bytes as one of our appends has, the appends sent behind that one land behind the other's
+    /// bytes: the writer fails with a [`Conflict`](crate::ErrorKind::Conflict) that names where
+    /// ours are ([`Conflict::apart`](crate::Conflict::apart)).
     ///
-    /// One at a time it stays for [shared](Self::shared) objects, for a
-    /// [replay](Self::replay) until its first own append is durable, with compression, and without a
-    /// CRC-64 of the whole object ([`Evidence`](crate::Evidence)). An
-    /// [`OssClient`](crate::OssClient) has lanes unless it was given an HTTP client of the program's
-    /// own, or connects by TLS of the platform's library (feature `native-tls`) or through a SOCKS
-    /// proxy. A store without lanes is told of by a warning.
+    /// It stays one at a time for [shared](Self::shared) objects, for a [replay](Self::replay)
+    /// until its first own append is durable, with compression, and without a CRC-64 of the whole
+    /// object ([`Evidence`](crate::Evidence)). An [`OssClient`](crate::OssClient) has lanes unless
+    /// it was given an HTTP client of the program's own, or connects with the platform's TLS
+    /// library (feature `native-tls`) or through a SOCKS proxy. A warning tells if the store has no
+    /// lanes.
     ///
-    /// Nobody has tried yet what the real service does with requests that are sent before others are
-    /// answered.
+    /// Nobody has tried yet what the real service does with pipelined requests.
     pub fn max_in_flight(mut self, appends: u16) -> Self {
         let options = Arc::make_mut(&mut self.appender.options);
         options.rules.max_in_flight = appends.max(1);
         self
     }
 
-    /// Keeps what was accepted in a directory until it is durable. Default: in memory alone.
+    /// Keeps accepted bytes in a directory until they are durable. Default: only in memory.
     ///
-    /// What an earlier process has left there is sent first, as far as the object does not have it:
-    /// [`open`](Self::open) looks for that, and fails with a [`Conflict`](crate::ErrorKind::Conflict),
-    /// [`ReplayDiffers`](crate::ErrorKind::ReplayDiffers) or
-    /// [`ReplayTooShort`](crate::ErrorKind::ReplayTooShort) if the object is not what that process
-    /// had appended to. The spool stays as it is then.
+    /// If an earlier process has left bytes there, those that the object does not have yet are sent
+    /// first. [`open`](Self::open) finds that out, and fails with a
+    /// [`Conflict`](crate::ErrorKind::Conflict), [`ReplayDiffers`](crate::ErrorKind::ReplayDiffers)
+    /// or [`ReplayTooShort`](crate::ErrorKind::ReplayTooShort) if the object is not the one that
+    /// process appended to. The spool then stays as it is.
     ///
     /// Not for [shared](Self::shared) objects, and not together with [`replay`](Self::replay).
     #[cfg(feature = "spool")]
@@ -384,8 +384,8 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
     /// Looks at the object, opens it, and starts the writer's worker on the current tokio runtime.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options that do not go together or
-    /// outside of a tokio runtime; else as
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options that do not go together, or
+    /// outside of a tokio runtime; otherwise as
     /// [`ObjectAppenderBuilder::open`](crate::ObjectAppenderBuilder::open). Nothing has been
     /// accepted yet, so nothing can be lost.
     ///
@@ -404,23 +404,23 @@ impl<S: AppendStore> OssAppendWriterBuilder<S> {
         Ok(writer)
     }
 
-    /// Starts the writer without looking at the object, for a program that has to start while OSS is
-    /// away. The worker opens it: at once if there is a spool, else with the first
-    /// append. Until that has succeeded it is tried again, for
-    /// [`delivery_timeout`](Self::delivery_timeout), and what goes wrong is told as trouble with
-    /// delivery is ([`on_event`](Self::on_event), [`stats`](OssAppendWriter::stats)). What
-    /// [`open`](Self::open) refuses is the writer's failure then.
+    /// Starts the writer without looking at the object, for a program that has to start while OSS
+    /// is away. The worker opens the object: at once if there is a spool, otherwise with the first
+    /// append. It tries again for [`delivery_timeout`](Self::delivery_timeout), and reports
+    /// problems like those of delivery ([`on_event`](Self::on_event),
+    /// [`stats`](OssAppendWriter::stats)). What [`open`](Self::open) would refuse then makes the
+    /// writer fail.
     ///
-    /// [`position`](OssAppendWriter::position) counts from the first byte of the writer, which is the
-    /// first that an earlier process has left in the spool. What an object holds before that is not
-    /// in it, and neither it is in a [`checkpoint`](OssAppendWriter::checkpoint) before the first
-    /// byte is durable.
+    /// [`position`](OssAppendWriter::position) counts from the first byte of the writer, or from
+    /// the first byte that an earlier process has left in the spool. It does not include what the
+    /// object held before, and neither does a [`checkpoint`](OssAppendWriter::checkpoint) until the
+    /// first byte is durable.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for options that do not go together, for a
     /// [`replay`](Self::replay), or outside of a tokio runtime; kind
-    /// [`Spool`](crate::ErrorKind::Spool) for a directory that cannot be had. Opening that takes a
-    /// few system calls, in which this blocks.
+    /// [`Spool`](crate::ErrorKind::Spool) if the directory cannot be opened. Opening it takes a few
+    /// blocking system calls.
     pub fn start(mut self) -> Result<OssAppendWriter> {
         self = self.apart();
         let object = self.object().clone();
@@ -520,8 +520,7 @@ impl<S: AppendStore, O> OssAppendWriterBuilder<S, O> {
         self
     }
 
-    /// What a writer is put together from whose worker opens the object. Opens the spool, which
-    /// blocks.
+    /// The parts of a writer whose worker opens the object. Opens the spool, which blocks.
     pub(crate) fn later(self, records: Records) -> Result<Parts<OpenedLater<S>>> {
         let object = self.object().clone();
         let options = self.options()?;

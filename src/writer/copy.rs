@@ -41,8 +41,8 @@ impl OssAppendWriter {
     /// after all others.
     ///
     /// # Cancel safety
-    /// Safe for the writer: what was read was accepted. `reader` must not lose bytes when its
-    /// `poll_read` is not polled again, which no reader does.
+    /// Safe for the writer: what was read was accepted. `reader` must not lose bytes if its
+    /// `poll_read` is not polled again; no usual reader does.
     pub async fn copy_from<R>(&mut self, reader: &mut R) -> Result<u64>
     where
         R: AsyncRead + Unpin + ?Sized,
@@ -50,7 +50,8 @@ impl OssAppendWriter {
         self.copy_from_with(reader, |_| {}).await
     }
 
-    /// As [`copy_from`](Self::copy_from), and tells `on_progress` after each read how far it is.
+    /// As [`copy_from`](Self::copy_from), and reports to `on_progress` after each read how far it
+    /// is.
     ///
     /// # Errors
     /// As [`copy_from`](Self::copy_from).

@@ -1,4 +1,4 @@
-//! What the worker does next. It is decided here by looking alone, and carried out by the worker.
+//! What the worker does next. This only looks and decides; the worker carries it out.
 
 use super::buffer::Buffer;
 use super::shared::{Phase, Shared, State};

@@ -1,4 +1,4 @@
-//! A process that was forked from the one that opened a writer: whoever waits there is told.
+//! A process that was forked from the one that opened a writer: waiting there returns an error.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,13 +1,13 @@
 //! The hand-off between the handles and the worker, run in every order of its steps up to a bound.
 //!
 //! Handles, worker and appender are the real ones. Before each lock, after each unlock and before
-//! each notification any other task may go on (see `sync.rs`), and so may it while an append is on
-//! its way. A lost wake-up shows as a deadlock. No timer ever fires: every wait has to end by what
-//! the others do, so a lost wake-up that only puts off the start of a linger does not show. A
-//! failure prints its schedule, which `shuttle::replay` runs again.
+//! each notification any other task may run (see `sync.rs`), and also while an append is in flight.
+//! A lost wake-up shows as a deadlock. No timer ever fires: every wait has to end by what the
+//! others do, so a lost wake-up that only delays the start of a linger does not show. A failure
+//! prints its schedule, which `shuttle::replay` runs again.
 //!
 //! With several handles, what one of them does often makes up for a wake-up that another has lost.
-//! Hence the runs with one handle alone, which go a step deeper than most.
+//! So there are runs with only one handle, which go a step deeper than most.
 //!
 //! `OSS_APPEND_DEPARTURES` sets by how many departures each run goes deeper than usual (default 0).
 //! With 1 there are over ten times as many schedules. Of ten planted mistakes the usual depth found

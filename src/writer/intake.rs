@@ -1,14 +1,14 @@
-//! The one door into the buffer: whether bytes may come in now, and how they do.
+//! The one door into the buffer: whether bytes may come in now, and how.
 //!
-//! Everybody comes in here: `AsyncWrite`, `Sink`, records with receipts, logs, and the writers of
-//! keys. Whoever has been admitted and does not let go of the [`Intake`] in between finds the room.
+//! Everything comes in here: `AsyncWrite`, `Sink`, records with receipts, logs, and the writers of
+//! keys. A caller that was admitted and holds on to the [`Intake`] finds the room.
 //!
 //! # Invariants
-//! - What waits, what is in flight, what is set aside and what is kept of a replay take no more than
-//!   `buffer_capacity` together.
+//! - What waits, is in flight, is set aside, or is kept of a replay takes no more than `buffer_capacity`
+//!   together.
 //! - What is admitted whole comes in as a whole, or not at all.
-//! - Whoever has to wait has something to wait for: an append that is under way or due, or another
-//!   record's end. What is in the way and would linger is asked for.
+//! - A caller that has to wait has something to wait for: an append in flight or due, or the end of
+//!   another record. If what is in the way would linger, its append is requested.
 
 use std::collections::VecDeque;
 use std::ops::Range;

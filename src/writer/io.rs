@@ -1,8 +1,8 @@
 //! `OssAppendWriter` as an `AsyncWrite`: writes, flushes and the shutdown.
 //!
-//! The calls of `AsyncWriteExt` that end a stream of writes are here as methods too, with the error
-//! of this crate. A method wins over those of traits, so that nobody has to choose between
-//! `AsyncWriteExt` and `SinkExt`, which both have a `flush`.
+//! The calls of `AsyncWriteExt` that end a stream of writes are also methods here, with the error
+//! of this crate. A method takes precedence over those of traits, so that nobody has to choose
+//! between `AsyncWriteExt` and `SinkExt`, which both have a `flush`.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};

@@ -1,5 +1,5 @@
-//! The one object of a writer that starts before it is known what is there: it is opened by the first
-//! append, or to find out how much of a spool it has.
+//! The object of a writer that starts without looking at it: it is opened by the first append, or
+//! to find out how much of a spool it has.
 
 use std::mem;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a keyed writer does with the writers of its keys, which nobody else has a handle of.
+//! What a keyed writer does with the writers of its keys, to which nobody else has a handle.
 
 use std::future::poll_fn;
 

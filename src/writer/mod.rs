@@ -10,7 +10,7 @@ mod cut;
 mod decide;
 #[cfg(test)]
 mod forked;
-#[cfg(test)]
+#[cfg(all(test, feature = "spool"))]
 mod handoff;
 pub(crate) mod intake;
 mod io;

@@ -1,4 +1,4 @@
-//! What a writer is put together from.
+//! The parts that a writer is built from.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The window of a writer, as the worker's stages work on it: under the lock of the handles, who learn
-//! at once what was settled.
+//! The window of a writer, as the worker's stages work on it: under the lock of the handles, which
+//! learn at once what was settled.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -41,16 +41,16 @@ pub struct Receipt {
 pub struct Written {
     /// The object that it is in; if it is in several, the one that its end is in.
     pub object: ObjectPath,
-    /// Its bytes in the object. With compression those of the gzip member or zstd frame that holds
-    /// the record, and perhaps others before and after it; of all of them if the record is in
-    /// several.
+    /// Its bytes in the object. With compression, the bytes of the gzip member or zstd frame that
+    /// holds the record, and perhaps others before and after it; if the record is in several, the
+    /// bytes of all of them.
     pub range: Range<u64>,
     /// The parts of the record before `range`, in order. Empty unless a roll has split the record
-    /// between objects: of a sequence that is `unaligned`, or because an object took no more
-    /// appends in the midst of a record longer than `max_append_size`.
+    /// between objects: in an `unaligned` sequence, or because an object took no more appends in
+    /// the middle of a record longer than `max_append_size`.
     pub earlier: Vec<WrittenPart>,
-    /// The CRC-64 of the object up to the end of the record, with compression of the member; only
-    /// if it was [asked for](Receipt::with_crc64) in time, and known.
+    /// The CRC-64 of the object up to the end of the record, or with compression up to the end of
+    /// the member. Only if it is known and was [asked for](Receipt::with_crc64) in time.
     pub crc64: Option<u64>,
 }
 
@@ -94,17 +94,17 @@ impl Receipt {
         }
     }
 
-    /// Where the record ends, counted as
-    /// [`durable_position`](crate::OssAppendWriter::durable_position) is: it is durable when that
-    /// has come so far.
+    /// Where the record ends, counted like
+    /// [`durable_position`](crate::OssAppendWriter::durable_position): the record is durable when
+    /// that has reached it.
     pub fn position(&self) -> u64 {
         self.shared.shown(self.range.end)
     }
 
     /// Asks for the CRC-64 of the object up to the end of the record, from which a checkpoint can
-    /// be made. It costs a second checksum of the record's append. It is not known for a record
-    /// that was durable before this was called, in an object without CRC-64, and where others have
-    /// appended in between.
+    /// be made. It costs a second checksum of the record's append. It stays unknown if the record
+    /// was durable before this was called, if the object has no CRC-64, or if others have appended
+    /// in between.
     pub fn with_crc64(mut self) -> Self {
         if !self.crc64 {
             self.crc64 = true;
@@ -113,12 +113,12 @@ impl Receipt {
         self
     }
 
-    /// Waits until the record is durable, and tells where it is. Forces nothing: its append comes
-    /// by size or time, or by a flush.
+    /// Waits until the record is durable, and tells where it is. It forces nothing: the append
+    /// comes by size or time, or by a flush.
     ///
     /// # Errors
-    /// The writer's failure, if the record is not durable. What fails after the record has become
-    /// durable is not told here.
+    /// The writer's failure, if the record is not durable. A failure after the record became
+    /// durable is not reported here.
     ///
     /// # Cancel safety
     /// Safe.
@@ -156,7 +156,7 @@ pub(super) struct Places {
     receipts: BTreeMap<StreamPosition, StreamPosition>,
     /// The checksums that were asked for, by their ends in the stream, with how many ask.
     checksums: BTreeMap<StreamPosition, (usize, Option<u64>)>,
-    /// Of what is before this it is known where it is.
+    /// It is known where everything before this is.
     noted: StreamPosition,
 }
 
@@ -170,7 +170,7 @@ impl Places {
         self.checksums.entry(end).or_default().0 += 1;
     }
 
-    /// Of all before `end` it is known where it is, as far as anybody may ask.
+    /// It is known where everything before `end` is, as far as anybody may ask.
     pub(super) fn noted(&mut self, end: StreamPosition) {
         self.noted = end;
     }

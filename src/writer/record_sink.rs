@@ -30,23 +30,23 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 /// | [`sync`](Self::sync) | everything accepted is durable on return |
 /// | `close` | the same; the writer stays open |
 ///
-/// So an item costs no request of its own, whichever of them is used: appends are issued by size and
-/// time. This is what tells it from `tokio_util::codec::FramedWrite`, which flushes the writer after
-/// each `send` and each 8 KiB.
+/// So no call costs a request of its own: appends are issued by size and time.
+/// `tokio_util::codec::FramedWrite`, in contrast, flushes the writer after each `send` and every 8
+/// KiB.
 ///
 /// # Records
-/// A record goes in one append where the writer keeps records whole: in a
-/// [shared](crate::OssAppendWriterBuilder::shared) object nothing of others gets in its midst, and a
-/// sequence of objects is not rolled there, whatever bytes the record has. The encoder writes the
-/// delimiter, if there is to be one. An item that is encoded to nothing is no record, and nothing is
-/// written for it.
+/// A record goes into one append where the writer keeps records whole: in a
+/// [shared](crate::OssAppendWriterBuilder::shared) object no other writer's bytes get into the
+/// middle of it, and a sequence of objects does not roll there, whatever bytes the record has. The
+/// encoder writes the delimiter, if there is one. An item that is encoded to nothing is not a
+/// record, and nothing is written for it.
 ///
-/// # Back-pressure
-/// The sink is not ready while the buffer of the writer is full. A record that finds less room than
-/// it needs waits beside the buffer, one for each sink; it counts as
-/// [`accepted`](crate::WriterStats::accepted) when it gets in, at the latest when the sink is dropped
-/// or the writer is shut down. What had been taken when the writer failed is given back by
-/// [`into_unsent`](OssAppendWriter::into_unsent).
+/// # Backpressure
+/// The sink is not ready while the buffer of the writer is full. A record that needs more room than
+/// there is waits outside the buffer, one for each sink. It counts as
+/// [`accepted`](crate::WriterStats::accepted) when it gets in, at the latest when the sink is
+/// dropped or the writer is shut down. If the writer fails,
+/// [`into_unsent`](OssAppendWriter::into_unsent) gives back what the sink had accepted.
 ///
 /// # Errors
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an item that the encoder refuses, with its
@@ -97,8 +97,8 @@ impl<E> RecordSink<E> {
         }
     }
 
-    /// Takes `item` in as one record, as soon as there is room, and gives a receipt that tells when
-    /// it is durable and where.
+    /// Accepts `item` as one record, as soon as there is room, and returns a receipt that tells
+    /// when it is durable and where.
     ///
     /// # Errors
     /// As [above](Self#errors); also [`InvalidInput`](crate::ErrorKind::InvalidInput) for an item

@@ -1,9 +1,9 @@
 //! What the handles and the worker of one writer share: one lock around the buffer, the watermarks
 //! and the waiters.
 //!
-//! Nothing of a caller's runs under the lock, or it could wait for itself: no waker is cloned, woken
-//! or dropped there, no `Bytes` are dropped that could be the last of their owner, no clock is asked
-//! and no callback called.
+//! No code of a caller runs under the lock, or it could wait for itself: no waker is cloned, woken
+//! or dropped there, no `Bytes` are dropped that could be the last of their owner, no clock is
+//! asked and no callback called.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -186,7 +186,7 @@ impl Shared {
         Buffer::new(self.options.buffer_capacity, max_group)
     }
 
-    /// The position that callers see: in the object, but for what is compressed, for a sequence of
+    /// The position that callers see: in the object, except for what is compressed, for a sequence of
     /// objects, and for what others have appended. There is no other place where the two are
     /// converted.
     pub(super) fn shown(&self, position: StreamPosition) -> u64 {

@@ -1,4 +1,4 @@
-//! What keeps a worker small while it has nothing to do.
+//! Keeps a worker small while it has nothing to do.
 
 use jiff::Timestamp;
 

@@ -15,19 +15,19 @@ pub struct WriterStats {
     pub accepted: u64,
     /// Bytes proven to be in the object.
     pub durable: u64,
-    /// Bytes proven to be in the object as they are there: with compression fewer than `durable`,
-    /// else as many.
+    /// Bytes proven to be in the object, counted as they are stored: with compression fewer than
+    /// `durable`, otherwise as many.
     pub stored: u64,
-    /// Bytes that wait, or are in an append whose outcome is open: in memory, or on disk where there is
-    /// a [spool](Self::spool).
+    /// Bytes that wait, or are in an append whose outcome is open: in memory, or on disk if there
+    /// is a [spool](Self::spool).
     pub buffered: u64,
     /// Bytes of a replay that agree with the object by checksum so far, but are not proven before
     /// the comparison is complete. Zero outside of a replay.
     pub compared: u64,
     /// Bytes that are not durable and that a failed writer does not send any more.
     pub failed: u64,
-    /// How long ago the oldest byte was accepted that is neither durable nor compared; `None` if
-    /// there is none. Grows during an outage.
+    /// The age of the oldest byte that is neither durable nor compared; `None` if there is none.
+    /// Grows during an outage.
     pub oldest: Option<Duration>,
     /// How long ago the writer was set up.
     pub age: Duration,
@@ -37,24 +37,25 @@ pub struct WriterStats {
     pub retries: u64,
     /// Looks at the object to find out what happened to an append.
     pub reconciles: u64,
-    /// The most appends that may be under way at a time at present:
+    /// The most appends that may be in flight at the moment:
     /// [`max_in_flight`](crate::OssAppendWriterBuilder::max_in_flight), or 1 while the store sends
     /// one at a time.
     pub max_in_flight: u16,
     /// Requests of any sort that failed, overcome or not: appends, looks, lists.
     pub failed_requests: u64,
-    /// How long ago trouble began, if it lasts: requests fail, and since the first of them nothing
+    /// How long the current trouble has lasted: requests fail, and since the first failure nothing
     /// was delivered. `None` while all is well.
     pub failing: Option<Duration>,
     /// The last failure of a request, whether it was overcome or not.
     pub last_error: Option<Error>,
     /// When an append was last proven.
     pub last_success: Option<SystemTime>,
-    /// Options for new objects that are without effect on the object that was opened last, since that
-    /// existed and differs. An event of `tracing` tells of them too, at level WARN with the target
-    /// `oss_append::delivery`. ACL and tags are not compared: a look at an object does not show them.
+    /// Options for new objects that have no effect on the object that was opened last, since it
+    /// already existed and differs. An event of `tracing` reports them too, at level WARN with the
+    /// target `oss_append::delivery`. ACL and tags are not compared: a look at an object does not
+    /// show them.
     pub ignored_options: Vec<IgnoredOption>,
-    /// How the spool stands, if there is one.
+    /// The state of the spool, if there is one.
     pub spool: Option<SpoolStats>,
 }
 

@@ -1,7 +1,7 @@
 //! The primitives of the hand-off between the handles and the worker.
 //!
-//! In unit tests others stand in their place, so that `handoff.rs` can run the handles and the worker
-//! in every order. Outside of its runs these do what those of std and tokio do.
+//! In unit tests they are replaced, so that `handoff.rs` can run the handles and the worker in
+//! every order. Outside of its runs the replacements do what those of std and tokio do.
 
 #[cfg(not(test))]
 pub(super) use std::process::id as process_id;
@@ -13,8 +13,10 @@ pub(super) use tokio::sync::Notify;
 #[cfg(not(test))]
 pub(super) use crate::values::locks::MutexExt;
 
+#[cfg(all(test, feature = "spool"))]
+pub(super) use self::model::modelled;
 #[cfg(test)]
-pub(super) use self::model::{Mutex, MutexExt, MutexGuard, Notify, forked, modelled, process_id};
+pub(super) use self::model::{Mutex, MutexExt, MutexGuard, Notify, forked, process_id};
 
 #[cfg(test)]
 mod model {
@@ -49,6 +51,7 @@ mod model {
     }
 
     /// Runs `run`, which has `shuttle` run tasks on this thread.
+    #[cfg(feature = "spool")]
     pub(in crate::writer) fn modelled<R>(run: impl FnOnce() -> R) -> R {
         MODELLED.set(true);
         let result = run();

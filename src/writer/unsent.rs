@@ -9,25 +9,25 @@ use bytes::Bytes;
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Unsent {
-    /// The position in the object at which the first of them belongs; with compression the count of
-    /// raw bytes before it since the opening. In a shared object: counted without what others have
-    /// appended since the opening.
+    /// The position in the object at which the first of them belongs. With compression it is the
+    /// count of raw bytes before it since the opening. In a shared object it does not count what
+    /// others have appended since the opening.
     pub position: u64,
-    /// How many of the first bytes may be in the object nevertheless, or may land yet: a request for
-    /// them was sent that OSS has not answered, and the object does not prove what became of it.
-    /// Zero if the bytes are not in the object and cannot get there any more.
+    /// How many of the first bytes may be in the object all the same, or may still land: OSS has
+    /// not answered a request for them, and the object does not prove what became of it. Zero if
+    /// the bytes are not in the object and cannot get there any more.
     ///
-    /// A replay does not know how much its predecessor has sent: until an append of its own is
-    /// durable, this is all that is given back. With compression the bytes in doubt are in the
-    /// object as a whole or not at all, or OSS has torn the append: then its beginning is there, and
-    /// nothing can be read from there on.
+    /// A replay does not know how much its predecessor has sent. Until an append of its own is
+    /// durable, this is everything that is given back. With compression, the bytes in doubt are in
+    /// the object as a whole or not at all, unless OSS has torn the append: then its beginning is
+    /// there, and nothing can be read from there on.
     pub in_doubt: u64,
     /// What is missing before `position`, by the same count: bytes that a replay has compared with
     /// the object, that are not proven to be durable, and that are not in memory any more. The
     /// source has to supply them again. Empty unless a replay has failed.
     pub missing: Range<u64>,
-    /// What is kept in the writer's [spool](crate::SpoolStats), by the same count, for the next start:
-    /// everything that is not durable and had been put on disk. `chunks` are behind it then. Empty
+    /// What the writer's [spool](crate::SpoolStats) keeps for the next start, by the same count:
+    /// everything that is not durable and was written to disk. `chunks` come after it. Empty
     /// without a spool.
     pub spooled: Range<u64>,
     /// The bytes.

@@ -1,4 +1,4 @@
-//! Who waits for a change of a writer, and is forgotten when it waits no more.
+//! Who waits for a change of a writer, and is forgotten when it no longer waits.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

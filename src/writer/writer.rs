@@ -26,9 +26,9 @@ use crate::values::checkpoint::Checkpoint;
 use crate::values::path::ObjectPath;
 use crate::values::position::StreamPosition;
 
-/// Streams bytes into one OSS object: a tokio [`AsyncWrite`](tokio::io::AsyncWrite) that gathers what is written, appends
-/// it when a batch is large or old enough, and makes sure that every byte lands exactly once and
-/// in order.
+/// Streams bytes into one OSS object: a tokio [`AsyncWrite`](tokio::io::AsyncWrite) that gathers
+/// what is written, appends it when a batch is large or old enough, and makes sure that every byte
+/// lands exactly once and in order.
 ///
 /// | call | meaning |
 /// |---|---|
@@ -46,24 +46,24 @@ use crate::values::position::StreamPosition;
 /// # Failure
 /// Failed requests are retried within
 /// [`delivery_timeout`](OssAppendWriterBuilder::delivery_timeout). When the writer fails for good,
-/// every call returns the same error, which says whether the append in question landed; those of
-/// `AsyncWrite` as an `io::Error` from which [`Error::from_io`] gets ours back.
+/// every call returns the same error, which says whether the append in question landed. The calls
+/// of `AsyncWrite` return it as an `io::Error`, from which [`Error::from_io`] gets ours back.
 /// [`into_unsent`](Self::into_unsent) then gives back what is not durable.
 ///
 /// # Clones
 /// A clone writes to the same buffer. Each write of a clone is accepted in one piece if there is
 /// room for it. The writer lives until the last clone is dropped.
 ///
-/// A `flush` answers for what was written through its own handle. What other clones had written
-/// before it is durable too when it returns, but for one case: an earlier flush of the same handle
-/// was dropped before it returned. The next one then goes on with the wait of that one, and a write
-/// of another clone in between does not prolong it. Call [`sync`](Self::sync) for what all clones
-/// have written.
+/// A `flush` covers what was written through its own handle. What other clones had written before
+/// it is durable too when it returns, with one exception: if an earlier flush of the same handle
+/// was dropped before it returned, the next one goes on with that wait, and a write by another
+/// clone in between does not extend it. Call [`sync`](Self::sync) to cover what all clones have
+/// written.
 ///
 /// # Dropping
 /// Dropping the last clone never blocks. The worker goes on with what was accepted as long as the
-/// runtime lives, but nobody learns how that ends: call `shutdown`. A drop before everything is
-/// durable logs one warning.
+/// runtime lives, but nobody learns the outcome: call `shutdown` for that. If not everything is
+/// durable, a drop logs one warning.
 ///
 /// # Cancel safety
 /// Every future of this type may be dropped at any point: nothing is lost and nothing doubled.
@@ -126,9 +126,9 @@ impl OssAppendWriter {
         &self.shared.object
     }
 
-    /// The position behind the last accepted byte: the object's length once everything is durable.
-    /// In a shared object counted without what others have appended since the opening; with
-    /// compression the count of raw bytes since the opening.
+    /// The position after the last accepted byte: the object's length once everything is durable.
+    /// In a shared object, it does not count what others have appended since the opening; with
+    /// compression, it is the count of raw bytes since the opening.
     pub fn position(&self) -> u64 {
         self.shared.shown(self.shared.lock().window.accepted())
     }
@@ -139,13 +139,13 @@ impl OssAppendWriter {
     }
 
     /// The object, with its length and CRC-64 as they were last proven: when it was opened, and
-    /// after each append since. A later process can
-    /// [replay](OssAppendWriterBuilder::replay) from here.
+    /// after each append since. A later process can [replay](OssAppendWriterBuilder::replay) from
+    /// here.
     ///
-    /// The position is [`durable_position`](Self::durable_position), but in a shared object it
-    /// counts what others have appended before our last append, as the CRC-64 does, and with
-    /// compression it is that of the compressed bytes. The CRC-64 is `None` if the endpoint gives
-    /// none, and while a replay is still comparing.
+    /// The position is [`durable_position`](Self::durable_position) with two exceptions: in a
+    /// shared object it counts what others have appended before our last append, as the CRC-64
+    /// does; with compression it counts the compressed bytes. The CRC-64 is `None` if the endpoint
+    /// gives none, and while a replay is still comparing.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint::at(
             self.shared.object.clone(),
@@ -153,12 +153,12 @@ impl OssAppendWriter {
         )
     }
 
-    /// What was done so far, and what is held.
+    /// What was done so far, and what is still held.
     pub fn stats(&self) -> WriterStats {
         self.shared.stats()
     }
 
-    /// Waits until everything before `position` is durable; forces nothing.
+    /// Waits until everything before `position` is durable; it does not force an append.
     ///
     /// # Errors
     /// The writer's failure, or [`Closed`](crate::ErrorKind::Closed) if the writer was shut down
@@ -182,7 +182,7 @@ impl OssAppendWriter {
         .await
     }
 
-    /// Makes everything accepted so far durable, whichever clone it came from, at once and in every
+    /// Makes everything accepted so far durable, whichever clone accepted it, at once and in every
     /// flush mode.
     ///
     /// # Errors
@@ -196,8 +196,8 @@ impl OssAppendWriter {
         poll_fn(|cx| self.poll_flushed(cx, Flush::SYNC)).await
     }
 
-    /// Writes `bytes` without copying them (if they are few, they are copied, which is cheaper).
-    /// The memory that they share stays in use until they are durable.
+    /// Writes `bytes` without copying them (a few bytes are copied, which is cheaper). Their memory
+    /// stays in use until they are durable.
     ///
     /// # Errors
     /// The writer's failure; [`Closed`](crate::ErrorKind::Closed) after a shutdown;
@@ -220,8 +220,8 @@ impl OssAppendWriter {
         }
     }
 
-    /// Takes `record` in, as soon as there is room, and gives a receipt that tells when it is durable
-    /// and where. Without copying, as [`write_bytes`](Self::write_bytes).
+    /// Accepts `record` as soon as there is room, and returns a receipt that tells when it is
+    /// durable and where. Like [`write_bytes`](Self::write_bytes), it does not copy.
     ///
     /// ```no_run
     /// # async fn example(mut writer: oss_append::OssAppendWriter) -> oss_append::Result<()> {
@@ -233,11 +233,10 @@ impl OssAppendWriter {
     /// # }
     /// ```
     ///
-    /// # Errors
     /// The writer's failure; [`Closed`](crate::ErrorKind::Closed) after a shutdown;
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty record, and for one of more
-    /// than `buffer_capacity` bytes, in a shared object or a sequence `max_append_size`: nothing of
-    /// it is written.
+    /// than `buffer_capacity` bytes, or in a shared object or a sequence `max_append_size` bytes:
+    /// nothing of it is written.
     ///
     /// # Cancel safety
     /// Safe: a future that was dropped before it returned has accepted nothing.
@@ -250,34 +249,34 @@ impl OssAppendWriter {
     }
 
     /// A `Sink` whose items are records, as `encoder` makes them: any
-    /// [`Encoder`](tokio_util::codec::Encoder) of tokio-util. It is another handle to this writer, as
-    /// a clone is, and never flushes it.
+    /// [`Encoder`](tokio_util::codec::Encoder) of tokio-util. Like a clone, it is another handle to
+    /// this writer. It never flushes.
     pub fn records<E>(&self, encoder: E) -> RecordSink<E> {
         RecordSink::new(self.clone(), encoder)
     }
 
-    /// Writes `record` and returns when it is durable: where it is. Forces nothing, so that what
-    /// others write can go in the same append.
+    /// Writes `record`, waits until it is durable, and returns where it is. It does not force an
+    /// append, so that other writes can go into the same one.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue), and the writer's failure afterwards.
     ///
     /// # Cancel safety
-    /// Not for the knowledge: a dropped future may have written the record, or not. Nothing is lost
-    /// or doubled by that. [`enqueue`](Self::enqueue) tells.
+    /// The data is safe: nothing is lost or doubled. But after dropping the future you do not know
+    /// whether the record was written; use [`enqueue`](Self::enqueue) if you need to know.
     pub async fn append_record(&mut self, record: Bytes) -> Result<Written> {
         self.enqueue(record).await?.written().await
     }
 
     /// The watermark as a stream: [`durable_position`](Self::durable_position) now, and each time
-    /// that it has moved on. Positions that come in quick succession are left out for the last of
-    /// them. It ends when the writer has been shut down; a failure is its last item.
+    /// it has moved on. Of positions in quick succession only the last is given. The stream ends
+    /// when the writer has been shut down; a failure is its last item.
     pub fn durable(&self) -> DurablePositions {
         DurablePositions::new(Arc::clone(&self.shared))
     }
 
-    /// Gives back the bytes that a failed writer had accepted and that are not durable; none after
-    /// a successful shutdown. The first of the clones that asks gets them.
+    /// Gives back the bytes that a failed writer had accepted and that are not durable; after a
+    /// successful shutdown there are none. The first clone that asks gets them.
     ///
     /// # Errors
     /// Gives the writer itself back if it has neither failed nor been shut down: its bytes are

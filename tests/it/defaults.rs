@@ -1,4 +1,4 @@
-//! The default values: those in the docs, in the README and in the help are the ones that are used.
+//! The default values: those in the docs, in the guides and in the help are the ones that are used.
 
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use tokio::time::Instant;
 use crate::support::store::{Fault, Op, SimStore, unreachable};
 use crate::support::writer;
 
-const README: &str = include_str!("../../README.md");
+const LOGGING: &str = include_str!("../../src/guide/logging.md");
+const OPERATIONS: &str = include_str!("../../src/guide/operations.md");
+const PIPELINES: &str = include_str!("../../src/guide/pipelines.md");
 const WRITER: &str = include_str!("../../src/writer/builder.rs");
 const APPENDER: &str = include_str!("../../src/drive/options.rs");
 const CLIENT: &str = include_str!("../../src/client/builder.rs");
@@ -110,8 +112,8 @@ fn the_docs_of_each_option_tell_its_default() {
 }
 
 #[test]
-fn the_readme_tells_the_defaults() {
-    for told in [
+fn the_guides_tell_the_defaults() {
+    let options = [
         format!("| `batch_size` | {} |", mib(BATCH_SIZE)),
         format!("| `max_append_size` | {} |", mib(MAX_APPEND_SIZE)),
         format!("| `buffer_capacity` | {} |", mib(BUFFER_CAPACITY)),
@@ -126,21 +128,35 @@ fn the_readme_tells_the_defaults() {
             s(BACKOFF_MAX)
         ),
         format!("| `max_object_size` | {} bytes |", grouped(MAX_OBJECT_SIZE)),
-        format!("| `start_timeout` | {} |", s(START_TIMEOUT)),
-        format!("| `shutdown_timeout` | {} |", s(SHUTDOWN_TIMEOUT)),
-        format!("| `trouble_after` | {} |", s(TROUBLE_AFTER)),
         format!(
             "| `connect_timeout`, `attempt_timeout` | {}, {} |",
             s(CONNECT_TIMEOUT),
             s(ATTEMPT_TIMEOUT)
         ),
         format!("| `pool_idle_timeout` | {} |", s(POOL_IDLE_TIMEOUT)),
-        format!("At most {} keys are open", grouped(MAX_OPEN as u64)),
-        format!("All share {} of memory", mib(KEYED_BUFFER_CAPACITY)),
-        format!("{MAX_CONCURRENT_APPENDS} requests"),
-        format!("when {} have failed", grouped(MAX_FAILED_KEYS as u64)),
+    ];
+    let of_logs = [
+        format!("| `start_timeout` | {} |", s(START_TIMEOUT)),
+        format!("| `shutdown_timeout` | {} |", s(SHUTDOWN_TIMEOUT)),
+        format!("| `trouble_after` | {} |", s(TROUBLE_AFTER)),
+    ];
+    let of_keys = [
+        format!(
+            "At most {} keys are open at a time",
+            grouped(MAX_OPEN as u64)
+        ),
+        format!("All keys share {} of memory", mib(KEYED_BUFFER_CAPACITY)),
+        format!("{MAX_CONCURRENT_APPENDS} concurrent requests"),
+        format!("When {} keys have failed", grouped(MAX_FAILED_KEYS as u64)),
+    ];
+    for (guide, all) in [
+        (OPERATIONS, &options[..]),
+        (LOGGING, &of_logs),
+        (PIPELINES, &of_keys),
     ] {
-        assert!(README.contains(&told), "{told}");
+        for told in all {
+            assert!(guide.contains(told), "{told}");
+        }
     }
 }
 

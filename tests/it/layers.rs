@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All modules of the crate's root, from the lowest layer up.
-const LAYERS: [&str; 22] = [
+const LAYERS: [&str; 23] = [
     // Calls of what the program has given to us.
     "callback",
     // What everything is about: paths, batches, checksums, positions.
@@ -40,6 +40,8 @@ const LAYERS: [&str; 22] = [
     "emulator",
     "testing",
     "internals",
+    // Only text.
+    "guide",
 ];
 
 /// The number of a layer.

@@ -46,6 +46,7 @@ mod metrics;
 mod open;
 mod proxy;
 mod reader;
+mod readme;
 mod receipts;
 mod reconcile;
 mod records;

@@ -429,7 +429,7 @@ fn buckets_are_told_apart() {
     assert_eq!(recorded.labelled(DURABLE_BYTES, "second"), 5);
 }
 
-/// What the recorder is told about each metric: a row of the README's table, and the unit.
+/// What the recorder is told about each metric: a row of the guide's table, and the unit.
 #[derive(Clone, Default)]
 struct Descriptions(Arc<Mutex<Vec<(String, Unit)>>>);
 
@@ -484,10 +484,10 @@ fn described() -> Vec<(String, Unit)> {
 }
 
 #[test]
-fn the_readme_tells_of_each_metric_what_the_recorder_is_told() {
-    let readme = include_str!("../../README.md");
+fn the_guide_tells_of_each_metric_what_the_recorder_is_told() {
+    let guide = include_str!("../../src/guide/operations.md");
     let is_row = |line: &&str| line.starts_with("| `oss_append_");
-    let told: Vec<_> = readme.lines().filter(is_row).collect();
+    let told: Vec<_> = guide.lines().filter(is_row).collect();
 
     let described = described();
 

@@ -1,4 +1,4 @@
-//! Contests: the same work by several contestants in turns, each round in a process of its own,
+//! Contests: the same work by several contestants that take turns, each round in a process of its own,
 //! against a sink in a process of its own.
 
 mod child;
@@ -86,7 +86,7 @@ impl Ground {
 
 /// Measures how fast bytes get to a sink that reads and discards.
 ///
-/// Each contestant runs in rounds, in turns with the others, in a process of its own; so the
+/// Each contestant runs in rounds, taking turns with the others, in a process of its own; so the
 /// processor time and the peak of the memory (resident) are its own too, without those of the sink.
 /// Appends and bytes sent are those of the whole process, what comes before the work included.
 /// Ratios are taken round by round: below 1 the first contestant of a case is faster. Without

@@ -33,7 +33,7 @@ pub(crate) async fn find(client: &OssClient, object: &ObjectPath) -> Result<Obje
         if let Some((begin, end)) = newest_line(&tail, start == 0) {
             let origin = record::origin(&tail[begin..end]).map_err(|error| {
                 Failure::object(format!(
-                    "{object} has something at position {} that is no record: {error}",
+                    "{object} has something at position {} that is not a record: {error}",
                     start + begin as u64
                 ))
             })?;

@@ -130,7 +130,7 @@ async fn consumer(stream: &Stream, recipe: &Shared) -> Result<PullConsumer, Fail
     if found.ack_policy != AckPolicy::Explicit || found.deliver_subject.is_some() {
         return Err(Failure::nats(
             &what,
-            "it is there, but is no pull consumer with explicit acknowledgement",
+            "it exists, but is not a pull consumer with explicit acknowledgement",
         ));
     }
     Ok(consumer)

@@ -13,7 +13,7 @@ use crate::output;
 /// The most objects that are kept for the summary.
 pub(crate) const MOST_OBJECTS: usize = 10_000;
 
-/// What the writer has told of them.
+/// What the writer has reported them.
 pub(crate) struct Finished {
     told: mpsc::UnboundedReceiver<FinishedObject>,
     pub(crate) count: u64,

@@ -17,7 +17,7 @@ use crate::writer::Writer;
 pub(crate) enum When {
     /// If standard error is a terminal
     Auto,
-    /// In any case; as a line a second if standard error is no terminal
+    /// In any case; as one line a second if standard error is not a terminal
     Always,
     /// Not at all
     Never,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::finished::{Entry, Finished};
 use crate::writer::Writer;
 
-/// Before, the number of appends a second says little.
+/// In a shorter time, the number of appends a second says little.
 const RATE_AFTER: Duration = Duration::from_secs(10);
 
 /// The JSON object of `--json`, and as [`Display`](fmt::Display) the line without it.
@@ -53,7 +53,7 @@ pub(crate) struct Summary {
     ignored_options: Vec<Ignored>,
     #[serde(flatten)]
     sequence: Option<Sequence>,
-    /// The append that was under way may be in the object nevertheless.
+    /// The append that was in flight may be in the object all the same.
     #[serde(skip)]
     in_doubt: bool,
 }
@@ -67,7 +67,7 @@ pub(crate) struct AtStart<'a> {
     pub(crate) found: u64,
 }
 
-/// What is told of a spool.
+/// What is reported about a spool.
 #[derive(Serialize)]
 struct InSpool {
     directory: String,
@@ -85,7 +85,7 @@ struct InSpool {
     lost: u64,
 }
 
-/// An option for new objects without effect.
+/// An option for new objects that has no effect.
 #[derive(Serialize)]
 struct Ignored {
     name: String,
@@ -93,7 +93,7 @@ struct Ignored {
     found: Option<String>,
 }
 
-/// What is told of a sequence of objects.
+/// What is reported about a sequence of objects.
 #[derive(Serialize)]
 struct Sequence {
     /// How many have been finished.
@@ -230,8 +230,8 @@ impl Summary {
         if self.appends == 0 && self.bytes == 0 && self.missing == 0 && found.is_none() {
             // An object of no bytes is not made by an append of none.
             return match self.end {
-                Some(1..) => "nothing was read, and nothing appended".into(),
-                _ => "nothing was read, and no object made".into(),
+                Some(1..) => "nothing was read, and nothing was appended".into(),
+                _ => "nothing was read, and no object was created".into(),
             };
         }
         let mut fate = format!("{} durable", Counted(self.bytes, "byte"));

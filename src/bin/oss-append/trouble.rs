@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// How long a name that is not known is asked for before anything has come through.
 pub(crate) const UNKNOWN_HOST: Duration = Duration::from_secs(3);
 
-/// What the writer or the reader has told of it.
+/// What the writer or the reader has reported.
 pub(crate) struct Trouble {
     told: mpsc::UnboundedReceiver<DeliveryEvent>,
     lasts: Option<Lasts>,
@@ -182,7 +182,7 @@ impl Lasts {
     fn first(&self, buffered: Option<u64>) -> String {
         let for_how_long = match self.left() {
             Some(left) => format!("for up to {}", seconds(left)),
-            None => "without end".into(),
+            None => "forever".into(),
         };
         format!(
             "{}: {}; trying again {for_how_long}{}",
@@ -198,7 +198,7 @@ impl Lasts {
             None => String::new(),
         };
         format!(
-            "{}: nothing {} for {}, {}, at last: {}{end}{}",
+            "{}: nothing {} for {}, {}, most recently: {}{end}{}",
             self.object,
             self.words.done,
             seconds(self.since.elapsed()),
@@ -306,7 +306,10 @@ mod tests {
             assert_eq!(at, 60 * minute);
             let begins = format!("oss://logs/a.log: nothing delivered for {at} s, ");
             assert!(line.starts_with(&begins), "{line}");
-            assert!(line.contains("requests failed, at last: refused"), "{line}");
+            assert!(
+                line.contains("requests failed, most recently: refused"),
+                "{line}"
+            );
             assert!(line.ends_with("; 2.00 KiB buffered"), "{line}");
         }
         store.0.store(true, Ordering::Relaxed);

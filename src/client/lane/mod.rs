@@ -39,7 +39,7 @@ use crate::store::lane::Lane;
 use crate::store::request::{AppendAnswer, AppendRequest};
 use crate::wire::failure::stalled;
 
-/// What a task of the lane has told of one append.
+/// What a task of the lane has reported one append.
 type Answered = Result<(Answer, Signed)>;
 
 /// An append that is to be sent.

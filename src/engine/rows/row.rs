@@ -248,7 +248,7 @@ impl Row {
         self
     }
 
-    /// A wait begins, and nothing is told of its end.
+    /// A wait begins, and nothing is told about its end.
     #[track_caller]
     pub(super) fn waits_on(mut self) -> Self {
         match self.next() {

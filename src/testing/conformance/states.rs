@@ -1,4 +1,4 @@
-//! Objects that take no appends: sealed ones, and those that were not made by appends.
+//! Objects that take no appends: sealed ones, and those that were not created by an append.
 
 use super::report::ConformanceReport;
 use super::{Case, Fail, Suite, demand, note, refused};

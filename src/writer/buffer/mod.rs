@@ -1,8 +1,8 @@
 //! The bytes that wait for an append: a rope of pooled segments and of `Bytes` taken as they are.
 //!
-//! What an append may not cut is in [`records`], what becomes of memory that is free again in
-//! [`reuse`]. Nothing that could be the last of a caller's is dropped here: that is done without the
-//! writer's lock.
+//! [`records`] knows what an append may not cut, [`reuse`] what happens to free memory. Nothing
+//! that could be the last of a caller's `Bytes` is dropped here: that is done without the writer's
+//! lock.
 
 pub(crate) mod records;
 pub(super) mod reuse;

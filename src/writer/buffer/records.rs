@@ -1,8 +1,8 @@
 //! Where records end in the buffer: what an append may not cut.
 //!
-//! Short records are kept together, so that a buffer full of them does not hold a multiple of its
-//! bytes in ends; a cut between two of them is kept all the same. A record whose beginning has been
-//! taken out goes on with its rest, and nothing is kept together with that.
+//! The ends of short records are stored together, so that a buffer full of them does not take a
+//! multiple of its bytes for ends; a cut between two of them is stored all the same. A record whose
+//! beginning has been taken out goes on with its rest, and is not stored together with others.
 
 use std::collections::VecDeque;
 

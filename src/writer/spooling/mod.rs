@@ -17,12 +17,13 @@ mod open;
 mod options;
 mod plan;
 mod rest;
-#[cfg(test)]
+// In the published package the tests of the library have no features of their own.
+#[cfg(all(test, feature = "compression", feature = "keyed", feature = "testing"))]
 mod simulation;
 mod state;
 mod stats;
 mod task;
-#[cfg(test)]
+#[cfg(all(test, feature = "compression", feature = "keyed", feature = "testing"))]
 mod tests;
 mod wait;
 

@@ -272,13 +272,13 @@ async fn without_any_input_the_summary_says_that_there_is_no_object() {
     run(append(), "")
         .await
         .expect(0)
-        .says(&["nothing was read, and no object made"]);
+        .says(&["nothing was read, and no object was created"]);
     assert!(emulator.object("bucket", KEY).is_none());
     run(append(), "something").await.expect(0);
     run(append(), "")
         .await
         .expect(0)
-        .says(&["nothing was read, and nothing appended"]);
+        .says(&["nothing was read, and nothing was appended"]);
     let created = command(&emulator, ["append", "--create-new", "oss://bucket/new"]);
     run(created, "").await.expect(0).says(&["by 1 append"]);
     assert!(emulator.object("bucket", "new").is_some());

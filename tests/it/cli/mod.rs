@@ -9,6 +9,8 @@ mod embedded;
 mod follow;
 mod json;
 mod read;
+#[cfg(unix)]
+mod readme;
 mod rolling;
 mod shared;
 #[cfg(unix)]

@@ -405,7 +405,7 @@ async fn an_input_that_ends_in_an_outage_is_delivered_after_it() {
     running.write("after\n").await;
     running.close_input();
     running
-        .hear("; trying again without end; 6 B in the spool")
+        .hear("; trying again forever; 6 B in the spool")
         .await;
     emulator.resume().await.unwrap();
     running.end().await.expect(0);

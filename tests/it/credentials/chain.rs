@@ -187,11 +187,11 @@ async fn what_is_configured_and_does_not_work_is_never_replaced_by_another_ident
         ),
         (
             |world| drop(world.write(".aliyun/config.json", "MARKED")),
-            "is no JSON (line 1, column 1)",
+            "is not JSON (line 1, column 1)",
         ),
         (
             |world| drop(world.write(".alibabacloud/credentials", "MARKED")),
-            "is no ini file (line 1)",
+            "is not an ini file (line 1)",
         ),
         (
             |world| world.set("ALIBABA_CLOUD_CONFIG_FILE", "/no/such/file"),

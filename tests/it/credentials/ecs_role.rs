@@ -128,7 +128,7 @@ async fn the_normal_mode_is_not_used_where_the_token_is_required() {
         ),
         (status("404 None"), "answered 404", false),
         (status("500 Broken"), "answered 500", true),
-        (ok("two lines\nof it"), "is no token", false),
+        (ok("two lines\nof it"), "is not a token", false),
     ] {
         let server = ScriptedServer::start([play]).await;
         let error = error(&hardened(&server)).await;
@@ -173,11 +173,15 @@ async fn an_answer_that_names_no_role_is_an_error() {
         (status("404 None"), "no RAM role is attached", false),
         (status("403 No"), "answered 403", false),
         (status("503 Busy"), "answered 503", true),
-        (ok(""), "is no role's name", false),
-        (ok("<html>MARKED</html>"), "is no role's name", false),
-        (ok("../../user-data"), "is no role's name", false),
-        (ok("one\ntwo"), "is no role's name", false),
-        (ok(&"x".repeat(65)), "is no role's name", false),
+        (ok(""), "is not the name of a role", false),
+        (
+            ok("<html>MARKED</html>"),
+            "is not the name of a role",
+            false,
+        ),
+        (ok("../../user-data"), "is not the name of a role", false),
+        (ok("one\ntwo"), "is not the name of a role", false),
+        (ok(&"x".repeat(65)), "is not the name of a role", false),
         (ok(&"x".repeat(100_000)), "more than 65536 bytes", false),
     ] {
         let server = ScriptedServer::start([ok("t"), play]).await;

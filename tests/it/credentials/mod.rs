@@ -139,13 +139,13 @@ fn wrong_answers(sts: bool) -> Vec<(Play, &'static str, bool)> {
     let refusal = r#"{"Code":"NoPermission","RequestId":"AE21-2","Message":"You may not."}"#;
     let busy = r#"{"Code":"Throttling.User","RequestId":"AE21-2"}"#;
     let mut wrong = vec![
-        (ok(""), "no JSON", false),
+        (ok(""), "not JSON", false),
         (
             ok("<html>MARKED</html>"),
-            "no JSON (line 1, column 1)",
+            "not JSON (line 1, column 1)",
             false,
         ),
-        (ok("\u{0}\u{1}"), "no JSON", false),
+        (ok("\u{0}\u{1}"), "not JSON", false),
         (wrap("[\"MARKED\"]"), "another form", false),
         (wrap("\"MARKED\""), "another form", false),
         (wrap("{}"), "has no", false),
@@ -161,7 +161,7 @@ fn wrong_answers(sts: bool) -> Vec<(Play, &'static str, bool)> {
             "another form",
             false,
         ),
-        (with("Expiration", "\"tomorrow\""), "no time", false),
+        (with("Expiration", "\"tomorrow\""), "not a time", false),
         (
             with("Expiration", "\"2001-09-09T01:46:40Z\""),
             "expired",

@@ -181,7 +181,7 @@ async fn a_file_without_a_token_is_an_error_that_names_it() {
     std::fs::create_dir(&folder.path).unwrap();
     for (file, says) in [
         (absent, "not found"),
-        (folder, "no regular file"),
+        (folder, "not a regular file"),
         (TokenFile::new(""), "is empty"),
         (TokenFile::new(" \n\t"), "is empty"),
         (TokenFile::new(b"MARKED\xff"), "UTF-8"),

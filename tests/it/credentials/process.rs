@@ -73,9 +73,9 @@ async fn what_it_prints_instead_of_a_key_is_an_error_that_does_not_show_it() {
     let mode = r#"{"mode":"MARKED","access_key_id":"id","access_key_secret":"MARKED"}"#;
     let token = r#"{"mode":"StsToken","access_key_id":"id","access_key_secret":"MARKED"}"#;
     for (printed, says) in [
-        ("", "is no JSON"),
-        ("MARKED", "is no JSON (line 1, column 1)"),
-        ("{\"AccessKeyId\": \"MARKED", "is no JSON"),
+        ("", "is not JSON"),
+        ("MARKED", "is not JSON (line 1, column 1)"),
+        ("{\"AccessKeyId\": \"MARKED", "is not JSON"),
         ("[\"MARKED\"]", "another form"),
         ("{}", "has no AccessKeyId"),
         (short, "has no AccessKeySecret"),

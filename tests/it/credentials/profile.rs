@@ -262,8 +262,8 @@ async fn a_profile_that_cannot_be_used_is_an_error_that_says_why() {
                    {"name":"q","mode":"ChainableRamRoleArn","ram_role_arn":"r","source_profile":"p"}"#;
     let cli = |settings: &str| File::cli(settings);
     for (file, says) in [
-        (File::new(""), "is no JSON"),
-        (File::new("MARKED"), "is no JSON (line 1, column 1)"),
+        (File::new(""), "is not JSON"),
+        (File::new("MARKED"), "is not JSON (line 1, column 1)"),
         (File::new("{\"MARKED\": 1}"), "another form"),
         (
             File::new(r#"{"profiles":[{"access_key_secret":["MARKED"]}]}"#),
@@ -337,8 +337,8 @@ async fn a_profile_that_cannot_be_used_is_an_error_that_says_why() {
     let ini = |settings: &str| File::ini(settings);
     for (file, says) in [
         (File::new(""), "has no profile \"default\""),
-        (File::new("MARKED"), "is no ini file (line 1)"),
-        (File::new("[default\nMARKED"), "is no ini file (line 1)"),
+        (File::new("MARKED"), "is not an ini file (line 1)"),
+        (File::new("[default\nMARKED"), "is not an ini file (line 1)"),
         (ini("KEY"), "without type"),
         (ini("type = MARKED\nKEY"), "type is none of access_key"),
         (
@@ -385,7 +385,7 @@ async fn a_file_that_is_not_there_or_none_is_an_error_that_names_it() {
     let absent = file.directory.path().join("absent");
     for (path, says) in [
         (absent.as_path(), "not found"),
-        (file.directory.path(), "no regular file"),
+        (file.directory.path(), "not a regular file"),
     ] {
         for options in [ProfileFile::cli(), ProfileFile::ini()] {
             let error = error(&options.path(path).build()).await;
@@ -427,5 +427,5 @@ async fn a_pipe_that_nobody_writes_to_is_not_waited_for() {
     let provider = ProfileFile::ini().path(&pipe).build();
     let asking = tokio::time::timeout(Duration::from_secs(60), error(&provider));
     let error = asking.await.unwrap();
-    assert!(error.to_string().contains("no regular file"), "{error}");
+    assert!(error.to_string().contains("not a regular file"), "{error}");
 }

@@ -23,7 +23,10 @@ fn log_panics(appender: &OssLogAppender) {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         before(info);
-        error!("panicked: {}", info.payload_as_str().unwrap());
+        let payload = info.payload();
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+        error!("panicked: {}", text.unwrap());
     }));
 }
 

@@ -1,5 +1,5 @@
 //! One writer of one object at a time, over several lives: after a crash the source is replayed from
-//! the last checkpoint, after a failure what was given back is written again as README says.
+//! the last checkpoint, after a failure what was given back is written again as the guide `failures` says.
 //!
 //! It shows that nothing forgets a request without an answer, neither a refusal that comes later nor
 //! `into_unsent` nor a replay (rule 1), that what was only compared is not durable and is given back

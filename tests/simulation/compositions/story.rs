@@ -160,7 +160,7 @@ enum Next {
     Append,
     /// By writing again what the source has from this offset on.
     Replay { checkpoint: Checkpoint, from: usize },
-    /// By writing again what was given back, which begins at this offset: README's recipe.
+    /// By writing again what was given back, which begins at this offset: the recipe of the guide `failures`.
     Recipe {
         chunks: Vec<Bytes>,
         from: usize,

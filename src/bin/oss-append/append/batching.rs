@@ -1,4 +1,4 @@
-//! Options of the buffer, and of how long is waited.
+//! Options of the buffer, and of how long to wait.
 
 use std::time::Duration;
 
@@ -11,33 +11,33 @@ use crate::patience::Patience;
 #[derive(Args)]
 #[command(next_help_heading = "Batching")]
 pub(super) struct Batching {
-    /// Start an append when this many bytes are buffered and none is under way [default: 1MiB]
+    /// Start an append when this many bytes are buffered and none is in flight [default: 1MiB]
     #[arg(long, value_name = "SIZE")]
     batch_size: Option<ByteSize>,
     /// The most bytes of one append [default: 8MiB, or half of --buffer if that is less]
     #[arg(long, value_name = "SIZE")]
     max_append_size: Option<ByteSize>,
-    /// The most appends under way at a time: more than one where the round trip limits the speed.
-    /// Only into one object that is neither shared nor compressed [default: 1]
+    /// The most appends in flight at a time. More than one helps where the round trip limits the
+    /// speed. Only for one object that is neither shared nor compressed [default: 1]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=100), conflicts_with_all = ["shared", "compress", "roll", "roll_size"])]
     max_in_flight: Option<u16>,
-    /// The most append requests a second: OSS bills each. Where it binds more gathers for each, up
-    /// to --max-append-size [default: no limit]
+    /// The most append requests a second; OSS bills each one. Where this limits, each append
+    /// carries more, up to --max-append-size [default: no limit]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     max_appends: Option<u32>,
     /// The longest time that a byte waits for its append to start
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     linger: humantime::Duration,
-    /// The most bytes in memory, buffered and under way; at least twice --max-append-size
-    /// [default: 16MiB, or twice --max-append-size if that is more]
+    /// The most bytes in memory, buffered and in flight; at least twice --max-append-size [default:
+    /// 16MiB, or twice --max-append-size if that is more]
     #[arg(long, value_name = "SIZE")]
     buffer: Option<ByteSize>,
-    /// Give up when nothing has moved for this long, however often was retried until then; forever:
-    /// never, though what OSS refuses for good still ends the command
+    /// Give up after this long without progress, however many retries that takes. With forever it
+    /// never gives up, but what OSS refuses for good still ends the command
     #[arg(long, value_name = "DURATION|forever", default_value = "120s")]
     delivery_timeout: Patience,
-    /// After a signal, give up when what was read is not durable, or with --spool on disk, after this
-    /// long
+    /// After a signal, give up if what was read is not durable (with --spool: not on disk) after
+    /// this long
     #[arg(long, value_name = "DURATION", default_value = "25s")]
     shutdown_timeout: humantime::Duration,
     /// Refuse an append that would make the object longer, before it is sent [default: 5000000000

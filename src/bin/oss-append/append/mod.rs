@@ -37,23 +37,23 @@ use crate::{lines, output};
 
 /// Append a file or standard input to an object, exactly once and in order.
 ///
-/// The object is continued at its end, or created by the first append. Requests that fail are
-/// repeated for --delivery-timeout, after finding out what really happened, so nothing is lost or
-/// doubled. When it is done, one line on standard error sums it up; with --json it is an object on
+/// The object is continued at its end, or created by the first append. A failed request is repeated
+/// for --delivery-timeout, after finding out what really happened, so that nothing is lost or
+/// doubled. At the end, one line on standard error sums it up; with --json it is an object on
 /// standard output.
 ///
-/// With --roll-size or --roll it is a sequence of objects instead of one, named by a template.
+/// With --roll-size or --roll it writes a sequence of objects, named by a template.
 ///
 /// SIGINT (^C), SIGTERM and SIGHUP end the input: what was read until then is made durable, within
 /// --shutdown-timeout, and the summary says that it was interrupted. The exit code is then 0 if the
-/// input has no end of its own, as a pipe or a terminal has none; 130 if it is a file, or if --seal
-/// or --replay is left undone, which need the end of the input. A second signal gives up at once.
-/// SIGHUP is let pass where it was ignored at the start, as by nohup.
+/// input has no end of its own, such as a pipe or a terminal. It is 130 if the input is a file, or
+/// if --seal or --replay could not be completed, which need the end of the input. A second signal
+/// gives up at once. SIGHUP is ignored if it was ignored at the start, as with nohup.
 ///
-/// With --spool what was read is kept on disk until it is durable. After a signal the command then
-/// waits for OSS no longer than a second, and not at all while requests fail. What is not durable
-/// stays in the spool for the next start, and the exit code is 7, unless a file is not at its end or
-/// --seal is left undone.
+/// With --spool, what was read is kept on disk until it is durable. After a signal the command then
+/// waits for OSS for at most a second, and not at all while requests fail. What is not durable
+/// stays in the spool for the next start, and the exit code is 7, unless a file was not read to its
+/// end or --seal could not be completed.
 #[derive(Args)]
 #[command(
     allow_missing_positional = true,
@@ -66,13 +66,13 @@ use crate::{lines, output};
     )
 )]
 pub(crate) struct Arguments {
-    /// The file to append; standard input if it is absent or -
+    /// The file to append; standard input if it is left out or -
     file: Option<PathBuf>,
-    /// The object, as oss://BUCKET/KEY; KEY is taken literally, nothing in it is decoded. With
-    /// --roll-size or --roll, and only then, KEY is a template, see Templates below
+    /// The object, as oss://BUCKET/KEY. KEY is taken literally, and nothing in it is decoded. Only
+    /// with --roll-size or --roll is it a template, see Templates below
     #[arg(value_name = "oss://BUCKET/KEY")]
     target: ObjectPath,
-    /// Take KEY as it is, also where it looks like a template
+    /// Take KEY as it is, even if it looks like a template
     #[arg(long, conflicts_with = ROLLS)]
     literal: bool,
     /// Create the object, empty at first, and fail if it exists [default: continue or create it]
@@ -82,16 +82,16 @@ pub(crate) struct Arguments {
     /// the same command again after a crash completes the object
     #[arg(long, conflicts_with_all = ["shared", ROLLS])]
     replay: bool,
-    /// Let others append to the object at the same time. The input is taken as lines, each up to
-    /// and including its line feed, and no line is torn; one longer than --max-append-size ends
-    /// the command with exit code 2 before anything of it is written
+    /// Let others append to the object at the same time. The input is split into lines, each
+    /// including its line feed, and no line is torn. A line longer than --max-append-size ends the
+    /// command with exit code 2 before any of it is written
     #[arg(long)]
     shared: bool,
-    /// Compress each append to one gzip member or zstd frame, so that zcat or zstdcat can read the
-    /// object after each of them (and cat --decompress), and the same command continues it. An
-    /// object that holds something else already is refused with exit code 3, and passed over in a
-    /// sequence. LEVEL is 0 to 9 (usually 6), of zstd up to 22 (usually 3). The sizes of batches
-    /// and of the buffer are those of the input, those of objects are compressed
+    /// Compress each append to one gzip member or zstd frame, so that zcat or zstdcat (or cat
+    /// --decompress) can read the object after each append, and the same command continues it. An
+    /// object that already holds something else is refused with exit code 3, and skipped in a
+    /// sequence. LEVEL is 0 to 9 (default 6), for zstd up to 22 (default 3). Sizes of batches and
+    /// of the buffer are those of the input; sizes of objects are compressed
     #[arg(long, value_name = "gzip|zstd[:LEVEL]", conflicts_with = "replay")]
     compress: Option<Compression>,
     /// Seal the object, or the last of a sequence, at the end, so that nobody can append to it any
@@ -116,7 +116,7 @@ pub(crate) struct Arguments {
     /// see JSON below
     #[arg(long)]
     json: bool,
-    /// Show on standard error how many bytes are durable and how many buffered
+    /// Show on standard error how many bytes are durable and how many are buffered
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
     progress: When,
     #[command(flatten)]
@@ -315,7 +315,7 @@ impl Arguments {
         writer.shutdown().await
     }
 
-    /// Whether nothing is left undone when all that was read of `input` is durable.
+    /// Whether nothing remains to be done once all that was read of `input` is durable.
     fn is_done_early(&self, input: &Input) -> bool {
         !input.has_end() && !self.seal && !self.replay
     }
@@ -332,7 +332,7 @@ impl Arguments {
         self.json.then(|| self.target.to_string())
     }
 
-    /// Prints the summary of what has gone well so far as it was asked for.
+    /// Prints the summary of what has gone well so far, in the requested form.
     async fn print(&self, summary: &Summary, outcome: Outcome) -> Result<(), Failure> {
         if self.json {
             // The bytes are in the object, whether this is read or not.
@@ -528,7 +528,7 @@ fn note_ignored(ignored: &[IgnoredOption]) {
     if !ignored.is_empty() {
         let ignored: Vec<_> = ignored.iter().map(ToString::to_string).collect();
         output::note(format_args!(
-            "the object exists, so that it does not get {}",
+            "the object already exists, so it does not get {}",
             ignored.join(", ")
         ));
     }

@@ -13,8 +13,8 @@ pub(super) struct Properties {
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
     /// The content encoding, such as zstd for --compress zstd: browsers and other HTTP clients then
-    /// decompress what they download. Of gzip most give the first append only, without an error
-    /// [default: none, also with --compress]
+    /// decompress what they download. With gzip, most return only the first append, without an
+    /// error [default: none, also with --compress]
     #[arg(long, value_name = "ENCODING")]
     content_encoding: Option<String>,
     /// User metadata; repeatable

@@ -53,9 +53,9 @@ pub(crate) struct Rolling {
     /// Without it an object ends at 63/64 of --max-object-size if its KEY has {seq} or {uuid}
     #[arg(long, value_name = "SIZE")]
     roll_size: Option<ByteSize>,
-    /// Go on in the next object when a period ends: hourly, daily (at midnight), or a DURATION
-    /// counted from midnight such as 10m. Bytes belong to the period in which they were read, and
-    /// a period without any has no object. KEY needs time fields that tell periods apart, or {seq}
+    /// Go on in the next object when a period ends: hourly, daily (at midnight), or a DURATION such
+    /// as 10m, counted from midnight. Bytes belong to the period in which they were read, and a
+    /// period without bytes has no object. KEY needs time fields that tell periods apart, or {seq}
     /// or {uuid}
     #[arg(long, value_name = "PERIOD")]
     roll: Option<Period>,
@@ -67,14 +67,15 @@ pub(crate) struct Rolling {
         allow_hyphen_values = true
     )]
     utc_offset: Option<UtcOffset>,
-    /// Let objects end behind whole lines: an incomplete one goes to the next object, or, if its
-    /// beginning has been appended already, is completed first. It is torn only where an object
-    /// suddenly takes no more appends. Without this the input may be anything, and objects end at
+    /// End objects only after whole lines: an incomplete line goes to the next object, or, if its
+    /// beginning was already appended, is completed first. A line is torn only if an object
+    /// suddenly takes no more appends. Without this, the input may be anything, and objects end at
     /// any byte. --shared implies it
     #[arg(long, requires = ROLLS)]
     align_lines: bool,
-    /// Seal each object when the next begins, so that nobody can append to it any more; see --seal
-    /// for the last one. One that cannot be sealed is told at once, and is a failure at the end
+    /// Seal each object when the next one begins, so that nobody can append to it any more; see
+    /// --seal for the last one. If an object cannot be sealed, that is reported at once, and is a
+    /// failure at the end
     #[arg(long, requires = ROLLS)]
     seal_finished: bool,
 }

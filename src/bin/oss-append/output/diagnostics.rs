@@ -146,7 +146,7 @@ impl Diagnostics {
         self.changed.notify_all();
     }
 
-    /// Writes what comes, for ever.
+    /// Writes what comes, forever.
     fn write(&self, write: impl Fn(&[u8])) {
         loop {
             let queue = self.lock();
