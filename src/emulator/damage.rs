@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// An object, or the properties of a bucket, that a server found damaged when it opened its
-/// directory, from [`Emulator::damaged`](super::Emulator::damaged).
+/// directory, from [`Emulator::damaged`](crate::emulator::Emulator::damaged).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damaged {

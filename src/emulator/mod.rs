@@ -11,7 +11,7 @@
 //!
 //! A page at `/_emulator` shows buckets, objects as they grow and the last requests, and has switches
 //! for faults. It is only there while the server listens on the loopback interface, and shows no
-//! secrets.
+//! secrets. `src/emulator/page/screenshot.png` in the repository is a picture of it.
 //!
 //! It fails where a [`Fault`] says so, and as other servers and proxies do when requests are
 //! pipelined, see [`Pipelining`].

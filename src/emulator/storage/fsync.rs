@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::error::Error;
 
-/// When a server that keeps its objects in a [directory](super::EmulatorBuilder::directory) has
+/// When a server that keeps its objects in a [directory](crate::emulator::EmulatorBuilder::directory) has
 /// them written through to the disk.
 ///
 /// | | `Never` | `Always` |
@@ -14,7 +14,7 @@ use crate::error::Error;
 /// | an append costs | no wait for the disk | two waits, and three where the object is new |
 ///
 /// Either way a damaged object is found at the next start, and [set
-/// aside](super::Emulator::damaged).
+/// aside](crate::emulator::Emulator::damaged).
 ///
 /// It can be parsed from the form that `oss-append emulator --fsync` takes: `never` or `always`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
