@@ -47,7 +47,9 @@ pub enum ErrorKind {
         /// The most appends to an object.
         limit: u64,
     },
-    /// OSS accepted an append, but its answer proves that the object does not hold what was sent.
+    /// OSS accepted an append, but its answer proves that the object does not hold what was sent. Or
+    /// an object that was made by a [`Compaction`](crate::Compaction) is not what it should be; its
+    /// length stands for the next position then.
     #[non_exhaustive]
     Checksum {
         /// The next position that the answer should have named.
