@@ -218,6 +218,12 @@ impl Operation {
                 | Self::DeleteBucket
                 | Self::GetBucketInfo
                 | Self::ListBuckets
+                | Self::UploadPart
+                | Self::UploadPartCopy
+                | Self::CompleteMultipartUpload
+                | Self::AbortMultipartUpload
+                | Self::ListParts
+                | Self::ListMultipartUploads
         )
     }
 
