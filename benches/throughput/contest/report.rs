@@ -58,18 +58,19 @@ fn print(case: &Case, results: &[Vec<Result>]) {
             (_, None) => format!("{:.2}", ratio(results, number)),
             (_, Some(goal)) => format!("{:.2}, goal {goal:.2}", ratio(results, number)),
         };
-        let beyond = match spread(rounds, |round| round.sent / round.bytes).median {
+        let appends = spread(rounds, |round| round.appends).median;
+        let sent = spread(rounds, |round| round.sent / round.bytes).median;
+        let beyond = match appends {
             0.0 => String::new(),
-            sent => format!("{:.2} %", (sent - 1.0) * 100.0),
+            _ => format!("{:.2} %", (sent - 1.0) * 100.0),
         };
         println!(
-            "| {} | {:.3} | {:.0} | {ratio} | {:.2} | {:.1} | {:.0} | {beyond} |",
+            "| {} | {:.3} | {:.0} | {ratio} | {:.2} | {:.1} | {appends:.0} | {beyond} |",
             run.name,
             spread(rounds, |round| round.seconds),
             spread(rounds, |round| round.bytes / round.seconds / 1e6).median,
             spread(rounds, |round| round.processor).median,
             spread(rounds, |round| round.peak / (1 << 20) as f64).most,
-            spread(rounds, |round| round.appends).median,
         );
     }
 }
