@@ -20,6 +20,7 @@ use crate::reader::source::Source;
 use crate::rolling::KeyTemplate;
 use crate::rolling::find::Directory;
 use crate::values::checkpoint::Checkpoint;
+use crate::values::path::ObjectPath;
 
 /// Reads the objects of a sequence in their order, as a
 /// [`RollingWriter`](crate::RollingWriter) writes them, and follows the newest, across rolls, restarts
@@ -101,7 +102,7 @@ impl SequenceReader {
 
     pub(super) fn new<S: Source, D: Directory + 'static>(turns: Turns<S, D>) -> Self {
         let place = turns.place().and_then(|(candidate, proven)| {
-            let object = crate::ObjectPath::new(&turns.bucket, candidate.key()).ok()?;
+            let object = ObjectPath::new(&turns.bucket, candidate.key()).ok()?;
             Some(Checkpoint::at(object, proven))
         });
         Self {

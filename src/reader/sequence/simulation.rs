@@ -1,3 +1,4 @@
+#![cfg(test)]
 //! Writers that roll, live and die at one end, and readers that live and die at the other, over one
 //! store in memory under a paused clock. Each schedule is drawn from a seed.
 //!
