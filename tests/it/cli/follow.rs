@@ -77,7 +77,9 @@ async fn the_first_object_is_waited_for() {
         running
             .hear("no object of oss://bucket/log-{seq} exists yet")
             .await;
-        looked(&emulator, 5).await;
+        let before = emulator.requests().len();
+        let asked = |requests: &[RequestRecord]| requests.len() >= before + 5;
+        emulator.wait_for(asked).await;
         grow(&emulator, first, "all of\nit\n");
         running.prints("all of\nit\n").await;
     }
