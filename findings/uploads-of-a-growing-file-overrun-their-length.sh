@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # Guess: a client that announces Content-Length from a file's size sends that many bytes, whatever the file does.
-# Reality: half of them send whatever is in the file by the time they get there, beyond the announced length:
-#   curl -T (not --data-binary), requests, urllib3, boto3 put_object, OSS's own alibabacloud-oss-v2 (also
-#   put_object_from_file) and ali-oss (put, append with a path), got, node-fetch,
-#   axios without redirects, Node's http. httpx and undici
-#   stop short. oss2, minio, boto3 upload_file, wget and aiohttp send exactly what they announced.
+# Reality: half of them send whatever is in the file by the time they get there, beyond the announced length: curl -T
+#   (not --data-binary), requests, urllib3, boto3 put_object, OSS's own alibabacloud-oss-v2 (put_object_from_file
+#   too) and ali-oss (put, append with a path), got, node-fetch, axios without redirects, Node's http. httpx
+#   and undici stop short. oss2, minio, boto3 upload_file, wget and aiohttp send exactly what they announced.
 #   The surplus stands where the server expects the next request of that connection.
 # Versions: see the installs below; curl 7.88.1, wget 1.21.3 (Debian 12), Python 3.11, Node 20.
-# Matters: a log is written to while it is uploaded. One line at the wrong moment, and the next append on that
-#   connection is answered with 400. Hand over a bounded reader or the bytes, never the open file.
+# Matters: a log is written to while it is uploaded. One line at the wrong moment, and the connection is broken for
+#   the next append. Hand over a bounded reader or the bytes, never the open file.
 set -euo pipefail
 d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; cd "$d"
 python3 -m venv v
