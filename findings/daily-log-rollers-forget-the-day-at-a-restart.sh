@@ -84,6 +84,7 @@ fn main() {
 }
 R
 nice cargo build -q
+faketime --version | head -1
 export TZ=UTC NO_FAKE_STAT=1
 files() { find "$1" -type f -size +0 | wc -l; }
 ok=0

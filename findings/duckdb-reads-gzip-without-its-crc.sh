@@ -65,4 +65,5 @@ for name in ("good.csv.gz", "crc.csv.gz", "members.csv.gz", "length.csv.gz", "cu
 print("duckdb", duckdb.__version__, "-", "as described" if ok else "CHANGED")
 sys.exit(not ok)
 P
+gzip --version | head -1; echo "node $(node --version)"
 v/bin/python main.py 2>/dev/null
