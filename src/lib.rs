@@ -44,6 +44,7 @@
 //! | `tracing` | `OssLogAppender`: log lines from any thread |
 //! | `spool` | `Spool`: accepted bytes are kept on disk until they are durable |
 //! | `compression` | `Compression`: gzip members or zstd frames |
+//! | `follow` | `FileFollower`: files that grow and are rotated, into objects (Unix) |
 //! | `credentials` | access keys from metadata services, STS, URIs, programs and profiles |
 //! | `metrics` | counters, gauges and histograms through the `metrics` facade |
 //! | `serde` | `Checkpoint` and `ObjectPath` as data |
@@ -66,6 +67,7 @@
 //! # Layers
 //! | type | what it does |
 //! |---|---|
+//! | `FileFollower` | files that grow and are rotated (feature `follow`) |
 //! | `KeyedWriter` | many objects, by keys, under one budget (feature `keyed`) |
 //! | `OssLogAppender` | logs: records from any thread (feature `tracing`) |
 //! | `RollingWriter` | *where* to append: a sequence of objects (feature `rolling`) |
@@ -96,6 +98,7 @@
 //!
 //! | module | what is decided or done there |
 //! |---|---|
+//! | `follow` | files that grow: which bytes of which file go to which object (`follow/series.rs`) |
 //! | `verify` | whether files are in objects, by lengths and checksums |
 //! | `compact` | what appends have made becomes one Normal object |
 //! | `reader` | reading: where to go on after a failure, whether it is the same object, whether the bytes are right |
@@ -150,6 +153,9 @@ mod drive;
 pub mod emulator;
 mod engine;
 mod error;
+#[cfg(all(feature = "follow", unix))]
+#[cfg_attr(docsrs, doc(cfg(feature = "follow")))]
+mod follow;
 pub mod guide;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -198,6 +204,11 @@ pub use crate::engine::period::Periods;
 pub use crate::error::{
     Conflict, ConflictCause, Error, ErrorKind, Landed, Refusal, Result, ServiceError,
     TransportCause,
+};
+#[cfg(all(feature = "follow", unix))]
+#[cfg_attr(docsrs, doc(cfg(feature = "follow")))]
+pub use crate::follow::{
+    FileFollower, FileFollowerBuilder, FollowError, FollowErrorKind, FollowEvent, FollowedFile,
 };
 #[cfg(feature = "keyed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "keyed")))]

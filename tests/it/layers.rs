@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All modules of the crate's root, from the lowest layer up.
-const LAYERS: [&str; 23] = [
+const LAYERS: [&str; 24] = [
     // Calls of what the program has given to us.
     "callback",
     // What everything is about: paths, batches, checksums, positions.
@@ -36,6 +36,8 @@ const LAYERS: [&str; 23] = [
     "compact",
     // Files and objects beside each other.
     "verify",
+    // Files that grow, into objects.
+    "follow",
     // Beside all that: a server and a store for tests, and what benchmarks measure.
     "emulator",
     "testing",

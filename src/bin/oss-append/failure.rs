@@ -121,6 +121,12 @@ impl Failure {
         Self::new(NOT_YET, "not_yet", message)
     }
 
+    /// The object has no room for more.
+    #[cfg(unix)]
+    pub(crate) fn full(message: impl Into<String>) -> Self {
+        Self::new(TAKES_NO_APPENDS, "object_full", message)
+    }
+
     /// The server in this process cannot be started: its directory or address is not free.
     pub(crate) fn of_server(error: Error) -> Self {
         Self::local(describe(&error))

@@ -9,6 +9,8 @@ mod doctor;
 mod emulator;
 mod failure;
 mod finished;
+#[cfg(unix)]
+mod follow;
 mod input;
 mod lines;
 mod logging;
@@ -50,6 +52,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Append(append::Arguments),
+    #[cfg(unix)]
+    Follow(follow::Arguments),
     Cat(cat::Arguments),
     Tail(tail::Arguments),
     Stat(stat::Arguments),
@@ -101,6 +105,8 @@ impl Command {
     fn json(&self) -> Option<String> {
         match self {
             Self::Append(arguments) => arguments.json(),
+            #[cfg(unix)]
+            Self::Follow(arguments) => arguments.json(),
             Self::Stat(arguments) => arguments.json(),
             Self::Verify(arguments) => arguments.json(),
             Self::Compact(arguments) => arguments.json(),
@@ -114,6 +120,8 @@ impl Command {
 async fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Append(arguments) => append::run(arguments).await,
+        #[cfg(unix)]
+        Command::Follow(arguments) => follow::run(arguments).await,
         Command::Cat(arguments) => cat::run(arguments).await,
         Command::Tail(arguments) => tail::run(arguments).await,
         Command::Stat(arguments) => stat::run(arguments).await,

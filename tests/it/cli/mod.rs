@@ -7,6 +7,10 @@ mod compressed;
 mod doctor;
 mod embedded;
 mod follow;
+#[cfg(unix)]
+mod follow_files;
+#[cfg(unix)]
+mod follow_kills;
 mod json;
 mod read;
 #[cfg(unix)]
