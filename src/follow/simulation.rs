@@ -5,7 +5,8 @@
 //! and an append that was under way may land later. In the end each object holds exactly the bytes of
 //! one file, and the objects stand in the order of the files.
 //!
-//! `OSS_APPEND_SEED` and `OSS_APPEND_SCHEDULES` set the first seed and how many are drawn.
+//! `OSS_APPEND_SEED` sets the first seed, `OSS_APPEND_SCHEDULES` how many are drawn for each kind of
+//! rotation.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write as _};
@@ -703,7 +704,10 @@ fn ends<'a>(all: impl Iterator<Item = &'a Vec<u8>>) -> String {
     let ends = all.map(|bytes| {
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let first = lines.next().map(number).unwrap_or_default();
-        format!("{first}-{}", lines.last().map(number).unwrap_or_default())
+        format!(
+            "{first}-{}",
+            lines.next_back().map(number).unwrap_or_default()
+        )
     });
     ends.collect::<Vec<_>>().join(" ")
 }
@@ -726,7 +730,7 @@ fn asked(name: &str, default: u64) -> u64 {
 fn each_file_is_in_an_object_of_its_own_whatever_is_killed_and_rotated() {
     let first = asked("OSS_APPEND_SEED", 0);
     let (mut kills, mut rotations) = (0, 0);
-    for seed in first..first + asked("OSS_APPEND_SCHEDULES", 12) {
+    for seed in first..first + asked("OSS_APPEND_SCHEDULES", 6) {
         for kind in KINDS {
             let what = format!("seed {seed}, {kind:?}");
             let (outcome, world, bucket) = follow(seed, kind, true);
