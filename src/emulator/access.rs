@@ -51,10 +51,8 @@ impl Access<'_> {
             }
             acl = bucket.properties().acl;
             if let Some(key) = &self.target.key {
-                let own = self.shared.storage.with_slot(bucket, key, |slot| {
-                    slot.properties()
-                        .map(|object| object.attributes.acl.clone())
-                });
+                let own = bucket.object(key);
+                let own = own.map(|object| object.attributes.acl.clone());
                 acl = own.filter(|own| own != "default").unwrap_or(acl);
             }
         }

@@ -68,7 +68,11 @@ impl Log {
         if let Some(key) = &mut record.key
             && key.len() > MOST_OF_KEY
         {
-            key.truncate(key.floor_char_boundary(MOST_OF_KEY));
+            let mut end = MOST_OF_KEY;
+            while !key.is_char_boundary(end) {
+                end -= 1;
+            }
+            key.truncate(end);
             key.shrink_to_fit();
         }
         let record = Arc::new(Mutex::new(record));

@@ -456,6 +456,8 @@ mod tests {
     #[test]
     fn wire_names_parse_in_any_case() {
         assert_eq!("ia".parse::<StorageClass>().unwrap(), StorageClass::Ia);
-        assert!("ColdArchive".parse::<StorageClass>().is_err());
+        let cold = "coldarchive".parse::<StorageClass>().unwrap();
+        assert_eq!(cold, StorageClass::ColdArchive);
+        assert!("Glacier".parse::<StorageClass>().is_err());
     }
 }

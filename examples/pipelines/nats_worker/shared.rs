@@ -72,8 +72,9 @@ pub(crate) async fn run(
             written = oldest(&held), if !held.is_empty() => {
                 written?;
                 let durable = writer.durable_position();
-                while let Some(first) = held.pop_front_if(|h| h.receipt.position() <= durable) {
+                while let Some(first) = held.front().filter(|h| h.receipt.position() <= durable) {
                     acknowledge(&first.acker, AckKind::Ack).await?;
+                    held.pop_front();
                     acknowledged += 1;
                 }
             }

@@ -133,7 +133,6 @@ pub(super) fn too_large(shared: &Shared) -> Refusal {
         "The object would be larger than the {} bytes that are allowed.",
         shared.max_object_size
     ))
-    .ec("0017-00000102")
 }
 
 /// Puts the body at the object's end. `attributes` and `rules` count only for a new object.

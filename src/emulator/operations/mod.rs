@@ -124,7 +124,7 @@ impl Call {
     pub(super) fn too_large(&self, shared: &Shared) -> Refusal {
         match self.operation {
             Operation::AppendObject => append::too_large(shared),
-            _ => objects::too_large(),
+            _ => objects::too_large(shared),
         }
     }
 

@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use jiff::Timestamp;
 
-use super::{Arguments, Call, check_mutable, no_conditions};
+use super::{Arguments, Call, append, check_mutable, no_conditions};
 use crate::emulator::answer::Answer;
 use crate::emulator::body::Received;
 use crate::emulator::clock;
@@ -82,7 +82,7 @@ pub(super) fn put(shared: &Shared, call: Call, body: Received) -> Result<Answer,
         return Err(Refusal::internal("a put without arguments"));
     };
     if body.length > shared.max_object_size {
-        return Err(too_large());
+        return Err(too_large(shared));
     }
     let md5 = body.md5.unwrap_or_default();
     let rules = bucket.rules();
@@ -115,11 +115,8 @@ pub(super) fn put(shared: &Shared, call: Call, body: Received) -> Result<Answer,
     })
 }
 
-pub(super) fn too_large() -> Refusal {
-    Refusal::bad_request(
-        "EntityTooLarge",
-        "Your proposed upload exceeds the maximum allowed object size.",
-    )
+pub(super) fn too_large(shared: &Shared) -> Refusal {
+    append::too_large(shared).ec("0017-00000102")
 }
 
 /// HeadObject and GetObject.

@@ -16,7 +16,9 @@ fn object(key: &str) -> ObjectPath {
 }
 
 async fn in_memory() -> (Emulator, OssClient) {
-    let emulator = Emulator::builder().bucket(BUCKET).start().await.unwrap();
+    let builder = Emulator::builder().bucket(BUCKET);
+    let builder = builder.block_public_access(false);
+    let emulator = builder.start().await.unwrap();
     let client = emulator.client().build().unwrap();
     (emulator, client)
 }
@@ -87,6 +89,7 @@ async fn parts_become_one_object_in_a_directory_that_is_there_after_a_restart() 
     let open = || {
         Emulator::builder()
             .bucket(BUCKET)
+            .block_public_access(false)
             .directory(directory.path())
     };
     let emulator = open().start().await.unwrap();

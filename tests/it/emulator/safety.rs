@@ -95,9 +95,9 @@ async fn a_body_beyond_the_limit_is_refused_by_its_length_or_while_it_is_counted
             .query("position", "0")
     };
     let requests = [
-        (put(), "EntityTooLarge"),
+        (put(), "InvalidArgument"),
         (append(), "InvalidArgument"),
-        (Request::new("GET", "k"), "EntityTooLarge"),
+        (Request::new("GET", "k"), "InvalidArgument"),
     ];
     for (request, code) in requests {
         // Nothing of the body is ever sent.

@@ -37,7 +37,9 @@ impl AccountArguments {
     /// The name of the first bucket.
     pub(super) fn first_bucket(&self) -> Option<String> {
         let first = self.bucket.first()?;
-        let name = first.split_once(':').map_or(first.as_str(), |(name, _)| name);
+        let name = first
+            .split_once(':')
+            .map_or(first.as_str(), |(name, _)| name);
         Some(name.to_owned())
     }
 

@@ -1,7 +1,7 @@
 //! `tail -f`: what is there, and what comes, of one object or of a sequence.
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use oss_append::{
     Checkpoint, Error, Followed, ObjectFollower, ObjectFollowerBuilder, ObjectPath, ObjectReader,
     ObjectReaderBuilder, OssClient, SequenceReaderBuilder,
@@ -105,8 +105,18 @@ impl Follow {
         let mut present: Option<ObjectPath> = None;
         let mut named = names.clone().flatten();
         let written = async {
-            while let Some(piece) = pieces.next().await {
-                let piece = piece?;
+            loop {
+                let next = match pieces.next().now_or_never() {
+                    Some(next) => next,
+                    None => {
+                        // While nothing comes, it is known whether what came could be written.
+                        stdout.flush().await?;
+                        pieces.next().await
+                    }
+                };
+                let Some(piece) = next.transpose()? else {
+                    return Ok(());
+                };
                 if present.as_ref() != Some(&piece.object) {
                     if self.only_plain {
                         refuse_compressed(&self.reader_of(&piece.object), &piece.object).await?;
@@ -119,7 +129,6 @@ impl Follow {
                 }
                 stdout.write(piece.item).await?;
             }
-            Ok(())
         };
         let written = written.await;
         stdout.flush().await?;
