@@ -5,9 +5,8 @@
 #   polars takes it for text. `scan_csv(...).select(len())` counts lines in the compressed data, about 5,000 for
 #   400,000 rows, without an error; read_csv says "invalid utf-8". zstandard's decompressobj and read_to_iter
 #   and backports' ZstdDecompressor give zero bytes and no error; zstandard.decompress and daft raise.
-#   With the skippable frames taken out, the rest of the same bytes: polars gives all, the others something.
-# Versions: pzstd 1.5.4 (Debian 12); polars 2.1.0, duckdb 2.0.1, pandas 3.1.1, pyarrow 25.0.1, zstandard 0.25.0,
-#   backports.zstd 1.8.0, daft 0.7.26; Python 3.11.
+#   With the skippable frames taken out, polars gives all and the others something. Versions: pzstd 1.5.4 (Debian 12);
+#   polars 2.1.0, duckdb 2.0.1, pandas 3.1.1, pyarrow 25.0.1, zstandard 0.25.0, backports.zstd 1.8.0, daft 0.7.26.
 # Matters: the same for any object that begins with a skippable frame (an index, a header of one's own).
 #   Put such frames at the end, or run `pzstd -dc | zstd` first.
 set -euo pipefail
