@@ -197,8 +197,8 @@ async fn an_object_that_is_not_the_partitions_is_left_alone() {
             [&ours, &half.replace("events", "eventz").as_bytes()[..30]].concat(),
             DIFFERS,
         ),
-        ([&ours, &b"foreign\n"[..]].concat(), "no record"),
-        ([&ours, &half.as_bytes()[10..]].concat(), "no record"),
+        ([&ours, &b"foreign\n"[..]].concat(), "not a record"),
+        ([&ours, &half.as_bytes()[10..]].concat(), "not a record"),
         (messages::partition(2, 50), "of the partition events.2"),
         (messages::partition(1, 200), "it is another one"),
     ] {
