@@ -31,7 +31,7 @@ const PREFIX: &str = "compact/";
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> oss_append::Result<()> {
-/// # let emulator = oss_append::emulator::Emulator::builder().bucket("logs").start().await?;
+/// # let emulator = oss_append::emulator::Emulator::builder().bucket("logs").sealing(true).start().await?;
 /// # emulator.append_foreign("logs", "app.log", "one\ntwo\n")?;
 /// # let client = emulator.client().build()?;
 /// let finished = ObjectPath::new("logs", "app.log")?;

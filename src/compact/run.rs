@@ -120,7 +120,8 @@ impl Run {
             }
             sealed => sealed.map_err(|error| {
                 error.with_advice(Some(
-                    "an object that is to be deleted is sealed first; nothing was done",
+                    "an object that is to be deleted is sealed first, unless that is switched off (seal_source(false), \
+                     --no-seal); nothing was done",
                 ))
             }),
         }
