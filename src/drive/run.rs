@@ -91,7 +91,7 @@ impl<S: AppendStore> Driver<S> {
                         }
                     }
                     runner.pace().await;
-                    if lane.is_none() && self.options.rules.max_in_flight > 1 {
+                    if lane.is_none() && self.options.rules.most_in_flight() > 1 {
                         lane = store.lane(&object);
                         runner.counters.note_lane(lane.is_some());
                         runner.sent = Sent::default();
