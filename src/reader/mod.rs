@@ -24,7 +24,8 @@ mod parts;
 mod reading;
 #[cfg(feature = "rolling")]
 mod sequence;
-#[cfg(test)]
+// In the published package the tests of the library have no features of their own.
+#[cfg(all(test, feature = "compression"))]
 mod simulation;
 mod source;
 mod span;
