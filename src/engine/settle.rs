@@ -114,8 +114,7 @@ impl Moment<'_> {
     pub(crate) fn may_send_on(&self) -> bool {
         let next = self.window.under_way();
         let may_be_ahead = next > 0
-            && next < usize::from(self.rules.max_in_flight)
-            && !self.rules.shared
+            && next < usize::from(self.rules.most_in_flight())
             && self.rules.evidence == Evidence::Crc64
             && self.engine.replay.is_none()
             && self.engine.not_before.is_none()
